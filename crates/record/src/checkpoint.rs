@@ -1,0 +1,66 @@
+//! How far a mailbox has been delivered.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::FolderId;
+
+/// How far one mailbox has been delivered into one bucket. An absent folder is unread.
+///
+/// Invariant: a checkpoint never covers an item that its sink neither holds nor has in
+/// quarantine, except those that the settings leave out (older than the start, drafts).
+///
+/// The JSON form is kept beside the data, so it is a compatibility promise.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Number of this version: 0 is the state of a mailbox that never ran, and every save
+    /// raises it by one. A sink refuses to replace any version but the one before.
+    pub generation: u64,
+    /// Cursor of the folder list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hierarchy: Option<Position>,
+    pub folders: BTreeMap<FolderId, FolderState>,
+}
+
+/// How far one folder has been delivered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FolderState {
+    /// Where the folder is, for people; the id is what counts.
+    pub path: Vec<String>,
+    /// Last position whose items are all delivered. `None`: nothing yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Position>,
+    /// The listing was followed to its end at least once since `position` began.
+    #[serde(default)]
+    pub caught_up: bool,
+    /// The folder's mark when it was last caught up: equal means that nothing changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<String>,
+    /// Emails delivered from this folder.
+    #[serde(default)]
+    pub delivered: u64,
+    /// Entries passed over: already held, older than the start, drafts, gone.
+    #[serde(default)]
+    pub skipped: u64,
+    #[serde(default)]
+    pub quarantined: u64,
+    /// Received time of the newest email delivered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<DateTime<Utc>>,
+    /// Items that the server counted in the folder when it was last asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
+    /// When the folder was last read without an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_at: Option<DateTime<Utc>>,
+}
+
+/// A place in a listing, in the terms of its protocol.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Position {
+    /// A cursor that the server issued: EWS `SyncState`, Graph `@odata.deltaLink`.
+    Cursor { token: String },
+}

@@ -1,0 +1,205 @@
+//! What can go wrong at the seams, and what to do about it.
+
+use std::{error::Error, fmt, time::Duration};
+
+use crate::FolderId;
+
+/// The reason behind an error, for the log.
+pub type Cause = Box<dyn Error + Send + Sync>;
+
+/// Whom a source's failure concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    Mailbox,
+    /// Every mailbox behind the same server and identity.
+    Service,
+}
+
+/// A call to a source failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// HTTP 401 twice on a fresh handshake, a refused token request.
+    #[error("`{host}` refused the credentials")]
+    Unauthorized {
+        host: String,
+        #[source]
+        cause: Option<Cause>,
+    },
+    /// HTTP 403, `ErrorAccessDenied`, `ErrorImpersonateUserDenied`: signed in, not allowed.
+    #[error("access to the mailbox was denied ({code})")]
+    Denied { code: String, scope: Scope, hint: Option<String> },
+    /// `ErrorNonExistentMailbox`, `ErrorAccountDisabled` and the like.
+    #[error("the mailbox is not available ({code})")]
+    NoMailbox { code: String, hint: Option<String> },
+    /// HTTP 429 and 503, EWS `ErrorServerBusy`.
+    #[error("`{host}` asked for a pause")]
+    Throttled { host: String, scope: Scope, retry_after: Option<Duration> },
+    /// DNS, TCP, time-out, a connection cut short: no complete answer.
+    #[error("could not reach `{host}`")]
+    Unreachable {
+        host: String,
+        #[source]
+        cause: Cause,
+    },
+    /// The server answered that it cannot at the moment: `ErrorMailboxMoveInProgress`, HTTP 500.
+    #[error("`{host}` cannot answer now ({code})")]
+    Unavailable { host: String, code: String, scope: Scope },
+    /// The server gave up on the amount asked for: `ErrorTimeoutExpired`.
+    #[error("`{host}` could not answer so large a request ({code})")]
+    TooMuch { host: String, code: String },
+    /// `ErrorInvalidSyncStateData`, Graph 410: the saved cursor is worth nothing now.
+    #[error("the server no longer knows the saved position in folder `{}`", .folder.0)]
+    CursorExpired { folder: FolderId },
+    /// `ErrorFolderNotFound`: renamed away, deleted, or no right to it.
+    #[error("the server no longer has folder `{}`", .folder.0)]
+    FolderGone { folder: FolderId },
+    /// The reply does not have the shape that the protocol prescribes.
+    #[error("could not read the reply of `{host}` to {operation}")]
+    BadReply {
+        host: String,
+        operation: &'static str,
+        #[source]
+        cause: Cause,
+    },
+    /// Wrong address, wrong certificate, a login page instead of the service.
+    #[error("`{host}` is not usable as configured")]
+    Misconfigured {
+        host: String,
+        hint: String,
+        #[source]
+        cause: Option<Cause>,
+    },
+    /// The disk of this machine failed while a body was spooled.
+    #[error("could not spool an email on this machine")]
+    Spool {
+        #[source]
+        cause: std::io::Error,
+    },
+}
+
+/// What the engine does about a failed call to a source. Matched in one place: `sync::mailbox`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// The same call again: after exactly this long, or after a growing pause.
+    Retry { scope: Scope, after: Option<Duration> },
+    /// The same work in smaller requests.
+    Split,
+    /// Read the folder again from its start.
+    RestartFolder,
+    /// Read the folder list again.
+    ReviewFolders,
+    /// Leave this mailbox alone for a long while and tell the operator.
+    PauseMailbox,
+    /// Nothing can work until the operator acts.
+    StopService,
+}
+
+impl SourceError {
+    /// Total: a new variant does not compile until it has its line here.
+    pub fn advice(&self) -> Advice {
+        match self {
+            Self::Unauthorized { .. } | Self::Misconfigured { .. } => Advice::StopService,
+            Self::Denied { scope: Scope::Service, .. } => Advice::StopService,
+            Self::Denied { scope: Scope::Mailbox, .. } | Self::NoMailbox { .. } => {
+                Advice::PauseMailbox
+            }
+            Self::Throttled { scope, retry_after, .. } => {
+                Advice::Retry { scope: *scope, after: *retry_after }
+            }
+            Self::Unavailable { scope, .. } => Advice::Retry { scope: *scope, after: None },
+            Self::Unreachable { .. } | Self::Spool { .. } => {
+                Advice::Retry { scope: Scope::Mailbox, after: None }
+            }
+            Self::TooMuch { .. } | Self::BadReply { .. } => Advice::Split,
+            Self::CursorExpired { .. } => Advice::RestartFolder,
+            Self::FolderGone { .. } => Advice::ReviewFolders,
+        }
+    }
+
+    /// What the operator can do, as a complete sentence, if we know.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Denied { hint, .. } | Self::NoMailbox { hint, .. } => hint.as_deref(),
+            Self::Misconfigured { hint, .. } => Some(hint),
+            Self::Unauthorized { .. } => Some(
+                "Check user and password, or the client id with its secret or certificate. \
+                 No further attempt is made, so that the account is not locked.",
+            ),
+            Self::Spool { .. } => Some("Check the free space of the spool directory."),
+            _ => None,
+        }
+    }
+}
+
+/// A call to a sink failed. Nothing is lost: the same emails are written again later.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The stored state does not have the shape that we wrote, or its checksum is wrong.
+    #[error("the stored state `{place}` cannot be read")]
+    Corrupt {
+        place: String,
+        #[source]
+        cause: Option<Cause>,
+    },
+    /// The stored state was written by a newer version of this program.
+    #[error("the stored state `{place}` has format {found}, this program knows up to {known}")]
+    TooNew { place: String, found: u64, known: u64 },
+    /// Somebody else has written this route since we loaded it.
+    #[error("another process has written the state `{place}`")]
+    Superseded { place: String },
+    /// Disk full, read-only, an I/O error.
+    #[error("could not write `{place}`")]
+    Unwritable {
+        place: String,
+        #[source]
+        cause: Cause,
+    },
+}
+
+/// What the engine does about a failed call to a sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SinkAdvice {
+    /// The same call again after a growing pause; nothing is acknowledged until it succeeds.
+    Retry,
+    /// Stop this mailbox and tell the operator.
+    StopMailbox,
+}
+
+impl SinkError {
+    pub fn advice(&self) -> SinkAdvice {
+        match self {
+            Self::Unwritable { .. } => SinkAdvice::Retry,
+            Self::Corrupt { .. } | Self::TooNew { .. } | Self::Superseded { .. } => {
+                SinkAdvice::StopMailbox
+            }
+        }
+    }
+
+    /// What the operator can do, as a complete sentence, if we know.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Corrupt { .. } => Some(
+                "Restore the file from a backup, or move it away to read the mailbox again from \
+                 its start; emails that are stored already are not stored twice.",
+            ),
+            Self::TooNew { .. } => Some("Run the newer version again."),
+            Self::Superseded { .. } => Some("See that only one process serves this mailbox."),
+            Self::Unwritable { .. } => None,
+        }
+    }
+}
+
+/// Prints an error with all its causes, once, where it is handled.
+pub struct Chain<'a>(pub &'a (dyn Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(err) = cause {
+            write!(f, ": {err}")?;
+            cause = err.source();
+        }
+        Ok(())
+    }
+}
