@@ -1,1 +1,17 @@
-//! sync.
+//! Moves mail from a source to a sink: every item once, durable before it is checked off.
+//!
+//! [`mailbox::MailboxSync`] does the work of one mailbox in small steps, [`service::Service`]
+//! gives the steps of all mailboxes their turns. No protocol is known here: everything is
+//! written against the seams of the `record` crate and runs in a deterministic simulation.
+
+pub mod backoff;
+pub mod mailbox;
+pub mod observer;
+pub mod page;
+pub mod service;
+pub mod settings;
+
+pub use mailbox::{MailboxSync, Next};
+pub use observer::{Event, MailboxState, Observer, SkipReason};
+pub use service::{Command, Failure, Service};
+pub use settings::{FolderFilter, MailboxSettings, Pace, StartFrom};

@@ -1,1 +1,14 @@
-//! testkit.
+//! What tests share: in-memory sources and sinks, clocks, and the contracts that every source
+//! and every sink must pass.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a panic here is a failed test"
+)]
+
+pub mod memory_sink;
+pub mod memory_source;
+pub mod sink_contract;
+pub mod source_contract;

@@ -1,0 +1,465 @@
+//! Reads one mailbox for ever, in steps of at most one page.
+
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use rand_chacha::ChaCha8Rng;
+use record::{
+    Advice, Chain, Checkpoint, Clock, Folder, FolderId, FolderState, ItemId, Route, Scope, Sink,
+    SinkAdvice, SinkError, Source, SourceError, Survey,
+};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    backoff::Backoff,
+    observer::{Event, MailboxState, Observer},
+    settings::{MailboxSettings, Pace, StartFrom},
+};
+
+/// Rounds between two surveys that ask for the folder list itself, in case the cheap check
+/// missed a change.
+const ROUNDS_BETWEEN_THOROUGH_SURVEYS: u32 = 40;
+
+/// How long a mailbox that was throttled is read at the documented pace.
+const PACED_AFTER_THROTTLING: Duration = Duration::from_secs(600);
+
+/// The documented pause for each email, used while the server throttles.
+const DOCUMENTED_MESSAGE_SLEEP: Duration = Duration::from_millis(100);
+
+/// Pause of a mailbox that needs the operator.
+const OPERATOR_PAUSE: Duration = Duration::from_secs(3600);
+
+/// When the mailbox wants its next step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    Now,
+    After(Duration),
+    /// Nobody may call the server for this long, this mailbox included.
+    PauseService(Duration),
+    /// The mailbox needs the operator; it is tried again after this long.
+    Blocked(Duration),
+    /// Never: see the log.
+    Stop,
+}
+
+/// A step did not come to its end.
+pub(crate) enum Failed {
+    Source(SourceError),
+    Sink(SinkError),
+    /// The service is shutting down.
+    Interrupted,
+}
+
+impl From<SourceError> for Failed {
+    fn from(err: SourceError) -> Self {
+        Self::Source(err)
+    }
+}
+
+impl From<SinkError> for Failed {
+    fn from(err: SinkError) -> Self {
+        Self::Sink(err)
+    }
+}
+
+/// What a mailbox shares with the others of its service.
+#[derive(Clone)]
+pub struct Shared {
+    pub sink: Arc<dyn Sink>,
+    pub clock: Arc<dyn Clock>,
+    pub observer: Arc<dyn Observer>,
+    pub pace: Pace,
+}
+
+/// One mailbox on its way into one bucket.
+pub struct MailboxSync {
+    pub(crate) route: Route,
+    pub(crate) source: Box<dyn Source>,
+    pub(crate) shared: Shared,
+    pub(crate) settings: MailboxSettings,
+    rng: ChaCha8Rng,
+    /// `None` until it is loaded, and again when a save may or may not have happened.
+    pub(crate) checkpoint: Option<Checkpoint>,
+    /// `start_from: config` was applied; from then on the checkpoint counts.
+    rewound: bool,
+    /// What the stored checkpoint lacks is worth a save of its own.
+    pub(crate) unsaved: bool,
+    /// Folders of this round that are still to be read.
+    agenda: VecDeque<Turn>,
+    /// A folder was left with more to read, to give the others their turn.
+    left_more: bool,
+    rounds: u32,
+    thorough: bool,
+    retry_quarantine: bool,
+    /// One item a request, after a request for several failed.
+    pub(crate) cautious: bool,
+    /// Failed fetches of single items, for the page at hand.
+    pub(crate) attempts: HashMap<ItemId, u32>,
+    /// Most entries asked for at once, after a longer listing failed.
+    pub(crate) listing_limit: usize,
+    backoff: Backoff,
+    transient: Backoff,
+    paced_until: Option<Instant>,
+    state: MailboxState,
+}
+
+/// One folder's turn within a round.
+pub(crate) struct Turn {
+    pub(crate) folder: Folder,
+    /// Entries that may still be read before the next folder has its turn.
+    pub(crate) budget: usize,
+}
+
+impl MailboxSync {
+    pub fn new(
+        route: Route,
+        source: Box<dyn Source>,
+        shared: Shared,
+        settings: MailboxSettings,
+        rng: ChaCha8Rng,
+    ) -> Self {
+        Self {
+            route,
+            source,
+            shared,
+            settings,
+            rng,
+            checkpoint: None,
+            rewound: false,
+            unsaved: false,
+            agenda: VecDeque::new(),
+            left_more: false,
+            rounds: 0,
+            thorough: true,
+            retry_quarantine: false,
+            cautious: false,
+            attempts: HashMap::new(),
+            listing_limit: usize::MAX,
+            backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(600)),
+            transient: Backoff::new(Duration::from_secs(10), Duration::from_secs(3600)),
+            paced_until: None,
+            state: MailboxState::Ok,
+        }
+    }
+
+    pub fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// Asks for one more attempt at everything in quarantine.
+    pub fn retry_quarantine(&mut self) {
+        self.retry_quarantine = true;
+    }
+
+    /// Does a little work: a survey, or a page of one folder.
+    ///
+    /// # Errors
+    ///
+    /// The failure that concerns every mailbox of the service, see [`Advice::StopService`].
+    pub async fn step(&mut self, shutdown: &CancellationToken) -> Result<Next, SourceError> {
+        match self.try_step(shutdown).await {
+            Ok(next) => Ok(next),
+            Err(Failed::Interrupted) => Ok(Next::Stop),
+            Err(Failed::Sink(err)) => Ok(self.after_sink_failure(&err)),
+            Err(Failed::Source(err)) => self.after_source_failure(err),
+        }
+    }
+
+    async fn try_step(&mut self, shutdown: &CancellationToken) -> Result<Next, Failed> {
+        self.load().await?;
+        if std::mem::take(&mut self.retry_quarantine)
+            && let Err(failed) = self.read_quarantine(shutdown).await
+        {
+            self.retry_quarantine = true;
+            return Err(failed);
+        }
+        let Some(mut turn) = self.agenda.pop_front() else {
+            self.survey(shutdown).await?;
+            return if self.agenda.is_empty() { self.end_round(0).await } else { Ok(Next::Now) };
+        };
+        let end = match self.read_page(&turn.folder, turn.budget, shutdown).await {
+            Ok(end) => end,
+            Err(failed) => return self.after_page_failure(turn, failed),
+        };
+        self.succeeded();
+        turn.budget = turn.budget.saturating_sub(end.entries.max(1));
+        if end.more && turn.budget > 0 {
+            self.agenda.push_front(turn);
+        } else {
+            self.left_more |= end.more;
+        }
+        if !self.agenda.is_empty() {
+            return Ok(self.pause_for(end.fetched));
+        }
+        if std::mem::take(&mut self.left_more) {
+            // The round was cut short only to be fair: the next one follows at once.
+            return Ok(self.pause_for(end.fetched));
+        }
+        self.end_round(end.fetched).await
+    }
+
+    /// Loads the checkpoint if it is not known.
+    async fn load(&mut self) -> Result<(), Failed> {
+        if self.checkpoint.is_some() {
+            return Ok(());
+        }
+        let mut checkpoint = self.shared.sink.load_checkpoint(&self.route).await?;
+        if self.settings.start_from == StartFrom::Config && !self.rewound {
+            self.rewound = true;
+            checkpoint.hierarchy = None;
+            for state in checkpoint.folders.values_mut() {
+                *state = FolderState {
+                    path: std::mem::take(&mut state.path),
+                    delivered: state.delivered,
+                    newest: state.newest,
+                    ..FolderState::default()
+                };
+            }
+        }
+        self.checkpoint = Some(checkpoint);
+        self.agenda.clear();
+        self.thorough = true;
+        Ok(())
+    }
+
+    /// Asks which folders there are and puts those that may hold something new on the agenda.
+    async fn survey(&mut self, shutdown: &CancellationToken) -> Result<(), Failed> {
+        let thorough = self.thorough || self.rounds.is_multiple_of(ROUNDS_BETWEEN_THOROUGH_SURVEYS);
+        let Some(checkpoint) = self.checkpoint.as_mut() else { return Ok(()) };
+        let survey = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return Err(Failed::Interrupted),
+            survey = self.source.survey(checkpoint, thorough) => survey?,
+        };
+        self.thorough = false;
+        self.rounds = self.rounds.wrapping_add(1);
+        let Survey { folders, hierarchy } = survey;
+        let wanted: Vec<Folder> =
+            folders.into_iter().filter(|f| self.settings.folders.accepts(&f.path)).collect();
+        let items = wanted.iter().filter_map(|f| f.total).sum();
+        self.shared.observer.observe(&Event::Surveyed {
+            route: &self.route,
+            folders: wanted.len(),
+            items,
+        });
+        let present: BTreeSet<&FolderId> = wanted.iter().map(|f| &f.id).collect();
+        let before = checkpoint.folders.len();
+        checkpoint.folders.retain(|id, _| present.contains(id));
+        self.unsaved |= checkpoint.folders.len() != before || checkpoint.hierarchy != hierarchy;
+        checkpoint.hierarchy = hierarchy;
+        for folder in wanted {
+            let state = checkpoint.folders.entry(folder.id.clone()).or_default();
+            if state.path != folder.path {
+                state.path.clone_from(&folder.path);
+                self.unsaved = true;
+            }
+            state.total = folder.total;
+            let unchanged = state.caught_up && folder.mark.is_some() && state.mark == folder.mark;
+            if !unchanged {
+                let budget = self.shared.pace.emails_per_folder;
+                self.agenda.push_back(Turn { folder, budget });
+            }
+        }
+        Ok(())
+    }
+
+    /// Every folder was read to its end.
+    async fn end_round(&mut self, fetched: usize) -> Result<Next, Failed> {
+        if self.unsaved {
+            self.save().await?;
+        }
+        self.succeeded();
+        self.shared.observer.observe(&Event::CaughtUp { route: &self.route });
+        let pause = self.shared.pace.poll_frequency;
+        Ok(match self.pause_for(fetched) {
+            Next::After(longer) if longer > pause => Next::After(longer),
+            _ => Next::After(pause),
+        })
+    }
+
+    /// A page or a round came to its end: whatever was wrong is over. A survey alone does not
+    /// count, or a mailbox whose emails cannot be stored would never slow down.
+    fn succeeded(&mut self) {
+        self.backoff.succeeded();
+        self.transient.succeeded();
+        self.set_state(MailboxState::Ok, "", Duration::ZERO);
+    }
+
+    /// Saves the checkpoint as it stands; the emails that it covers are durable already.
+    pub(crate) async fn save(&mut self) -> Result<(), Failed> {
+        let Some(mut checkpoint) = self.checkpoint.take() else { return Ok(()) };
+        checkpoint.generation += 1;
+        // While the save is under way the checkpoint stays unknown: after an error nobody can
+        // tell which version is stored, so that it is loaded again.
+        self.shared.sink.save_checkpoint(&self.route, &checkpoint).await?;
+        self.checkpoint = Some(checkpoint);
+        self.unsaved = false;
+        self.shared.observer.observe(&Event::Committed { route: &self.route });
+        Ok(())
+    }
+
+    /// The next step, after the pause that `poll_message_sleep` asks for `fetched` emails.
+    fn pause_for(&self, fetched: usize) -> Next {
+        let each = self.message_sleep();
+        let pause = each.saturating_mul(u32::try_from(fetched).unwrap_or(u32::MAX));
+        if pause.is_zero() { Next::Now } else { Next::After(pause) }
+    }
+
+    /// The pause for each email that holds at the moment.
+    pub(crate) fn message_sleep(&self) -> Duration {
+        match (self.shared.pace.poll_message_sleep, self.paced_until) {
+            (Some(sleep), _) => sleep,
+            (None, Some(until)) if Instant::now() < until => DOCUMENTED_MESSAGE_SLEEP,
+            (None, _) => Duration::ZERO,
+        }
+    }
+
+    /// A page could not be read: what that means for its folder.
+    fn after_page_failure(&mut self, turn: Turn, failed: Failed) -> Result<Next, Failed> {
+        let Failed::Source(err) = &failed else {
+            self.agenda.push_front(turn);
+            return Err(failed);
+        };
+        let unread = self
+            .checkpoint
+            .as_ref()
+            .and_then(|checkpoint| checkpoint.folders.get(&turn.folder.id))
+            .is_none_or(|state| state.position.is_none());
+        match err.advice() {
+            // The server refuses even an empty position: that is no matter of this folder.
+            Advice::RestartFolder if unread => {
+                self.agenda.push_front(turn);
+                Err(failed)
+            }
+            Advice::RestartFolder => {
+                warn!(
+                    mailbox.id = %self.route.mailbox, folder.path = ?turn.folder.path,
+                    "The saved position in a folder of `{}` has expired; the folder is read \
+                     again from its start", self.route.mailbox
+                );
+                if let Some(checkpoint) = &mut self.checkpoint
+                    && let Some(state) = checkpoint.folders.get_mut(&turn.folder.id)
+                {
+                    state.position = None;
+                    state.caught_up = false;
+                    state.mark = None;
+                }
+                self.agenda.push_front(turn);
+                Ok(Next::Now)
+            }
+            Advice::ReviewFolders => {
+                info!(
+                    mailbox.id = %self.route.mailbox, folder.path = ?turn.folder.path,
+                    "A folder of `{}` is gone; the folder list is read again", self.route.mailbox
+                );
+                self.thorough = true;
+                Ok(Next::Now)
+            }
+            // No right to one folder says nothing about the others.
+            Advice::PauseMailbox => {
+                warn!(
+                    mailbox.id = %self.route.mailbox, folder.path = ?turn.folder.path,
+                    "Passing over a folder of `{}` in this round: {}", self.route.mailbox,
+                    Chain(err)
+                );
+                Ok(Next::Now)
+            }
+            Advice::Retry { .. } | Advice::Split | Advice::StopService => {
+                self.agenda.push_front(turn);
+                Err(failed)
+            }
+        }
+    }
+
+    fn after_sink_failure(&mut self, err: &SinkError) -> Next {
+        let hint = err.hint().unwrap_or_default();
+        let detail = format!("{} {hint}", Chain(err));
+        // Whatever was being saved may be stored or not.
+        self.checkpoint = None;
+        match err.advice() {
+            SinkAdvice::Retry => {
+                let pause = self.backoff.failed(&mut self.rng);
+                self.set_state(MailboxState::Retrying, &detail, pause);
+                Next::After(pause)
+            }
+            SinkAdvice::StopMailbox => {
+                self.set_state(MailboxState::Stopped, &detail, Duration::MAX);
+                Next::Stop
+            }
+        }
+    }
+
+    fn after_source_failure(&mut self, err: SourceError) -> Result<Next, SourceError> {
+        let hint = err.hint().map(str::to_owned).unwrap_or_default();
+        let detail = format!("{} {hint}", Chain(&err));
+        match err.advice() {
+            Advice::StopService => Err(err),
+            Advice::Retry { scope, after } => {
+                let throttled = matches!(err, SourceError::Throttled { .. });
+                let pause = after.unwrap_or_else(|| {
+                    if throttled || matches!(err, SourceError::Unavailable { .. }) {
+                        self.transient.failed(&mut self.rng)
+                    } else {
+                        self.backoff.failed(&mut self.rng)
+                    }
+                });
+                if throttled {
+                    self.paced_until = Some(Instant::now() + PACED_AFTER_THROTTLING);
+                    self.set_state(MailboxState::Throttled, &detail, pause);
+                } else {
+                    self.set_state(MailboxState::Retrying, &detail, pause);
+                }
+                Ok(match scope {
+                    Scope::Mailbox => Next::After(pause),
+                    Scope::Service => Next::PauseService(pause),
+                })
+            }
+            Advice::PauseMailbox => {
+                self.agenda.clear();
+                self.thorough = true;
+                self.set_state(MailboxState::Error, &detail, OPERATOR_PAUSE);
+                Ok(Next::Blocked(OPERATOR_PAUSE))
+            }
+            Advice::Split | Advice::RestartFolder | Advice::ReviewFolders => {
+                self.thorough = true;
+                let pause = self.backoff.failed(&mut self.rng);
+                self.set_state(MailboxState::Retrying, &detail, pause);
+                Ok(Next::After(pause))
+            }
+        }
+    }
+
+    /// Failures in a row of calls that got no answer.
+    pub(crate) fn failures(&self) -> u32 {
+        self.backoff.failures().max(self.transient.failures())
+    }
+
+    fn set_state(&mut self, state: MailboxState, detail: &str, pause: Duration) {
+        if state == MailboxState::Ok && self.state == MailboxState::Ok {
+            return;
+        }
+        let mailbox = &self.route.mailbox;
+        let seconds = pause.as_secs();
+        match state {
+            MailboxState::Ok => info!(mailbox.id = %mailbox, "`{mailbox}` works again"),
+            MailboxState::Throttled | MailboxState::Retrying => warn!(
+                mailbox.id = %mailbox, pause.seconds = seconds,
+                "`{mailbox}` waits {seconds} s: {detail}"
+            ),
+            MailboxState::Error => tracing::error!(
+                mailbox.id = %mailbox, pause.seconds = seconds,
+                "`{mailbox}` cannot be read, next attempt in {seconds} s: {detail}"
+            ),
+            MailboxState::Stopped => tracing::error!(
+                mailbox.id = %mailbox, "`{mailbox}` is stopped: {detail}"
+            ),
+        }
+        self.state = state;
+        self.shared.observer.observe(&Event::State { route: &self.route, state, detail, pause });
+    }
+}

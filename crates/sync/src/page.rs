@@ -1,0 +1,451 @@
+//! Reads one page of one folder and delivers it. The order of the writes stands here.
+
+use std::collections::{HashSet, VecDeque};
+
+use record::{
+    Advice, Email, Entry, Fetched, Folder, FolderId, FolderState, Page, Quarantined, Scope,
+    SinkError, Source, SourceError, Uid,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    mailbox::{Failed, MailboxSync},
+    observer::{Event, SkipReason},
+};
+
+/// Most entries of one listing request, and of one checkpoint.
+const PAGE: usize = 512;
+
+/// Most entries of one page while a pause for each email is in force.
+const PACED_PAGE: usize = 20;
+
+/// Most bytes, as the server lists them, that are fetched before they are handed to the sink.
+/// Twice this may be in memory for each mailbox that is being worked on.
+const CHUNK_BYTES: u64 = 2 << 20;
+
+/// Listed size of an item whose size the server does not tell, in bytes.
+const UNKNOWN_SIZE: u64 = 64 << 10;
+
+/// Failed attempts at a single item after which it is set aside: the server answered, but not
+/// in a readable way.
+const UNREADABLE_ATTEMPTS: u32 = 3;
+
+/// The same when no answer came at all, which is the network's fault more often.
+const UNREACHABLE_ATTEMPTS: u32 = 6;
+
+/// Fetches in a row that may settle nothing before the request counts as too large.
+const STALLS: u32 = 3;
+
+/// What came of a page.
+#[derive(Debug)]
+pub(crate) struct PageEnd {
+    pub(crate) entries: usize,
+    /// Emails fetched, for the pace.
+    pub(crate) fetched: usize,
+    pub(crate) more: bool,
+}
+
+/// A page on its way: what is still to be fetched, and what is to be written beside the emails.
+#[derive(Default)]
+struct Delivery {
+    pending: VecDeque<Entry>,
+    moved: Vec<(Uid, Vec<String>)>,
+    set_aside: Vec<Quarantined>,
+    delivered: usize,
+    skipped: usize,
+    newest: Option<chrono::DateTime<chrono::Utc>>,
+}
+
+impl MailboxSync {
+    /// Reads the page of `folder` that follows its saved position, delivers it, and saves the
+    /// position that it leads to.
+    pub(crate) async fn read_page(
+        &mut self,
+        folder: &Folder,
+        budget: usize,
+        shutdown: &CancellationToken,
+    ) -> Result<PageEnd, Failed> {
+        let page = self.list(folder, budget, shutdown).await?;
+        let mut delivery = self.select(folder, &page).await?;
+        let entries = page.entries.len();
+        self.deliver(folder, &mut delivery, shutdown).await?;
+        self.attempts.clear();
+        self.cautious = false;
+        let end = PageEnd { entries, fetched: delivery.delivered, more: page.more };
+        self.commit(folder, page, delivery).await?;
+        Ok(end)
+    }
+
+    async fn list(
+        &mut self,
+        folder: &Folder,
+        budget: usize,
+        shutdown: &CancellationToken,
+    ) -> Result<Page, Failed> {
+        let most = if self.message_sleep().is_zero() { PAGE } else { PACED_PAGE };
+        let limit = budget.min(most).min(self.listing_limit).max(1);
+        let from = self
+            .checkpoint
+            .as_ref()
+            .and_then(|checkpoint| checkpoint.folders.get(&folder.id))
+            .and_then(|state| state.position.clone());
+        let listed = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return Err(Failed::Interrupted),
+            page = self.source.list(folder, from.as_ref(), limit) => page,
+        };
+        match listed {
+            Ok(page) => {
+                self.listing_limit = usize::MAX;
+                Ok(page)
+            }
+            Err(err) => {
+                if err.advice() == Advice::Split {
+                    self.listing_limit = (limit / 2).max(1);
+                }
+                Err(err.into())
+            }
+        }
+    }
+
+    /// Decides about each entry of `page`: fetch it, or pass it over and why.
+    async fn select(&mut self, folder: &Folder, page: &Page) -> Result<Delivery, Failed> {
+        let mut delivery = Delivery::default();
+        let mut wanted = Vec::with_capacity(page.entries.len());
+        let mut seen = HashSet::with_capacity(page.entries.len());
+        let mut skipped =
+            [(SkipReason::Draft, 0), (SkipReason::BeforeStart, 0), (SkipReason::Held, 0)];
+        let mut skip = |reason| {
+            for (known, items) in &mut skipped {
+                *items += usize::from(*known == reason);
+            }
+        };
+        for entry in &page.entries {
+            let before_start = matches!(
+                (entry.received, self.settings.start_timestamp),
+                (Some(received), Some(start)) if received < start
+            );
+            if entry.is_draft && !self.settings.include_drafts {
+                skip(SkipReason::Draft);
+            } else if before_start {
+                skip(SkipReason::BeforeStart);
+            } else if !seen.insert(entry.uid) {
+                skip(SkipReason::Held);
+            } else {
+                wanted.push(entry);
+            }
+        }
+        let uids: Vec<Uid> = wanted.iter().map(|entry| entry.uid).collect();
+        let held = if uids.is_empty() {
+            Vec::new()
+        } else {
+            self.shared.sink.find(&self.route, &uids).await?
+        };
+        for (entry, held) in wanted.into_iter().zip(held) {
+            match held {
+                // A draft is fetched again: it may have changed since.
+                Some(held) if !entry.is_draft => {
+                    skip(SkipReason::Held);
+                    if held.folder != folder.path {
+                        delivery.moved.push((entry.uid, folder.path.clone()));
+                    }
+                }
+                _ if self.too_large(entry) => {
+                    let detail = "larger than `max_email_size`";
+                    delivery.set_aside.push(self.quarantined(folder, entry, "TooLarge", detail));
+                }
+                _ => delivery.pending.push_back(entry.clone()),
+            }
+        }
+        for (reason, items) in skipped.into_iter().filter(|(_, items)| *items > 0) {
+            delivery.skipped += items;
+            self.shared.observer.observe(&Event::Skipped { route: &self.route, reason, items });
+        }
+        Ok(delivery)
+    }
+
+    fn too_large(&self, entry: &Entry) -> bool {
+        matches!((entry.size, self.settings.max_email_size), (Some(size), Some(most)) if size > most)
+    }
+
+    fn quarantined(&self, folder: &Folder, entry: &Entry, code: &str, detail: &str) -> Quarantined {
+        Quarantined {
+            uid: entry.uid,
+            item: entry.item.clone(),
+            folder: folder.id.clone(),
+            folder_path: folder.path.clone(),
+            message_id: entry.message_id.clone(),
+            received: entry.received,
+            size: entry.size,
+            code: code.to_owned(),
+            detail: detail.to_owned(),
+            since: self.shared.clock.now(),
+            attempts: 1,
+        }
+    }
+
+    /// Fetches what is pending and writes it, each portion while the next one is fetched.
+    async fn deliver(
+        &mut self,
+        folder: &Folder,
+        delivery: &mut Delivery,
+        shutdown: &CancellationToken,
+    ) -> Result<(), Failed> {
+        let mut ready: Vec<Email> = Vec::new();
+        let mut stalls = 0;
+        while !delivery.pending.is_empty() || !ready.is_empty() {
+            let chunk = self.next_chunk(&mut delivery.pending);
+            let to_write = std::mem::take(&mut ready);
+            // A write is never abandoned half-way; a fetch is, when the service shuts down.
+            let (fetched, written) =
+                tokio::join!(fetch(self.source.as_mut(), folder, &chunk, shutdown), async {
+                    if to_write.is_empty() {
+                        return Ok(());
+                    }
+                    self.shared.sink.write(&self.route, &to_write).await
+                });
+            self.after_write(written, &to_write, delivery)?;
+            let fetched = match fetched {
+                Ok(fetched) => fetched,
+                Err(failed) => {
+                    self.after_fetch_failure(folder, &chunk, failed, delivery)?;
+                    continue;
+                }
+            };
+            let settled = fetched.iter().any(|f| !matches!(f, Fetched::Later));
+            stalls = if settled || chunk.is_empty() { 0 } else { stalls + 1 };
+            if stalls == STALLS {
+                let code = "the server settles none of the items".to_owned();
+                let failed = SourceError::TooMuch { host: self.route.mailbox.to_string(), code };
+                self.after_fetch_failure(folder, &chunk, failed.into(), delivery)?;
+                continue;
+            }
+            self.settle(folder, chunk, fetched, &mut ready, delivery);
+        }
+        Ok(())
+    }
+
+    /// Takes from `pending` what one write may hold.
+    fn next_chunk(&self, pending: &mut VecDeque<Entry>) -> Vec<Entry> {
+        let most = if self.cautious { 1 } else { self.shared.pace.batch.max(1) };
+        let mut chunk = Vec::new();
+        let mut bytes = 0;
+        while chunk.len() < most
+            && let Some(entry) = pending.front()
+        {
+            bytes += entry.size.unwrap_or(UNKNOWN_SIZE);
+            if bytes > CHUNK_BYTES && !chunk.is_empty() {
+                break;
+            }
+            chunk.extend(pending.pop_front());
+        }
+        chunk
+    }
+
+    fn after_write(
+        &self,
+        written: Result<(), SinkError>,
+        emails: &[Email],
+        delivery: &mut Delivery,
+    ) -> Result<(), Failed> {
+        written?;
+        if emails.is_empty() {
+            return Ok(());
+        }
+        delivery.delivered += emails.len();
+        let newest = emails.iter().map(|email| email.timestamp).max();
+        delivery.newest = delivery.newest.max(newest);
+        let bytes = emails.iter().map(|email| email.body.size()).sum();
+        self.shared.observer.observe(&Event::Delivered {
+            route: &self.route,
+            emails: emails.len(),
+            bytes,
+        });
+        Ok(())
+    }
+
+    /// Sorts the results of one fetch.
+    fn settle(
+        &self,
+        folder: &Folder,
+        chunk: Vec<Entry>,
+        fetched: Vec<Fetched>,
+        ready: &mut Vec<Email>,
+        delivery: &mut Delivery,
+    ) {
+        let mut gone = 0;
+        let mut results = fetched.into_iter();
+        for entry in chunk {
+            match results.next().unwrap_or(Fetched::Later) {
+                Fetched::Email(email) => ready.push(*email),
+                Fetched::Gone => gone += 1,
+                Fetched::Refused { code, detail } => {
+                    delivery.set_aside.push(self.quarantined(folder, &entry, &code, &detail));
+                }
+                Fetched::Later => delivery.pending.push_back(entry),
+            }
+        }
+        if gone > 0 {
+            delivery.skipped += gone;
+            let reason = SkipReason::Gone;
+            self.shared.observer.observe(&Event::Skipped {
+                route: &self.route,
+                reason,
+                items: gone,
+            });
+        }
+    }
+
+    /// A fetch got no usable answer. Several items: they are fetched one by one from now on. A
+    /// single one: it is blamed, and set aside when it has failed often enough.
+    fn after_fetch_failure(
+        &mut self,
+        folder: &Folder,
+        chunk: &[Entry],
+        failed: Failed,
+        delivery: &mut Delivery,
+    ) -> Result<(), Failed> {
+        let Failed::Source(err) = failed else { return Err(failed) };
+        let patience = match err.advice() {
+            Advice::Split => UNREADABLE_ATTEMPTS,
+            Advice::Retry { scope: Scope::Mailbox, after: None }
+                if !matches!(err, SourceError::Spool { .. }) =>
+            {
+                UNREACHABLE_ATTEMPTS
+            }
+            _ => return Err(err.into()),
+        };
+        let [entry] = chunk else {
+            if patience == UNREADABLE_ATTEMPTS {
+                self.cautious = true;
+                for entry in chunk.iter().rev() {
+                    delivery.pending.push_front(entry.clone());
+                }
+                return Ok(());
+            }
+            // Without an answer, the network gets a second chance before an item is suspected.
+            self.cautious |= self.failures() > 0;
+            return Err(err.into());
+        };
+        self.cautious = true;
+        let attempts = self.attempts.entry(entry.item.clone()).or_insert(0);
+        *attempts += 1;
+        if *attempts < patience {
+            return Err(err.into());
+        }
+        let detail = record::Chain(&err).to_string();
+        let mut item = self.quarantined(folder, entry, "FetchFailed", &detail);
+        item.attempts = patience;
+        delivery.set_aside.push(item);
+        Ok(())
+    }
+
+    /// Makes the page count: what is set aside first, the position last. A crash in between
+    /// repeats the page, which is harmless; the other order would lose items.
+    async fn commit(
+        &mut self,
+        folder: &Folder,
+        page: Page,
+        delivery: Delivery,
+    ) -> Result<(), Failed> {
+        let Delivery { moved, set_aside, delivered, skipped, newest, .. } = delivery;
+        if !moved.is_empty() {
+            self.shared.sink.relocate(&self.route, &moved).await?;
+        }
+        if !set_aside.is_empty() {
+            self.shared.sink.quarantine(&self.route, &set_aside).await?;
+            for item in &set_aside {
+                warn!(
+                    mailbox.id = %self.route.mailbox, uid = %item.uid, code = %item.code,
+                    "Set an item of `{}` aside: {} ({})", self.route.mailbox, item.code, item.detail
+                );
+            }
+            let items = set_aside.len();
+            self.shared.observer.observe(&Event::Quarantined { route: &self.route, items });
+        }
+        let now = self.shared.clock.now();
+        let Some(checkpoint) = self.checkpoint.as_mut() else { return Ok(()) };
+        let state: &mut FolderState = checkpoint.folders.entry(folder.id.clone()).or_default();
+        let quiet = page.entries.is_empty() && page.removed == 0 && state.caught_up && !page.more;
+        state.position = Some(page.next);
+        state.delivered += delivered as u64;
+        state.skipped += skipped as u64;
+        state.quarantined += set_aside.len() as u64;
+        state.newest = state.newest.max(newest);
+        state.read_at = Some(now);
+        if !page.more {
+            state.caught_up = true;
+            // The mark was taken before the listing: what came since changes it again.
+            state.mark.clone_from(&folder.mark);
+        }
+        if quiet {
+            return Ok(());
+        }
+        if delivered > 0 {
+            info!(
+                mailbox.id = %self.route.mailbox, records = delivered,
+                "Stored {delivered} emails of `{}`", self.route.mailbox
+            );
+        }
+        self.save().await
+    }
+
+    /// Tries everything in quarantine once more.
+    pub(crate) async fn read_quarantine(
+        &mut self,
+        shutdown: &CancellationToken,
+    ) -> Result<(), Failed> {
+        for item in self.shared.sink.quarantined(&self.route).await? {
+            let folder = Folder {
+                id: FolderId(item.folder.0.clone()),
+                path: item.folder_path.clone(),
+                mark: None,
+                total: None,
+            };
+            let entry = item.entry();
+            if self.too_large(&entry) {
+                continue;
+            }
+            let entries = std::slice::from_ref(&entry);
+            let fetched = fetch(self.source.as_mut(), &folder, entries, shutdown).await;
+            let (code, detail) = match fetched.map(|all| all.into_iter().next()) {
+                Ok(Some(Fetched::Email(email))) => {
+                    let emails = std::slice::from_ref(email.as_ref());
+                    let written = self.shared.sink.write(&self.route, emails).await;
+                    let mut delivery = Delivery::default();
+                    self.after_write(written, emails, &mut delivery)?;
+                    continue;
+                }
+                Ok(Some(Fetched::Refused { code, detail })) => (code, detail),
+                Ok(Some(Fetched::Gone)) => {
+                    (item.code.clone(), "no longer in the folder that listed it".to_owned())
+                }
+                Ok(Some(Fetched::Later) | None) => (item.code.clone(), item.detail.clone()),
+                Err(Failed::Source(err)) if err.advice() == Advice::Split => {
+                    (item.code.clone(), record::Chain(&err).to_string())
+                }
+                Err(failed) => return Err(failed),
+            };
+            let again = Quarantined { code, detail, attempts: item.attempts + 1, ..item };
+            self.shared.sink.quarantine(&self.route, &[again]).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn fetch(
+    source: &mut dyn Source,
+    folder: &Folder,
+    entries: &[Entry],
+    shutdown: &CancellationToken,
+) -> Result<Vec<Fetched>, Failed> {
+    if entries.is_empty() {
+        return Ok(Vec::new());
+    }
+    tokio::select! {
+        biased;
+        () = shutdown.cancelled() => Err(Failed::Interrupted),
+        fetched = source.fetch(folder, entries) => Ok(fetched?),
+    }
+}

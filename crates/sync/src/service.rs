@@ -1,0 +1,219 @@
+//! Gives the steps of all mailboxes their turns.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    time::Duration,
+};
+
+use record::{Route, SourceError};
+use tokio::{
+    sync::mpsc,
+    task::{JoinError, JoinSet},
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::mailbox::{MailboxSync, Next};
+
+/// What may be asked of a running service.
+#[derive(Debug)]
+pub enum Command {
+    /// Try everything in quarantine of this route once more.
+    RetryQuarantine(Route),
+}
+
+/// Why a service came to its end by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// A failure that concerns every mailbox.
+    #[error("the service cannot go on")]
+    Source(#[source] SourceError),
+    /// Not one mailbox could be read since the start.
+    #[error("none of the {mailboxes} mailboxes can be read")]
+    AllBlocked { mailboxes: usize },
+    /// Every mailbox has stopped for good.
+    #[error("all {mailboxes} mailboxes have stopped")]
+    AllStopped { mailboxes: usize },
+}
+
+/// A step that has ended: whose it was, the mailbox itself, and what it wants next.
+type Done = (usize, Box<MailboxSync>, Result<Next, SourceError>);
+
+/// Runs mailboxes with a bounded number of workers. A mailbox gives its worker back after each
+/// step and queues again behind all that are due before it, so that neither a huge nor a broken
+/// mailbox keeps another one waiting for more than a step.
+pub struct Service {
+    workers: usize,
+    due: BinaryHeap<Reverse<(Instant, u64, usize)>>,
+    mailboxes: Vec<Option<Box<MailboxSync>>>,
+    index: BTreeMap<Route, usize>,
+    /// Requests for mailboxes that are being worked on.
+    retries: Vec<bool>,
+    sequence: u64,
+    paused_until: Option<Instant>,
+    /// Mailboxes that need the operator, by index.
+    blocked: Vec<bool>,
+    stopped: usize,
+    any_worked: bool,
+}
+
+impl Service {
+    pub fn new(mailboxes: Vec<MailboxSync>, workers: usize) -> Self {
+        let now = Instant::now();
+        let count = mailboxes.len();
+        let index = mailboxes.iter().enumerate().map(|(i, m)| (m.route().clone(), i)).collect();
+        let due = (0..count).map(|i| Reverse((now, i as u64, i))).collect();
+        Self {
+            workers: workers.max(1),
+            due,
+            mailboxes: mailboxes.into_iter().map(|m| Some(Box::new(m))).collect(),
+            index,
+            retries: vec![false; count],
+            sequence: count as u64,
+            paused_until: None,
+            blocked: vec![false; count],
+            stopped: 0,
+            any_worked: false,
+        }
+    }
+
+    /// Runs until `shutdown` is cancelled and every step under way has come to a safe end.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] when going on is of no use. All that was acknowledged is kept.
+    pub async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Command>,
+        shutdown: CancellationToken,
+    ) -> Result<(), Failure> {
+        let mut working = JoinSet::new();
+        let mut listening = true;
+        let result = loop {
+            let earliest = self.launch(&mut working, &shutdown);
+            if let Some(failure) = self.verdict(&working) {
+                break Err(failure);
+            }
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break Ok(()),
+                Some(done) = working.join_next() => {
+                    if let Err(failure) = self.after_step(done) {
+                        break Err(failure);
+                    }
+                }
+                command = commands.recv(), if listening => match command {
+                    Some(command) => self.obey(&command),
+                    None => listening = false,
+                },
+                () = sleep_until(earliest) => {}
+            }
+        };
+        // Steps look at the token themselves and end where nothing is lost.
+        shutdown.cancel();
+        while let Some(done) = working.join_next().await {
+            let stopped = self.after_step(done);
+            if let (Err(failure), true) = (stopped, result.is_ok()) {
+                warn!("While shutting down: {}", record::Chain(&failure));
+            }
+        }
+        result
+    }
+
+    /// Starts every step that is due and has a worker. Returns when to look again.
+    fn launch(&mut self, working: &mut JoinSet<Done>, shutdown: &CancellationToken) -> Instant {
+        let now = Instant::now();
+        if let Some(until) = self.paused_until {
+            if until > now {
+                return until;
+            }
+            self.paused_until = None;
+        }
+        while working.len() < self.workers {
+            let Some(Reverse((at, _, _))) = self.due.peek() else { break };
+            if *at > now {
+                return *at;
+            }
+            let Some(Reverse((_, _, index))) = self.due.pop() else { break };
+            let Some(mut mailbox) = self.mailboxes.get_mut(index).and_then(Option::take) else {
+                continue;
+            };
+            if let Some(retry) = self.retries.get_mut(index)
+                && std::mem::take(retry)
+            {
+                mailbox.retry_quarantine();
+            }
+            let shutdown = shutdown.clone();
+            working.spawn(async move {
+                let next = mailbox.step(&shutdown).await;
+                (index, mailbox, next)
+            });
+        }
+        // Whatever ends first wakes the loop; this is only for the case that nothing does.
+        now + Duration::from_secs(3600)
+    }
+
+    fn after_step(&mut self, done: Result<Done, JoinError>) -> Result<(), Failure> {
+        let (index, mailbox, next) = match done {
+            Ok(done) => done,
+            Err(err) => {
+                // A bug: the mailbox is lost with its task, the others go on.
+                tracing::error!("A mailbox ended in a panic and is stopped: {err}");
+                self.stopped += 1;
+                return Ok(());
+            }
+        };
+        let next = next.map_err(Failure::Source)?;
+        let (pause, blocked) = match next {
+            Next::Now => (Duration::ZERO, false),
+            Next::After(pause) => (pause, false),
+            Next::PauseService(pause) => {
+                let until = Instant::now() + pause;
+                self.paused_until = self.paused_until.max(Some(until));
+                info!(pause.seconds = pause.as_secs(), "All mailboxes wait");
+                (pause, false)
+            }
+            Next::Blocked(pause) => (pause, true),
+            Next::Stop => {
+                self.stopped += 1;
+                return Ok(());
+            }
+        };
+        if let Some(was) = self.blocked.get_mut(index) {
+            *was = blocked;
+        }
+        self.any_worked |= matches!(next, Next::Now);
+        self.sequence += 1;
+        self.due.push(Reverse((Instant::now() + pause, self.sequence, index)));
+        if let Some(slot) = self.mailboxes.get_mut(index) {
+            *slot = Some(mailbox);
+        }
+        Ok(())
+    }
+
+    fn verdict(&self, working: &JoinSet<Done>) -> Option<Failure> {
+        let mailboxes = self.mailboxes.len();
+        if mailboxes == 0 || !working.is_empty() {
+            return None;
+        }
+        if self.stopped == mailboxes {
+            return Some(Failure::AllStopped { mailboxes });
+        }
+        let all_blocked = self.blocked.iter().all(|blocked| *blocked);
+        (all_blocked && !self.any_worked).then_some(Failure::AllBlocked { mailboxes })
+    }
+
+    fn obey(&mut self, command: &Command) {
+        let Command::RetryQuarantine(route) = command;
+        let Some(&index) = self.index.get(route) else {
+            warn!(mailbox.id = %route.mailbox, "`{}` is not served here", route.mailbox);
+            return;
+        };
+        // Obeyed with the next step: a pause that the server asked for is not cut short.
+        if let Some(retry) = self.retries.get_mut(index) {
+            *retry = true;
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! A sink in memory that checks the promises while it is written to.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use record::{
+    Checkpoint, Email, FolderId, Held, Position, Quarantined, Route, Sink, SinkError, Uid,
+};
+
+/// Called with each checkpoint before it is stored, to judge it.
+pub type Judge = Arc<dyn Fn(&MemorySink, &Checkpoint) + Send + Sync>;
+
+/// What survives a crash of the program that writes to it.
+#[derive(Clone, Default)]
+pub struct MemorySink {
+    inner: Arc<Mutex<Inner>>,
+    judge: Option<Judge>,
+}
+
+#[derive(Default)]
+struct Inner {
+    emails: BTreeMap<Uid, Vec<String>>,
+    writes: u64,
+    quarantine: BTreeMap<Uid, Quarantined>,
+    checkpoint: Checkpoint,
+}
+
+impl MemorySink {
+    pub fn judged_by(judge: Judge) -> Self {
+        Self { inner: Arc::default(), judge: Some(judge) }
+    }
+
+    pub fn uids(&self) -> Vec<Uid> {
+        self.inner.lock().unwrap().emails.keys().copied().collect()
+    }
+
+    pub fn folder_of(&self, uid: Uid) -> Option<Vec<String>> {
+        self.inner.lock().unwrap().emails.get(&uid).cloned()
+    }
+
+    /// Emails written so far, those written again included.
+    pub fn writes(&self) -> u64 {
+        self.inner.lock().unwrap().writes
+    }
+
+    pub fn has(&self, uid: Uid) -> bool {
+        let inner = self.inner.lock().unwrap();
+        inner.emails.contains_key(&uid) || inner.quarantine.contains_key(&uid)
+    }
+
+    pub fn set_aside(&self) -> Vec<Quarantined> {
+        self.inner.lock().unwrap().quarantine.values().cloned().collect()
+    }
+
+    pub fn checkpoint(&self) -> Checkpoint {
+        self.inner.lock().unwrap().checkpoint.clone()
+    }
+
+    pub fn position(&self, folder: &FolderId) -> Option<Position> {
+        self.checkpoint().folders.get(folder)?.position.clone()
+    }
+
+    /// Stores one email; a crash may come between two of a batch.
+    pub fn put(&self, email: &Email) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.emails.insert(email.uid, email.metadata.folder.clone());
+        inner.quarantine.remove(&email.uid);
+        inner.writes += 1;
+    }
+}
+
+#[async_trait]
+impl Sink for MemorySink {
+    async fn load_checkpoint(&self, _: &Route) -> Result<Checkpoint, SinkError> {
+        Ok(self.checkpoint())
+    }
+
+    async fn find(&self, _: &Route, uids: &[Uid]) -> Result<Vec<Option<Held>>, SinkError> {
+        let inner = self.inner.lock().unwrap();
+        let held = |uid| inner.emails.get(uid).map(|folder| Held { folder: folder.clone() });
+        Ok(uids.iter().map(held).collect())
+    }
+
+    async fn write(&self, _: &Route, emails: &[Email]) -> Result<(), SinkError> {
+        for email in emails {
+            self.put(email);
+        }
+        Ok(())
+    }
+
+    async fn relocate(&self, _: &Route, moved: &[(Uid, Vec<String>)]) -> Result<(), SinkError> {
+        let mut inner = self.inner.lock().unwrap();
+        for (uid, folder) in moved {
+            if let Some(known) = inner.emails.get_mut(uid) {
+                known.clone_from(folder);
+            }
+        }
+        Ok(())
+    }
+
+    async fn quarantine(&self, _: &Route, items: &[Quarantined]) -> Result<(), SinkError> {
+        let mut inner = self.inner.lock().unwrap();
+        inner.quarantine.extend(items.iter().map(|item| (item.uid, item.clone())));
+        Ok(())
+    }
+
+    async fn quarantined(&self, _: &Route) -> Result<Vec<Quarantined>, SinkError> {
+        Ok(self.set_aside())
+    }
+
+    async fn save_checkpoint(&self, _: &Route, new: &Checkpoint) -> Result<(), SinkError> {
+        if let Some(judge) = &self.judge {
+            judge(self, new);
+        }
+        let mut inner = self.inner.lock().unwrap();
+        if inner.checkpoint.generation + 1 != new.generation {
+            return Err(SinkError::Superseded { place: "memory".to_owned() });
+        }
+        inner.checkpoint = new.clone();
+        Ok(())
+    }
+}

@@ -1,0 +1,302 @@
+//! A mailbox in memory, with the habits of a real server: cursors that expire, items that move,
+//! fail, or vanish between listing and fetching.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use record::{
+    Body, Checkpoint, Email, Entry, Fetched, Folder, FolderId, ItemId, MailboxId, Metadata, Page,
+    Position, Source, SourceError, Survey, Uid,
+};
+
+/// The server's side of one mailbox, shared by the sources that read it and the test that
+/// changes it.
+#[derive(Clone)]
+pub struct MemoryMailbox(Arc<Mutex<Inner>>);
+
+struct Inner {
+    mailbox: MailboxId,
+    /// Number of the last change; every change has one.
+    sequence: u64,
+    /// Raised when all cursors are to become worthless.
+    epoch: u64,
+    folders: BTreeMap<FolderId, Vec<String>>,
+    items: BTreeMap<ItemId, Item>,
+    removals: BTreeMap<FolderId, u64>,
+    next_item: u64,
+    /// Uids of every email that was ever delivered and has not been deleted for good.
+    truth: BTreeSet<Uid>,
+    /// Items that are never handed out.
+    corrupt: BTreeSet<Uid>,
+    /// Items on which every request that names them fails without an answer.
+    poison: BTreeSet<Uid>,
+    surveys: u64,
+    lists: u64,
+}
+
+#[derive(Clone)]
+struct Item {
+    folder: FolderId,
+    uid: Uid,
+    message_id: String,
+    received: DateTime<Utc>,
+    changed: u64,
+    draft: bool,
+    body: Bytes,
+}
+
+impl MemoryMailbox {
+    pub fn new(mailbox: &str) -> Self {
+        Self(Arc::new(Mutex::new(Inner {
+            mailbox: mailbox.parse().unwrap(),
+            sequence: 0,
+            epoch: 1,
+            folders: BTreeMap::new(),
+            items: BTreeMap::new(),
+            removals: BTreeMap::new(),
+            next_item: 0,
+            truth: BTreeSet::new(),
+            corrupt: BTreeSet::new(),
+            poison: BTreeSet::new(),
+            surveys: 0,
+            lists: 0,
+        })))
+    }
+
+    pub fn add_folder(&self, name: &str) -> FolderId {
+        let mut inner = self.0.lock().unwrap();
+        let id = FolderId(format!("folder-{}", inner.folders.len()));
+        inner.folders.insert(id.clone(), vec![name.to_owned()]);
+        id
+    }
+
+    /// Delivers an email received `minutes` after the start of 2026.
+    pub fn deliver(&self, folder: &FolderId, minutes: i64) -> Uid {
+        let received =
+            DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(20_454) + TimeDelta::minutes(minutes);
+        self.0.lock().unwrap().deliver(folder, received, false)
+    }
+
+    pub fn draft(&self, folder: &FolderId) -> Uid {
+        let received = DateTime::<Utc>::UNIX_EPOCH;
+        self.0.lock().unwrap().deliver(folder, received, true)
+    }
+
+    /// Moves an email: it gets a new item id, its uid stays.
+    pub fn move_email(&self, uid: Uid, to: &FolderId) {
+        let mut inner = self.0.lock().unwrap();
+        let Some((id, mut item)) = inner.take(uid) else { return };
+        inner.remove_from(&item.folder.clone());
+        item.folder = to.clone();
+        inner.put(item);
+        let _ = id;
+    }
+
+    /// Deletes an email for good; what is not delivered yet need not be any more.
+    pub fn delete(&self, uid: Uid) {
+        let mut inner = self.0.lock().unwrap();
+        if let Some((_, item)) = inner.take(uid) {
+            inner.remove_from(&item.folder.clone());
+            inner.truth.remove(&uid);
+        }
+    }
+
+    pub fn rename_folder(&self, id: &FolderId, name: &str) {
+        self.0.lock().unwrap().folders.insert(id.clone(), vec![name.to_owned()]);
+    }
+
+    /// Makes all cursors that were handed out so far worthless.
+    pub fn expire_cursors(&self) {
+        self.0.lock().unwrap().epoch += 1;
+    }
+
+    /// The server will refuse this item for ever.
+    pub fn corrupt(&self, uid: Uid) {
+        self.0.lock().unwrap().corrupt.insert(uid);
+    }
+
+    /// Every request that names this item gets no answer.
+    pub fn poison(&self, uid: Uid) {
+        self.0.lock().unwrap().poison.insert(uid);
+    }
+
+    pub fn heal(&self) {
+        let mut inner = self.0.lock().unwrap();
+        inner.poison.clear();
+        inner.corrupt.clear();
+    }
+
+    /// What an archive must hold in the end.
+    pub fn truth(&self) -> BTreeSet<Uid> {
+        self.0.lock().unwrap().truth.clone()
+    }
+
+    /// Uids that `position` of `folder` covers and that are still there.
+    pub fn covered(&self, folder: &FolderId, position: &Position) -> Vec<Uid> {
+        let inner = self.0.lock().unwrap();
+        let Some(upto) = inner.parse(position) else { return Vec::new() };
+        inner
+            .items
+            .values()
+            .filter(|item| item.folder == *folder && item.changed <= upto && !item.draft)
+            .map(|item| item.uid)
+            .collect()
+    }
+
+    /// Requests for the folder list, and for listings, since the start.
+    pub fn requests(&self) -> (u64, u64) {
+        let inner = self.0.lock().unwrap();
+        (inner.surveys, inner.lists)
+    }
+
+    pub fn source(&self) -> MemorySource {
+        MemorySource(self.clone())
+    }
+}
+
+impl Inner {
+    fn deliver(&mut self, folder: &FolderId, received: DateTime<Utc>, draft: bool) -> Uid {
+        let number = self.next_item;
+        let message_id = format!("<{number}@example.org>");
+        let uid = Uid::derive("memory", &self.mailbox, &number.to_be_bytes(), &message_id);
+        let body = Bytes::from(format!("Message-ID: {message_id}\r\n\r\nBody {number}\r\n"));
+        let folder = folder.clone();
+        self.put(Item { folder, uid, message_id, received, changed: 0, draft, body });
+        if !draft {
+            self.truth.insert(uid);
+        }
+        uid
+    }
+
+    fn put(&mut self, mut item: Item) {
+        self.sequence += 1;
+        self.next_item += 1;
+        item.changed = self.sequence;
+        self.items.insert(ItemId(format!("item-{:06}", self.next_item)), item);
+    }
+
+    fn take(&mut self, uid: Uid) -> Option<(ItemId, Item)> {
+        let id = self.items.iter().find(|(_, item)| item.uid == uid)?.0.clone();
+        let item = self.items.remove(&id)?;
+        Some((id, item))
+    }
+
+    fn remove_from(&mut self, folder: &FolderId) {
+        self.sequence += 1;
+        *self.removals.entry(folder.clone()).or_default() += 1;
+    }
+
+    fn parse(&self, position: &Position) -> Option<u64> {
+        let Position::Cursor { token } = position;
+        let (epoch, sequence) = token.split_once(':')?;
+        (epoch.parse() == Ok(self.epoch)).then(|| sequence.parse().ok())?
+    }
+}
+
+/// Reads a [`MemoryMailbox`].
+pub struct MemorySource(MemoryMailbox);
+
+#[async_trait]
+impl Source for MemorySource {
+    async fn survey(&mut self, _: &Checkpoint, _: bool) -> Result<Survey, SourceError> {
+        let mut inner = self.0.0.lock().unwrap();
+        inner.surveys += 1;
+        let folders = inner
+            .folders
+            .iter()
+            .map(|(id, path)| {
+                let items = || inner.items.values().filter(|item| item.folder == *id);
+                let newest = items().map(|item| item.changed).max().unwrap_or(0);
+                let removed = inner.removals.get(id).copied().unwrap_or(0);
+                Folder {
+                    id: id.clone(),
+                    path: path.clone(),
+                    mark: Some(format!("{newest}/{removed}/{}", inner.epoch)),
+                    total: Some(items().count() as u64),
+                }
+            })
+            .collect();
+        Ok(Survey { folders, hierarchy: None })
+    }
+
+    async fn list(
+        &mut self,
+        folder: &Folder,
+        from: Option<&Position>,
+        limit: usize,
+    ) -> Result<Page, SourceError> {
+        let mut inner = self.0.0.lock().unwrap();
+        inner.lists += 1;
+        if !inner.folders.contains_key(&folder.id) {
+            return Err(SourceError::FolderGone { folder: folder.id.clone() });
+        }
+        let after = match from {
+            None => 0,
+            Some(position) => inner
+                .parse(position)
+                .ok_or_else(|| SourceError::CursorExpired { folder: folder.id.clone() })?,
+        };
+        let mut items: Vec<(&ItemId, &Item)> = inner
+            .items
+            .iter()
+            .filter(|(_, item)| item.folder == folder.id && item.changed > after)
+            .collect();
+        items.sort_by_key(|(_, item)| item.changed);
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let reached = match items.last() {
+            Some((_, last)) if more => last.changed,
+            _ => inner.sequence,
+        };
+        let entries = items
+            .into_iter()
+            .map(|(id, item)| Entry {
+                item: id.clone(),
+                uid: item.uid,
+                message_id: Some(item.message_id.clone()),
+                received: Some(item.received),
+                size: Some(item.body.len() as u64),
+                is_draft: item.draft,
+            })
+            .collect();
+        let token = format!("{}:{reached}", inner.epoch);
+        Ok(Page { entries, removed: 0, next: Position::Cursor { token }, more })
+    }
+
+    async fn fetch(
+        &mut self,
+        folder: &Folder,
+        entries: &[Entry],
+    ) -> Result<Vec<Fetched>, SourceError> {
+        let inner = self.0.0.lock().unwrap();
+        if entries.iter().any(|entry| inner.poison.contains(&entry.uid)) {
+            let cause = "connection reset".into();
+            return Err(SourceError::Unreachable { host: "memory".into(), cause });
+        }
+        let fetch = |entry: &Entry| match inner.items.get(&entry.item) {
+            None => Fetched::Gone,
+            Some(item) if inner.corrupt.contains(&item.uid) => Fetched::Refused {
+                code: "ErrorItemCorrupt".to_owned(),
+                detail: "the item is corrupt".to_owned(),
+            },
+            Some(item) => Fetched::Email(Box::new(Email {
+                uid: item.uid,
+                item: entry.item.clone(),
+                message_id: Some(item.message_id.clone()),
+                timestamp: item.received,
+                metadata: Metadata { folder: folder.path.clone(), ..Metadata::default() },
+                body: Body::Memory(item.body.clone()),
+            })),
+        };
+        Ok(entries.iter().map(fetch).collect())
+    }
+}
+
+/// How long a simulated call may take.
+pub const SLOWEST_CALL: Duration = Duration::from_millis(80);
