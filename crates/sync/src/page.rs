@@ -205,7 +205,14 @@ impl MailboxSync {
                     }
                     self.shared.sink.write(&self.route, &to_write).await
                 });
-            self.after_write(written, &to_write, delivery)?;
+            let written = self.after_write(written, &to_write, delivery);
+            if let Err(Failed::Source(err)) = &fetched
+                && matches!(err.advice(), Advice::Retry { after: Some(_), .. })
+            {
+                // A pause that the server asked for outweighs whatever the sink has to say.
+                return fetched.map(drop);
+            }
+            written?;
             let fetched = match fetched {
                 Ok(fetched) => fetched,
                 Err(failed) => {
