@@ -1,1 +1,6 @@
-//! simulators.
+//! Servers that speak the real protocols to demos, tests and strangers.
+
+pub mod command;
+pub mod exchange;
+pub mod generate;
+pub mod load;

@@ -1,0 +1,263 @@
+//! The front of the service: connections, TLS, HTTP, and where a request goes.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode, body::Incoming, server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use openssl::ssl::{Ssl, SslAcceptor};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+use tokio_openssl::SslStream;
+
+use super::{
+    answer::{self, Answer},
+    auth::{self, Session},
+    fault::Faults,
+    log::{Log, Logged, Op},
+    oauth::Authority,
+    options::Options,
+    reply::ReplyBody,
+    world::World,
+};
+
+/// Largest request body, enough for a `CreateItem` with a large message.
+const MAX_REQUEST: usize = 256 * 1024 * 1024;
+/// Most connections at once; more wait to be accepted.
+const MAX_CONNECTIONS: usize = 10_000;
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What all connections share.
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) faults: Faults,
+    pub(crate) authority: Authority,
+    /// The certificate in DER form; `None` without TLS.
+    pub(crate) certificate: Option<Vec<u8>>,
+    pub(crate) connections: AtomicU64,
+    /// Guards the mailboxes.
+    world: Mutex<World>,
+    /// Guards the log of requests.
+    log: Mutex<Log>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        options: Options,
+        authority: Authority,
+        certificate: Option<Vec<u8>>,
+    ) -> Self {
+        Self {
+            options,
+            faults: Faults::default(),
+            authority,
+            certificate,
+            connections: AtomicU64::new(0),
+            world: Mutex::default(),
+            log: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One connection of a client.
+pub(crate) struct Connection {
+    pub(crate) number: u64,
+    pub(crate) shared: Arc<Shared>,
+    /// Guards how far the sign-in of this connection has come.
+    session: Mutex<Session>,
+}
+
+impl Connection {
+    pub(crate) fn session(&self) -> MutexGuard<'_, Session> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Accepts connections until the task is aborted.
+pub(crate) async fn serve(listener: TcpListener, tls: Option<SslAcceptor>, shared: Arc<Shared>) {
+    let mut tasks = JoinSet::new();
+    loop {
+        while tasks.len() >= MAX_CONNECTIONS {
+            tasks.join_next().await;
+        }
+        while tasks.try_join_next().is_some() {}
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let tls = tls.clone();
+                let number = shared.connections.fetch_add(1, Ordering::Relaxed) + 1;
+                let shared = Arc::clone(&shared);
+                let session = Mutex::new(Session::default());
+                let connection = Arc::new(Connection { number, shared, session });
+                tasks.spawn(async move {
+                    if let Err(error) = attend(stream, tls, connection).await {
+                        tracing::debug!(connection = number, "Connection ended: {error:#}");
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!("Could not accept a connection: {error}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn attend(
+    stream: TcpStream,
+    tls: Option<SslAcceptor>,
+    connection: Arc<Connection>,
+) -> anyhow::Result<()> {
+    stream.set_nodelay(true)?;
+    match tls {
+        None => converse(stream, connection).await,
+        Some(acceptor) => {
+            let mut stream = SslStream::new(Ssl::new(acceptor.context())?, stream)?;
+            tokio::time::timeout(HANDSHAKE_TIMEOUT, Pin::new(&mut stream).accept()).await??;
+            converse(stream, connection).await
+        }
+    }
+}
+
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    connection: Arc<Connection>,
+) -> anyhow::Result<()> {
+    let service = service_fn(move |request| {
+        let connection = Arc::clone(&connection);
+        async move { handle(&connection, request).await }
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(stream), service)
+        .await?;
+    Ok(())
+}
+
+/// The headers of a request that matter here.
+pub(crate) struct Envelope {
+    pub(crate) headers: HeaderMap,
+    pub(crate) path: String,
+    pub(crate) body: Bytes,
+    pub(crate) at: Instant,
+}
+
+impl Envelope {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// Answers a request. An error breaks the connection without a reply.
+async fn handle(
+    connection: &Connection,
+    request: Request<Incoming>,
+) -> io::Result<Response<ReplyBody>> {
+    let (parts, body) = request.into_parts();
+    let at = Instant::now();
+    let path = parts.uri.path().to_ascii_lowercase();
+    let body = match Limited::new(body, MAX_REQUEST).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return Err(io::Error::other(error)),
+    };
+    let shared = &connection.shared;
+    if !shared.options.latency.is_zero() {
+        tokio::time::sleep(shared.options.latency).await;
+    }
+    let envelope = Envelope { headers: parts.headers, path, body, at };
+    let answer = if envelope.path == "/ews/exchange.asmx" {
+        let access = if parts.method == Method::POST {
+            auth::sign_in(connection, &envelope)
+        } else {
+            Err(Box::new(auth::challenge(connection, None)))
+        };
+        match access {
+            Ok(signed_in) => answer::answer(connection, &envelope, signed_in),
+            Err(refused) => Answer::plain(*refused),
+        }
+    } else if envelope.path.ends_with("/oauth2/v2.0/token") && parts.method == Method::POST {
+        answer::token(shared, &envelope)
+    } else if envelope.path == "/ews/genericerrorpage.htm" {
+        Answer::plain(answer::page("Something went wrong. Please try again later."))
+    } else {
+        let mut response =
+            answer::page("There is nothing here. The service is at /EWS/Exchange.asmx.");
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        Answer::plain(response)
+    };
+    finish(connection, &envelope, answer)
+}
+
+/// Writes the log, and adds the headers that every response has.
+fn finish(
+    connection: &Connection,
+    envelope: &Envelope,
+    answer: Answer,
+) -> io::Result<Response<ReplyBody>> {
+    let text = |name: &str| envelope.header(name).map(str::to_owned);
+    let shared = &connection.shared;
+    let number = {
+        let mut log = shared.log();
+        log.push(Logged {
+            op: answer.op.unwrap_or(Op::Other),
+            mailbox: answer.mailbox,
+            at: envelope.at,
+            status: answer.response.as_ref().map_or(0, |response| response.status().as_u16()),
+            code: answer.code,
+            asked: answer.asked,
+            connection: connection.number,
+            scheme: text("authorization")
+                .and_then(|value| value.split(' ').next().map(str::to_owned)),
+            user: answer.user,
+            anchor: text("x-anchormailbox"),
+            user_agent: text("user-agent"),
+            request_id: text("client-request-id"),
+            cookie: text("cookie").is_some_and(|cookie| cookie.contains("exchangecookie=")),
+            received_bytes: envelope.body.len(),
+        });
+        log.total()
+    };
+    let Some(mut response) = answer.response else {
+        return Err(io::Error::other("dropped on purpose"));
+    };
+    let headers = response.headers_mut();
+    let mut set = |name: &'static str, value: String| {
+        if let Ok(value) = value.parse() {
+            headers.insert(name, value);
+        }
+    };
+    set("server", "Microsoft-IIS/10.0".to_owned());
+    set("request-id", format!("{number:08x}-0000-4000-8000-000000000000"));
+    set("x-feserver", "SIM01".to_owned());
+    if envelope.header("cookie").is_none_or(|cookie| !cookie.contains("exchangecookie=")) {
+        set("set-cookie", format!("exchangecookie={:032x}; path=/; HttpOnly", connection.number));
+    }
+    if let (Some(id), Some("true")) =
+        (envelope.header("client-request-id"), envelope.header("return-client-request-id"))
+    {
+        set("client-request-id", id.to_owned());
+    }
+    Ok(response)
+}
