@@ -1,0 +1,251 @@
+//! Looking at what is there, without changing it: for `status`, `verify` and `export`.
+
+use std::{
+    fmt,
+    fs::{self, File, ReadDir},
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use record::{BucketId, Route, SinkError, Uid};
+use sha2::{Digest, Sha256};
+
+use super::{
+    LocalFiles,
+    durable::at,
+    hex,
+    layout::{self, route_of},
+    ledger::{Ledger, LedgerLines},
+    lock::subdirs,
+    saved,
+    sidecar::Sidecar,
+    state::{self, CHECKPOINT, QUARANTINE, corrupt},
+};
+
+/// One email as it lies on the disk.
+#[derive(Debug)]
+pub struct Stored {
+    pub uid: Uid,
+    pub eml: PathBuf,
+    /// What the file beside it says, if the two files are whole as far as a glance tells.
+    pub sidecar: Result<Sidecar, Flaw>,
+}
+
+/// What is wrong with a stored email.
+#[derive(Debug)]
+pub enum Flaw {
+    EmlMissing,
+    SidecarMissing,
+    /// The sidecar is not what we write, or is that of another email.
+    SidecarUnreadable(io::Error),
+    WrongSize {
+        expected: u64,
+        found: u64,
+    },
+    /// The bytes are not those that were written.
+    WrongHash,
+    EmlUnreadable(io::Error),
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EmlMissing => f.write_str("the `.eml` file is missing"),
+            Self::SidecarMissing => f.write_str("the `.json` file is missing"),
+            Self::SidecarUnreadable(err) => write!(f, "the `.json` file cannot be read: {err}"),
+            Self::WrongSize { expected, found } => {
+                write!(f, "the `.eml` file has {found} bytes instead of {expected}")
+            }
+            Self::WrongHash => f.write_str("the content of the `.eml` file has changed"),
+            Self::EmlUnreadable(err) => write!(f, "the `.eml` file cannot be read: {err}"),
+        }
+    }
+}
+
+impl Stored {
+    /// Looks up one email; `None` if neither of its files exists.
+    pub(crate) fn open(data_dir: &Path, uid: Uid) -> Option<Self> {
+        let eml = layout::eml(data_dir, uid);
+        let size = fs::metadata(&eml).map(|found| found.len());
+        let sidecar = Sidecar::read(&layout::sidecar(data_dir, uid));
+        let missing = |err: &io::Error| err.kind() == io::ErrorKind::NotFound;
+        let sidecar = match (size, sidecar) {
+            (Err(size), Err(sidecar)) if missing(&size) && missing(&sidecar) => return None,
+            (Err(size), _) if missing(&size) => Err(Flaw::EmlMissing),
+            (Err(size), _) => Err(Flaw::EmlUnreadable(size)),
+            (Ok(_), Err(sidecar)) if missing(&sidecar) => Err(Flaw::SidecarMissing),
+            (Ok(_), Err(sidecar)) => Err(Flaw::SidecarUnreadable(sidecar)),
+            (Ok(_), Ok(sidecar)) if sidecar.uid != uid => {
+                let cause = io::Error::new(io::ErrorKind::InvalidData, "it has another uid");
+                Err(Flaw::SidecarUnreadable(cause))
+            }
+            (Ok(found), Ok(sidecar)) if sidecar.size != found => {
+                Err(Flaw::WrongSize { expected: sidecar.size, found })
+            }
+            (Ok(_), Ok(sidecar)) => Ok(sidecar),
+        };
+        Some(Self { uid, eml, sidecar })
+    }
+
+    /// Reads the email whole, and compares it with its sidecar.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn check(self) -> Result<Sidecar, Flaw> {
+        let sidecar = self.sidecar?;
+        let hash = hash_file(&self.eml).map_err(Flaw::EmlUnreadable)?;
+        if hash == sidecar.sha256 { Ok(sidecar) } else { Err(Flaw::WrongHash) }
+    }
+}
+
+pub(crate) fn hash_file(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; 64 << 10];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(hex(&hash.finalize())),
+            read => hash.update(piece.get(..read).unwrap_or_default()),
+        }
+    }
+}
+
+/// The uids that files in `dir` are named after, sorted: 16 bytes of memory for each email.
+pub(crate) fn stored_uids(dir: &Path) -> Result<Vec<Uid>, SinkError> {
+    let mut uids = Vec::new();
+    for entry in fs::read_dir(dir).map_err(at(dir))? {
+        let name = entry.map_err(at(dir))?.file_name();
+        let stem = name
+            .to_str()
+            .and_then(|name| name.strip_suffix(".eml").or_else(|| name.strip_suffix(".json")));
+        uids.extend(stem.and_then(|stem| stem.parse::<Uid>().ok()));
+    }
+    uids.sort_unstable();
+    uids.dedup();
+    Ok(uids)
+}
+
+/// The emails of one route on the disk, in no particular order. Holds one in memory.
+pub struct StoredFiles {
+    /// `None` if the route has no directory.
+    entries: Option<ReadDir>,
+    dir: PathBuf,
+}
+
+impl StoredFiles {
+    pub(crate) fn open(dir: PathBuf) -> Result<Self, SinkError> {
+        let entries = match fs::read_dir(&dir) {
+            Ok(entries) => Some(entries),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => None,
+            Err(err) => return Err(at(&dir)(err)),
+        };
+        Ok(Self { entries, dir })
+    }
+}
+
+impl Iterator for StoredFiles {
+    type Item = Result<Stored, SinkError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let entry = match self.entries.as_mut()?.next()? {
+                Ok(entry) => entry,
+                Err(err) => {
+                    self.entries = None;
+                    return Some(Err(at(&self.dir)(err)));
+                }
+            };
+            let name = entry.file_name();
+            let Some((stem, extension)) = name.to_str().and_then(|name| name.split_once('.'))
+            else {
+                continue;
+            };
+            let Ok(uid) = stem.parse::<Uid>() else { continue };
+            // Each email once: by its `.eml`, or by its `.json` if that is all there is.
+            let counts = match extension {
+                "eml" => true,
+                "json" => !layout::eml(&self.dir, uid).exists(),
+                _ => false,
+            };
+            if let Some(stored) = counts.then(|| Stored::open(&self.dir, uid)).flatten() {
+                return Some(Ok(stored));
+            }
+        }
+    }
+}
+
+impl LocalFiles {
+    /// The routes that have state on disk, sorted.
+    ///
+    /// # Errors
+    ///
+    /// [`SinkError::Corrupt`] for a directory whose long name was shortened and none of whose
+    /// files tells to whom it belongs.
+    pub fn routes(&self) -> Result<Vec<Route>, SinkError> {
+        let mut routes = Vec::new();
+        for owner in subdirs(&self.store.layout.state())? {
+            for bucket in subdirs(&owner)? {
+                for dir in subdirs(&bucket)? {
+                    let name = |path: &Path| Some(path.file_name()?.to_str()?.to_owned());
+                    let names = (name(&owner), name(&bucket), name(&dir));
+                    let by_name = match names {
+                        (Some(owner), Some(bucket), Some(mailbox)) => {
+                            route_of(&owner, &bucket, &mailbox)
+                        }
+                        _ => None,
+                    };
+                    let route = match by_name {
+                        Some(route) => Some(route),
+                        None => route_by_content(&dir)?,
+                    };
+                    routes.extend(route);
+                }
+            }
+        }
+        routes.sort_unstable();
+        Ok(routes)
+    }
+
+    /// The emails delivered to `route`, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`SinkError::Corrupt`] if the checkpoint or the ledger is damaged.
+    pub fn ledger(&self, route: &Route) -> Result<LedgerLines, SinkError> {
+        let state_dir = self.store.layout.state_dir(route);
+        let mark = saved(&state_dir, route)?.ledger_size;
+        Ledger::new(&state_dir, &self.store.layout.data_dir(route)).lines(mark)
+    }
+
+    /// The emails of `route` on the disk, in no particular order.
+    ///
+    /// # Errors
+    ///
+    /// [`SinkError::Unwritable`] if the directory cannot be read.
+    pub fn stored(&self, route: &Route) -> Result<StoredFiles, SinkError> {
+        StoredFiles::open(self.store.layout.data_dir(route))
+    }
+
+    /// One email of `route` on the disk; `None` if neither of its files exists.
+    pub fn stored_email(&self, route: &Route, uid: Uid) -> Option<Stored> {
+        Stored::open(&self.store.layout.data_dir(route), uid)
+    }
+}
+
+/// `None` for a directory without any state.
+fn route_by_content(dir: &Path) -> Result<Option<Route>, SinkError> {
+    let owner = match state::read_owner(dir, CHECKPOINT)? {
+        Some(owner) => Some(owner),
+        None => match state::read_owner(dir, QUARANTINE)? {
+            Some(owner) => Some(owner),
+            None => Ledger::new(dir, dir).owner()?,
+        },
+    };
+    let Some((bucket, mailbox)) = owner else { return Ok(None) };
+    let bad = || corrupt(dir, "its files name no bucket and mailbox");
+    let (owner, name) = bucket.split_once('/').ok_or_else(bad)?;
+    let bucket = BucketId::new(owner, name).map_err(|err| corrupt(dir, err))?;
+    let mailbox = mailbox.parse().map_err(|err| corrupt(dir, err))?;
+    Ok(Some(Route { mailbox, bucket }))
+}

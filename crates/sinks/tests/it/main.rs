@@ -1,0 +1,17 @@
+//! The sinks as their neighbors see them, and what they hold after every kind of failure.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a panic here is a failed test"
+)]
+
+mod contract;
+mod crash;
+mod disk;
+mod machine;
+mod mail;
+mod power;
+mod writer;
