@@ -1,1 +1,3 @@
-//! sources.
+//! Where emails come from: one folder for each kind of source.
+
+pub mod ews;

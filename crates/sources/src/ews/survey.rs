@@ -1,0 +1,403 @@
+//! Which folders a mailbox has, and which of them changed.
+//!
+//! The folder tree is read by `SyncFolderHierarchy` from its start, then one `GetFolder` asks for
+//! the marks of its folders and of the top. Later rounds repeat only the `GetFolder`: new, moved,
+//! renamed and deleted folders show there as another count of children, parent, name, or as
+//! missing, and then the tree is read again. The cursor of the tree would save nothing: all
+//! names are needed again to form paths, and the tree is small.
+//!
+//! What the cheap check cannot see is a mail folder made below a calendar or contacts folder that
+//! had no children. A thorough survey sees it.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
+
+use record::{Folder, FolderId, SourceError, Survey};
+
+use super::{
+    failure::{Subject, Verdict},
+    mailbox::{EwsMailbox, Question},
+    reply::{self, Fault, FolderRow},
+    request::Target,
+    stream::{Bodies, Malformed},
+};
+
+/// Folders whose marks are asked for at once.
+const FOLDERS_AT_ONCE: usize = 250;
+/// Pages of the folder tree that are followed. A server that has more is in a loop.
+const MAX_PAGES: usize = 1000;
+/// Deepest folder that is followed; Exchange allows 300.
+const MAX_DEPTH: usize = 512;
+
+/// When a folder that may not be read is tried again.
+const TRY_CLOSED_AFTER: Duration = Duration::from_secs(3600);
+
+/// Names of the folder in which Outlook logs its own troubles; it hangs at the top of a mailbox.
+/// Versions before Exchange 2013 have no name for it that does not depend on the language.
+const SYNC_ISSUES: &[&str] = &[
+    "Sync Issues",
+    "Problemas de sincronización",
+    "Problemas de sincronização",
+    "Problemi di sincronizzazione",
+    "Problèmes de synchronisation",
+    "Synchronisatieproblemen",
+    "Synchronisierungsprobleme",
+];
+
+/// What is remembered of a mailbox's folders: little, since 10,000 mailboxes are remembered.
+#[derive(Debug)]
+pub(super) struct Tree {
+    /// [`shape`] of the top folder.
+    top: u64,
+    folders: Box<[Known]>,
+}
+
+#[derive(Debug)]
+struct Known {
+    id: FolderId,
+    /// Names from the top down, with NUL between them, which no name can hold.
+    path: Box<str>,
+    /// What must stay the same for the tree to be the same.
+    shape: u64,
+    /// Holds mail. Other folders are watched for new children only.
+    is_mail: bool,
+}
+
+impl EwsMailbox {
+    pub(super) async fn look_around(&mut self, thorough: bool) -> Result<Survey, SourceError> {
+        if !thorough && let Some(tree) = self.tree.take() {
+            let checked = self.check(&tree).await;
+            // Kept even after an error: the next round is to be cheap too.
+            self.tree = Some(tree);
+            if let Some(survey) = checked? {
+                return Ok(survey);
+            }
+            tracing::debug!(mailbox.id = %self.id, "The folders of `{}` changed", self.id);
+        }
+        let tree = self.read_tree().await?;
+        let (tree, survey) = self.first_check(tree).await?;
+        self.tree = Some(tree);
+        Ok(survey)
+    }
+
+    /// The folders with their marks; `None` if the tree is no longer the same.
+    async fn check(&mut self, tree: &Tree) -> Result<Option<Survey>, SourceError> {
+        let ids: Vec<&FolderId> = tree.folders.iter().map(|known| &known.id).collect();
+        let Some(marks) = self.marks(&ids).await? else { return Ok(None) };
+        let same = |known: &Known| marks.rows.get(&known.id).map(shape) == Some(known.shape);
+        if shape(&marks.top) != tree.top || !tree.folders.iter().all(same) {
+            return Ok(None);
+        }
+        Ok(Some(self.survey_of(&tree.folders, &marks.rows)))
+    }
+
+    /// Adds to a new tree what later checks compare with. Folders that vanished meanwhile, or
+    /// may not be read, are left out.
+    async fn first_check(&mut self, found: Vec<Found>) -> Result<(Tree, Survey), SourceError> {
+        let ids: Vec<&FolderId> = found.iter().map(|found| &found.id).collect();
+        let marks = self.partial_marks(&ids).await?;
+        let known = |found: Found| {
+            let row = marks.rows.get(&found.id)?;
+            let Found { id, path, is_mail } = found;
+            Some(Known { id, path: path.join("\0").into(), shape: shape(row), is_mail })
+        };
+        let folders: Box<[Known]> = found.into_iter().filter_map(known).collect();
+        let survey = self.survey_of(&folders, &marks.rows);
+        Ok((Tree { top: shape(&marks.top), folders }, survey))
+    }
+
+    /// The marks of the top and of `ids`; `None` if one of them is gone.
+    async fn marks(&mut self, ids: &[&FolderId]) -> Result<Option<Marks>, SourceError> {
+        let marks = self.partial_marks(ids).await?;
+        Ok((marks.rows.len() == ids.len()).then_some(marks))
+    }
+
+    async fn partial_marks(&mut self, ids: &[&FolderId]) -> Result<Marks, SourceError> {
+        let mut top = None;
+        let mut rows = HashMap::with_capacity(ids.len());
+        let mut rest = ids;
+        loop {
+            let with_top = top.is_none();
+            let room = FOLDERS_AT_ONCE - usize::from(with_top);
+            let (group, left) = rest.split_at(rest.len().min(room));
+            let mut answers = self.ask_marks(with_top, group).await?.into_iter();
+            if with_top {
+                top = match answers.next() {
+                    Some(Ok(row)) => Some(row),
+                    Some(Err(fault)) => return Err(self.judge_folder(&fault, Subject::Mailbox)),
+                    None => None,
+                };
+            }
+            for (id, answer) in group.iter().zip(answers) {
+                match answer {
+                    Ok(row) => {
+                        rows.insert((*id).clone(), row);
+                    }
+                    Err(fault) => {
+                        let subject = Subject::Folder { id, divisible: false };
+                        match self.judge_folder(&fault, subject) {
+                            SourceError::FolderGone { .. } => {}
+                            err => return Err(err),
+                        }
+                    }
+                }
+            }
+            rest = left;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        let top = top.ok_or_else(|| self.bad_reply(Malformed::Missing("top folder")))?;
+        Ok(Marks { top, rows })
+    }
+
+    async fn ask_marks(
+        &mut self,
+        with_top: bool,
+        group: &[&FolderId],
+    ) -> Result<Vec<Result<FolderRow, Fault>>, SourceError> {
+        let question = Question {
+            operation: "GetFolder",
+            subject: Subject::Mailbox,
+            bodies: Bodies::Mime,
+            limits: self.limits(),
+            write: &|envelope| {
+                let top = with_top.then_some(Target::Root);
+                envelope.folder_marks(top.into_iter().chain(group.iter().map(|&id| id.into())))
+            },
+            read: reply::folder_marks,
+        };
+        let asked = group.len() + usize::from(with_top);
+        match self.ask(question).await {
+            Ok(answer) if answer.value.len() == asked => Ok(answer.value),
+            Ok(_) => Err(self.bad_reply(Malformed::Missing("folder that was asked for"))),
+            Err(verdict) => Err(self.error(verdict, "GetFolder")),
+        }
+    }
+
+    /// What a fault of one folder means; a folder that cannot be read counts as gone.
+    fn judge_folder(&mut self, fault: &Fault, subject: Subject<'_>) -> SourceError {
+        let err = match (self.judge(fault, "GetFolder", subject), subject) {
+            (Verdict::SkipFolder { .. }, Subject::Folder { id, .. }) => {
+                SourceError::FolderGone { folder: id.clone() }
+            }
+            (verdict, _) => self.error(verdict, "GetFolder"),
+        };
+        self.heed(&err);
+        err
+    }
+
+    fn survey_of(&mut self, folders: &[Known], rows: &HashMap<FolderId, FolderRow>) -> Survey {
+        self.closed_folders.retain(|(_, since)| since.elapsed() < TRY_CLOSED_AFTER);
+        let closed = |known: &Known| self.closed_folders.iter().any(|(id, _)| *id == known.id);
+        let folder = |known: &Known| {
+            let row = rows.get(&known.id);
+            Folder {
+                id: known.id.clone(),
+                path: known.path.split('\0').map(str::to_owned).collect(),
+                mark: row.and_then(mark),
+                total: row.and_then(|row| row.total),
+            }
+        };
+        let open = folders.iter().filter(|known| known.is_mail && !closed(known));
+        Survey { folders: open.map(folder).collect(), hierarchy: None }
+    }
+
+    fn bad_reply(&self, malformed: Malformed) -> SourceError {
+        SourceError::BadReply {
+            host: self.service.host().to_owned(),
+            operation: "GetFolder",
+            cause: malformed.into(),
+        }
+    }
+
+    /// All folders below the top that hold mail, or that could get a child that does.
+    async fn read_tree(&mut self) -> Result<Vec<Found>, SourceError> {
+        let mut rows: BTreeMap<FolderId, FolderRow> = BTreeMap::new();
+        let mut state: Option<String> = None;
+        for _ in 0..MAX_PAGES {
+            let question = Question {
+                operation: "SyncFolderHierarchy",
+                subject: Subject::Mailbox,
+                bodies: Bodies::Mime,
+                limits: self.limits(),
+                write: &|envelope| envelope.sync_folder_hierarchy(state.as_deref()),
+                read: reply::hierarchy_page,
+            };
+            let page = match self.ask(question).await {
+                Ok(answer) => answer.value,
+                Err(verdict) => return Err(self.error(verdict, "SyncFolderHierarchy")),
+            };
+            for gone in page.deleted {
+                rows.remove(&gone);
+            }
+            rows.extend(page.folders.into_iter().map(|row| (row.id.clone(), row)));
+            if page.last {
+                return Ok(find_mail(&rows));
+            }
+            state = Some(page.state);
+        }
+        Err(self.bad_reply(Malformed::Missing("end of the folder tree")))
+    }
+}
+
+/// Marks of folders, and of the top.
+struct Marks {
+    top: FolderRow,
+    rows: HashMap<FolderId, FolderRow>,
+}
+
+/// A folder of a new tree.
+#[derive(Debug, PartialEq, Eq)]
+struct Found {
+    id: FolderId,
+    path: Vec<String>,
+    is_mail: bool,
+}
+
+/// A folder's mark: when its items last changed, how many were ever deleted, how many there
+/// are. `None` if the server tells only the last, which says too little.
+fn mark(row: &FolderRow) -> Option<String> {
+    if row.commit_time.is_none() && row.deleted.is_none() {
+        return None;
+    }
+    let total = row.total.map(|total| total.to_string());
+    let part = |part: &Option<String>| part.clone().unwrap_or_else(|| "-".to_owned());
+    Some(format!("{} {} {}", part(&row.commit_time), part(&row.deleted), part(&total)))
+}
+
+/// What changes when the folder is renamed or moved, or gains or loses a child.
+fn shape(row: &FolderRow) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&row.parent, &row.name, row.children).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Sorts out the folders of a mailbox and finds their paths.
+fn find_mail(rows: &BTreeMap<FolderId, FolderRow>) -> Vec<Found> {
+    let parents: HashSet<&FolderId> = rows.values().filter_map(|row| row.parent.as_ref()).collect();
+    let mut found = Vec::new();
+    for row in rows.values() {
+        let Some(chain) = chain(rows, row) else {
+            tracing::warn!(folder.id = row.id.0, "A folder is its own ancestor, it is left out");
+            continue;
+        };
+        let outlook_log = chain.first().is_some_and(|top| is_sync_issues(&top.name));
+        let is_mail = holds_mail(row) && !outlook_log;
+        if is_mail || (parents.contains(&row.id) && !outlook_log) {
+            let path = chain.iter().map(|row| path_part(&row.name)).collect();
+            found.push(Found { id: row.id.clone(), path, is_mail });
+        }
+    }
+    found
+}
+
+/// The folders from the top down to `row`. The parent of the first one is the top folder, which
+/// the listing does not hold. `None` if they form a circle.
+fn chain<'a>(
+    rows: &'a BTreeMap<FolderId, FolderRow>,
+    row: &'a FolderRow,
+) -> Option<Vec<&'a FolderRow>> {
+    let parent = |row: &&'a FolderRow| rows.get(row.parent.as_ref()?);
+    let mut chain: Vec<_> = std::iter::successors(Some(row), parent).take(MAX_DEPTH + 1).collect();
+    if chain.len() > MAX_DEPTH {
+        return None;
+    }
+    chain.reverse();
+    Some(chain)
+}
+
+/// `IPF.Note` is mail; so is `IPF.Imap`, which folders keep that Outlook imported from an IMAP
+/// account. A folder without a class is mail too.
+fn holds_mail(row: &FolderRow) -> bool {
+    let is = |class: &str, base: &str| {
+        class.get(..base.len()).is_some_and(|start| start.eq_ignore_ascii_case(base))
+    };
+    let mail_class = |class: &String| is(class, "IPF.Note") || is(class, "IPF.Imap");
+    row.plain && row.class.as_ref().is_none_or(mail_class)
+}
+
+fn is_sync_issues(name: &str) -> bool {
+    SYNC_ISSUES.iter().any(|known| known.to_lowercase() == name.to_lowercase())
+}
+
+/// A name as a part of a path: never empty, without the character that separates remembered
+/// parts.
+fn path_part(name: &str) -> String {
+    if name.is_empty() { "(unnamed)".to_owned() } else { name.replace('\0', "\u{FFFD}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    fn row(id: &str, parent: &str, name: &str, class: &str) -> (FolderId, FolderRow) {
+        let id = FolderId(id.to_owned());
+        let row = FolderRow {
+            id: id.clone(),
+            parent: Some(FolderId(parent.to_owned())),
+            name: name.to_owned(),
+            class: (!class.is_empty()).then(|| class.to_owned()),
+            plain: true,
+            total: Some(3),
+            children: None,
+            commit_time: None,
+            deleted: None,
+        };
+        (id, row)
+    }
+
+    #[test]
+    fn finds_mail_folders_wherever_they_hang() {
+        let mut rows = BTreeMap::from([
+            row("a", "top", "Inbox", "IPF.Note"),
+            row("b", "a", "Claims/2026", ""),
+            row("c", "top", "Contacts", "IPF.Contact"),
+            row("d", "c", "Mail below contacts", "ipf.note.custom"),
+            row("e", "top", "Calendar", "IPF.Appointment"),
+            row("f", "top", "sync issues", "IPF.Note"),
+            row("g", "f", "Conflicts", "IPF.Note"),
+            row("h", "a", "Sync Issues", "IPF.Note"),
+            row("i", "top", "", "IPF.Imap"),
+            row("j", "top", "Saved search", "IPF.Note"),
+            row("x", "y", "Circle", "IPF.Note"),
+            row("y", "x", "Circle", "IPF.Note"),
+        ]);
+        if let Some(search) = rows.get_mut(&FolderId("j".to_owned())) {
+            search.plain = false;
+        }
+        let shown: Vec<String> = find_mail(&rows)
+            .iter()
+            .map(|found| format!("{} {:?} {}", found.id.0, found.path, found.is_mail))
+            .collect();
+        expect![[r#"
+            a ["Inbox"] true
+            b ["Inbox", "Claims/2026"] true
+            c ["Contacts"] false
+            d ["Contacts", "Mail below contacts"] true
+            h ["Inbox", "Sync Issues"] true
+            i ["(unnamed)"] true"#]]
+        .assert_eq(&shown.join("\n"));
+    }
+
+    #[test]
+    fn marks_need_more_than_a_count() {
+        let (_, mut row) = row("a", "top", "Inbox", "");
+        assert_eq!(mark(&row), None);
+        row.deleted = Some("7".to_owned());
+        assert_eq!(mark(&row).as_deref(), Some("- 7 3"));
+        row.commit_time = Some("2026-11-22T01:20:42Z".to_owned());
+        assert_eq!(mark(&row).as_deref(), Some("2026-11-22T01:20:42Z 7 3"));
+    }
+
+    #[test]
+    fn a_remembered_mailbox_of_five_folders_is_small() {
+        let known = size_of::<Known>() + "AAMkAD".len() * 25 + "Inbox\0Claims".len();
+        assert!(size_of::<EwsMailbox>() + 5 * known < 1536, "{}", size_of::<EwsMailbox>());
+    }
+}

@@ -1,0 +1,16 @@
+//! The EWS source against the simulated Exchange.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a panic here is a failed test, and tests read their own environment"
+)]
+
+mod access;
+mod contract;
+mod faults;
+mod folders;
+mod items;
+mod server;
