@@ -1,1 +1,18 @@
-//! appliance.
+//! The appliance: the face of the product that it replaces, and what operators ask of it.
+//!
+//! Flags, environment and configuration in, [`run::run`] wires source, engine and sink.
+
+pub mod config;
+pub mod config_file;
+pub mod environment;
+pub mod exchange;
+pub mod exit;
+pub mod flags;
+pub mod logging;
+pub mod online;
+pub mod progress;
+pub mod run;
+pub mod shard;
+pub mod status;
+pub mod status_file;
+pub mod verify;

@@ -1,0 +1,41 @@
+//! `tributary config check --online`: does the configuration work against the real server?
+
+use record::{Checkpoint, Source};
+
+use crate::{config::Settings, exchange, exit::Ending, run::routes, shard::Shard};
+
+/// What the server said about each mailbox.
+pub struct Report {
+    pub text: String,
+    pub all_good: bool,
+}
+
+/// Looks into every mailbox of the configuration.
+///
+/// # Errors
+///
+/// What concerns all mailboxes: the server cannot be reached or refuses the sign-in.
+pub async fn check(settings: &Settings) -> Result<Report, Ending> {
+    let ews = exchange::open(settings, &std::env::temp_dir())?;
+    let mut report = Report { text: String::new(), all_good: true };
+    for route in routes(settings, Shard::ONLY) {
+        let mut source = ews.mailbox(&route.mailbox);
+        let line = match source.survey(&Checkpoint::default(), true).await {
+            Ok(survey) => {
+                let items: u64 = survey.folders.iter().filter_map(|folder| folder.total).sum();
+                format!("ok      {}: {} folders, {items} items", route.mailbox, survey.folders.len())
+            }
+            Err(err) if err.advice() == record::Advice::StopService => {
+                return Err(Ending::from(&err));
+            }
+            Err(err) => {
+                report.all_good = false;
+                let message = Ending::from(&err).message.replace('\n', "\n        ");
+                format!("failed  {}: {message}", route.mailbox)
+            }
+        };
+        report.text.push_str(&line);
+        report.text.push('\n');
+    }
+    Ok(report)
+}

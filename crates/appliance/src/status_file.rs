@@ -1,0 +1,168 @@
+//! How each mailbox is, in a file: what `tributary status` reads while the appliance runs.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use record::{Clock, Route};
+use serde::{Deserialize, Serialize};
+use sync::{Event, MailboxState, Observer};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+/// Shortest time between two writes of the file.
+const WRITE_EVERY: Duration = Duration::from_secs(5);
+
+/// What is known of one mailbox beside its checkpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailboxStatus {
+    /// `ok`, `throttled`, `retrying`, `error` or `stopped`; `starting` before the first round.
+    pub state: String,
+    /// The last error, until the mailbox works again.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+    pub since: DateTime<Utc>,
+    /// When the last round came to its end with nothing left to read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caught_up_at: Option<DateTime<Utc>>,
+}
+
+/// The status of every mailbox that a process serves, by `owner/bucket/mailbox`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statuses {
+    pub written_at: DateTime<Utc>,
+    pub process: u32,
+    pub mailboxes: BTreeMap<String, MailboxStatus>,
+}
+
+/// The name of a route in the file.
+pub fn key(route: &Route) -> String {
+    format!("{}/{}", route.bucket, route.mailbox)
+}
+
+/// Keeps the statuses up to date in memory, and now and then on disk.
+pub struct StatusBoard {
+    path: PathBuf,
+    clock: Arc<dyn Clock>,
+    /// Guards what the engine reports until the next write.
+    statuses: Mutex<Statuses>,
+    changed: AtomicBool,
+}
+
+impl StatusBoard {
+    /// `prefix` is the folder that receives the emails.
+    pub fn new(prefix: &Path, routes: &[Route], clock: Arc<dyn Clock>) -> Self {
+        let since = clock.now();
+        let starting =
+            MailboxStatus { state: "starting".to_owned(), since, ..MailboxStatus::default() };
+        let mailboxes = routes.iter().map(|route| (key(route), starting.clone())).collect();
+        let process = std::process::id();
+        let statuses = Mutex::new(Statuses { written_at: since, process, mailboxes });
+        Self { path: path(prefix), clock, statuses, changed: AtomicBool::new(true) }
+    }
+
+    /// Writes the file whenever something changed, until `shutdown`, and once more then.
+    pub async fn keep_written(&self, shutdown: CancellationToken) {
+        let mut failed = false;
+        loop {
+            let last = shutdown.is_cancelled();
+            if self.changed.swap(false, Ordering::Relaxed) || last {
+                let written = self.write();
+                if let (Err(err), false) = (&written, failed) {
+                    warn!("Could not write `{}`: {err}", self.path.display());
+                }
+                failed = written.is_err();
+            }
+            if last {
+                return;
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(WRITE_EVERY) => {}
+            }
+        }
+    }
+
+    /// Readers see the old file or the new one. It is not worth an `fsync`: after a power cut
+    /// it is written anew.
+    fn write(&self) -> io::Result<()> {
+        let mut statuses = self.lock().clone();
+        statuses.written_at = self.clock.now();
+        let temporary = self.path.with_extension("json.new");
+        fs::write(&temporary, serde_json::to_vec(&statuses)?)?;
+        fs::rename(&temporary, &self.path)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Statuses> {
+        self.statuses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn update(&self, route: &Route, change: impl FnOnce(&mut MailboxStatus)) {
+        if let Some(status) = self.lock().mailboxes.get_mut(&key(route)) {
+            change(status);
+            self.changed.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Reads the file under `prefix`; `None` if no appliance has written one.
+///
+/// # Errors
+///
+/// The file is there and cannot be read.
+pub fn read(prefix: &Path) -> io::Result<Option<Statuses>> {
+    match fs::read(path(prefix)) {
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(err) => Err(err),
+    }
+}
+
+fn path(prefix: &Path) -> PathBuf {
+    prefix.join("state").join("status.json")
+}
+
+fn name(state: MailboxState) -> &'static str {
+    match state {
+        MailboxState::Ok => "ok",
+        MailboxState::Throttled => "throttled",
+        MailboxState::Retrying => "retrying",
+        MailboxState::Error => "error",
+        MailboxState::Stopped => "stopped",
+    }
+}
+
+impl Observer for StatusBoard {
+    fn observe(&self, event: &Event<'_>) {
+        let now = self.clock.now();
+        match event {
+            Event::State { route, state, detail, .. } => self.update(route, |status| {
+                if status.state != name(*state) {
+                    status.since = now;
+                }
+                name(*state).clone_into(&mut status.state);
+                detail.trim().clone_into(&mut status.detail);
+            }),
+            Event::CaughtUp { route } => self.update(route, |status| {
+                status.caught_up_at = Some(now);
+                if status.state == "starting" {
+                    name(MailboxState::Ok).clone_into(&mut status.state);
+                    status.since = now;
+                }
+            }),
+            Event::Surveyed { .. }
+            | Event::Delivered { .. }
+            | Event::Skipped { .. }
+            | Event::Quarantined { .. }
+            | Event::Committed { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! `tributary verify`: source = ledger = files, or a list of every difference.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    path::Path,
+};
+
+use record::{Checkpoint, Entry, Folder, Position, Route, Sink, Source, SourceError, Uid};
+use serde::Serialize;
+use sinks::local_files::LocalFiles;
+
+use crate::{
+    config::Settings,
+    exchange,
+    exit::Ending,
+    run::{routes, wanted},
+    shard::Shard,
+    status::shown,
+};
+
+/// Entries asked for at once.
+const PAGE: usize = 512;
+
+/// Attempts at a request that failed in passing.
+const ATTEMPTS: u32 = 5;
+
+/// One thing that is not as it should be.
+#[derive(Debug, Serialize)]
+pub struct Difference {
+    pub mailbox: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid: Option<Uid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
+    pub problem: String,
+}
+
+/// What was compared in one mailbox.
+#[derive(Debug, Default, Serialize)]
+pub struct Verdict {
+    pub mailbox: String,
+    /// Emails at the source that the settings ask for.
+    pub at_source: usize,
+    pub in_ledger: usize,
+    pub in_quarantine: usize,
+    /// Files whose content was read and found as it was written.
+    pub files: usize,
+    pub differences: Vec<Difference>,
+}
+
+/// Compares every mailbox of the configuration with what is stored under `prefix`.
+///
+/// # Errors
+///
+/// The comparison itself could not be made.
+pub async fn verify(settings: &Settings, prefix: &Path) -> Result<Vec<Verdict>, Ending> {
+    let files = LocalFiles::open_read_only(prefix).map_err(|err| Ending::from(&err))?;
+    let spool = std::env::temp_dir();
+    let ews = exchange::open(settings, &spool)?;
+    let mut verdicts = Vec::new();
+    for route in routes(settings, Shard::ONLY) {
+        let Some(mailbox) = settings.mailboxes.get(&route.mailbox) else { continue };
+        let mut source = ews.mailbox(&route.mailbox);
+        let wanted = wanted(mailbox, settings);
+        let source = inventory(&mut source, &wanted).await.map_err(|err| {
+            let ending = Ending::from(&err);
+            Ending::new(ending.exit, format!("`{}`: {}", route.mailbox, ending.message))
+        })?;
+        verdicts.push(compare(&files, &route, source).await?);
+    }
+    Ok(verdicts)
+}
+
+/// Everything at the source that should have been delivered: entry and folder path, by uid.
+type Inventory = BTreeMap<Uid, (Entry, Vec<String>)>;
+
+async fn inventory(
+    source: &mut dyn Source,
+    wanted: &sync::MailboxSettings,
+) -> Result<Inventory, SourceError> {
+    let mut inventory = Inventory::new();
+    let survey = source.survey(&Checkpoint::default(), true).await?;
+    for folder in survey.folders.iter().filter(|folder| wanted.folders.accepts(&folder.path)) {
+        let mut from = None;
+        loop {
+            let page = match list(source, folder, from.as_ref()).await {
+                Ok(page) => page,
+                // Deleted since the survey.
+                Err(SourceError::FolderGone { .. }) => break,
+                Err(err) => return Err(err),
+            };
+            for entry in page.entries {
+                let asked_for = (!entry.is_draft || wanted.include_drafts)
+                    && !matches!((entry.received, wanted.start_timestamp),
+                        (Some(received), Some(start)) if received < start);
+                if asked_for {
+                    inventory.insert(entry.uid, (entry, folder.path.clone()));
+                }
+            }
+            if !page.more {
+                break;
+            }
+            from = Some(page.next);
+        }
+    }
+    Ok(inventory)
+}
+
+async fn list(
+    source: &mut dyn Source,
+    folder: &Folder,
+    from: Option<&Position>,
+) -> Result<record::Page, SourceError> {
+    let mut attempt = 1;
+    loop {
+        match source.list(folder, from, PAGE).await {
+            Err(err) if attempt < ATTEMPTS && is_passing(&err) => {
+                attempt += 1;
+                let pause = match err {
+                    SourceError::Throttled { retry_after: Some(pause), .. } => pause,
+                    _ => std::time::Duration::from_secs(1 << attempt),
+                };
+                tokio::time::sleep(pause).await;
+            }
+            listed => return listed,
+        }
+    }
+}
+
+fn is_passing(err: &SourceError) -> bool {
+    matches!(
+        err,
+        SourceError::Throttled { .. }
+            | SourceError::Unreachable { .. }
+            | SourceError::Unavailable { .. }
+    )
+}
+
+async fn compare(
+    files: &LocalFiles,
+    route: &Route,
+    source: Inventory,
+) -> Result<Verdict, Ending> {
+    let fail = |err: &record::SinkError| Ending::from(err);
+    let mut verdict = Verdict { mailbox: route.mailbox.to_string(), ..Verdict::default() };
+    let mut differences = Vec::new();
+    let mut differ = |uid: Option<Uid>, at: Option<&(Entry, Vec<String>)>, problem: String| {
+        differences.push(Difference {
+            mailbox: route.mailbox.to_string(),
+            uid,
+            message_id: at.and_then(|(entry, _)| entry.message_id.clone()),
+            folder: at.map(|(_, path)| shown(path)),
+            problem,
+        });
+    };
+    let set_aside = files.quarantined(route).await.map_err(|err| fail(&err))?;
+    let quarantine: BTreeMap<Uid, String> =
+        set_aside.into_iter().map(|item| (item.uid, item.code)).collect();
+    let mut ledger: HashMap<Uid, (String, u64)> = HashMap::new();
+    for line in files.ledger(route).map_err(|err| fail(&err))? {
+        let line = line.map_err(|err| fail(&err))?;
+        ledger.insert(line.uid, (line.sha256, line.size));
+    }
+    for (uid, at) in &source {
+        if ledger.contains_key(uid) {
+            continue;
+        }
+        let problem = match quarantine.get(uid) {
+            Some(code) => format!("is set aside in quarantine ({code})"),
+            None => "is at the source, but was not delivered".to_owned(),
+        };
+        differ(Some(*uid), Some(at), problem);
+    }
+    let mut on_disk = BTreeSet::new();
+    for stored in files.stored(route).map_err(|err| fail(&err))? {
+        let stored = stored.map_err(|err| fail(&err))?;
+        let uid = stored.uid;
+        on_disk.insert(uid);
+        match (stored.check(), ledger.get(&uid)) {
+            (Err(flaw), _) => differ(Some(uid), source.get(&uid), flaw.to_string()),
+            (Ok(_), None) => {
+                differ(Some(uid), source.get(&uid), "is on the disk, but not in the ledger".into());
+            }
+            (Ok(sidecar), Some((sha256, size))) => {
+                if sidecar.sha256 == *sha256 && sidecar.size == *size {
+                    verdict.files += 1;
+                } else {
+                    let problem = "the files are not those that the ledger names".to_owned();
+                    differ(Some(uid), source.get(&uid), problem);
+                }
+            }
+        }
+    }
+    for uid in ledger.keys().filter(|uid| !on_disk.contains(uid)) {
+        differ(Some(*uid), source.get(uid), "was delivered, but its files are gone".to_owned());
+    }
+    verdict.at_source = source.len();
+    verdict.in_ledger = ledger.len();
+    verdict.in_quarantine = quarantine.len();
+    verdict.differences = differences;
+    Ok(verdict)
+}
+
+/// The verdicts for people.
+pub fn table(verdicts: &[Verdict]) -> String {
+    let mut text = String::new();
+    for verdict in verdicts {
+        let Verdict { mailbox, at_source, in_ledger, in_quarantine, files, differences } = verdict;
+        text.push_str(&format!(
+            "{mailbox}: {at_source} at the source, {in_ledger} in the ledger, {files} intact on \
+             disk, {in_quarantine} in quarantine, {} differences\n",
+            differences.len()
+        ));
+        for difference in differences {
+            let uid = difference.uid.map_or_else(|| "?".to_owned(), |uid| uid.to_string());
+            let folder = difference.folder.as_deref().unwrap_or("-");
+            let id = shown(&[difference.message_id.clone().unwrap_or_default()]);
+            text.push_str(&format!("  {uid}  {folder}  {id}: {}\n", difference.problem));
+        }
+    }
+    text
+}
