@@ -106,6 +106,7 @@ pub struct MailboxSync {
     transient: Backoff,
     paced_until: Option<Instant>,
     state: MailboxState,
+    caught_up: bool,
 }
 
 /// One folder's turn within a round.
@@ -144,6 +145,7 @@ impl MailboxSync {
             transient: Backoff::new(Duration::from_secs(10), Duration::from_secs(3600)),
             paced_until: None,
             state: MailboxState::Ok,
+            caught_up: false,
         }
     }
 
@@ -274,6 +276,9 @@ impl MailboxSync {
             self.save().await?;
         }
         self.succeeded();
+        if !std::mem::replace(&mut self.caught_up, true) {
+            info!(mailbox.id = %self.route.mailbox, "`{}` is up to date", self.route.mailbox);
+        }
         self.shared.observer.observe(&Event::CaughtUp { route: &self.route });
         let pause = self.shared.pace.poll_frequency;
         Ok(match self.pause_for(fetched) {

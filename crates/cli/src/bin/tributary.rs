@@ -1,0 +1,5 @@
+//! The program `tributary`.
+
+fn main() -> std::process::ExitCode {
+    cli::tributary()
+}

@@ -1,0 +1,339 @@
+//! The commands of `tributary` beside the appliance.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use appliance::{
+    config::{self, Settings},
+    config_file::ConfigFile,
+    exit::{Ending, Exit},
+    flags::Flags,
+    run::local_prefix,
+    status, verify,
+};
+use chrono::{DateTime, Utc};
+use clap::{Args, Subcommand};
+use record::{BucketId, MailboxId, Sink, clock::SystemClock};
+use sinks::{export, local_files::LocalFiles};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    demo, environment,
+    serve::{Signals, runtime},
+};
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Copies mail continuously: `tributary appliance --help` lists the flags. Also installed as
+    /// `reinfer-ews`.
+    Appliance,
+    /// Shows the whole way in a minute: a simulated Exchange, the appliance, a folder of mail.
+    Demo(demo::Demo),
+    /// Starts a simulated server.
+    #[command(subcommand)]
+    Simulate(Simulate),
+    /// Checks and explains the configuration.
+    #[command(subcommand)]
+    Config(Config),
+    /// Tells how far each mailbox and folder is.
+    Status(Status),
+    /// Compares every mailbox with the ledger and with the files; exit code 0 only if they agree.
+    Verify(Verify),
+    /// Writes stored emails to one stream.
+    #[command(subcommand)]
+    Export(Export),
+    /// Lists the items that were set aside, or asks for another attempt.
+    #[command(subcommand)]
+    Quarantine(Quarantine),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Simulate {
+    /// Exchange Web Services, with mailboxes of generated mail or of your own.
+    Exchange(simulators::command::ExchangeArgs),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Config {
+    /// Tells everything that is wrong with the configuration; exit code 0 if nothing is.
+    Check {
+        #[command(flatten)]
+        flags: Flags,
+        /// Contacts the server as well and looks into every mailbox.
+        #[arg(long)]
+        online: bool,
+    },
+    /// Prints every value in force and where it comes from; secrets are hidden.
+    Print {
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Prints the JSON Schema of the configuration, for editors.
+    Schema,
+    /// Prints the reference page of the configuration.
+    Reference,
+    /// Prints the reference page of flags and environment variables.
+    CommandLine,
+}
+
+#[derive(Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    place: Place,
+    /// Prints JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    flags: Flags,
+    /// Prints JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The folder that the appliance writes to.
+#[derive(Args)]
+pub(crate) struct Place {
+    /// Folder that the appliance writes to.
+    #[arg(long, value_name = "PATH")]
+    local_files_prefix: PathBuf,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Export {
+    /// JSON Lines, one raw email each, as `re create emails` takes them.
+    Jsonl(ExportArgs),
+    /// One mbox file (mboxrd).
+    Mbox(ExportArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Only emails of this bucket, `owner/name`.
+    #[arg(long, value_name = "OWNER/NAME", value_parser = bucket)]
+    bucket: Option<BucketId>,
+    /// Only emails of this mailbox.
+    #[arg(long, value_name = "ADDRESS")]
+    mailbox: Option<MailboxId>,
+    /// Only emails received at or after this time, such as `2026-01-01T00:00:00Z`.
+    #[arg(long, value_name = "TIME")]
+    since: Option<DateTime<Utc>>,
+    /// File to write; without it, stdout.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Quarantine {
+    /// Lists what was set aside, and why.
+    List {
+        #[command(flatten)]
+        place: Place,
+        /// Prints JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Asks the appliance, running or started later, to try everything in quarantine again.
+    Retry {
+        #[command(flatten)]
+        place: Place,
+        /// Only this mailbox.
+        #[arg(long, value_name = "ADDRESS")]
+        mailbox: Option<MailboxId>,
+    },
+}
+
+fn bucket(text: &str) -> Result<BucketId, String> {
+    let (owner, name) = text.split_once('/').ok_or("expected `owner/name`")?;
+    BucketId::new(owner, name).map_err(|err| err.to_string())
+}
+
+impl Command {
+    pub(crate) fn run(self) -> Result<Exit, Ending> {
+        match self {
+            // Handled before; here for the list of commands only.
+            Self::Appliance => Ok(Exit::Success),
+            Self::Demo(demo) => demo.run(),
+            Self::Simulate(Simulate::Exchange(args)) => simulate(args),
+            Self::Config(command) => command.run(),
+            Self::Status(command) => command.run(),
+            Self::Verify(command) => command.run(),
+            Self::Export(command) => command.run(),
+            Self::Quarantine(command) => command.run(),
+        }
+    }
+}
+
+/// Prints to stdout; a reader that has gone away, as of `| head`, is no failure.
+fn show(text: &str) -> Result<(), Ending> {
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        Err(err) if err.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Ending::new(Exit::Io, format!("could not write to stdout: {err}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn show_json(value: &impl serde::Serialize) -> Result<(), Ending> {
+    let text = serde_json::to_string_pretty(value);
+    show(&(text.map_err(|err| Ending::new(Exit::Io, err.to_string()))? + "\n"))
+}
+
+fn simulate(args: simulators::command::ExchangeArgs) -> Result<Exit, Ending> {
+    runtime()?.block_on(async {
+        let shutdown = CancellationToken::new();
+        tokio::spawn(Signals::listen()?.obey(shutdown.clone(), Arc::default()));
+        let mut out = io::stdout();
+        let run = simulators::command::run(&args, &mut out, shutdown.cancelled_owned());
+        run.await.map_err(|err| Ending::new(Exit::Config, format!("{err:#}")))
+    })?;
+    Ok(Exit::Success)
+}
+
+fn load(flags: &Flags) -> Result<Settings, Ending> {
+    flags.check().map_err(|err| Ending::config(&err))?;
+    let settings = ConfigFile::find(flags, &environment()?)?.load();
+    settings.map_err(|err| Ending::config(&err))
+}
+
+impl Config {
+    fn run(self) -> Result<Exit, Ending> {
+        match self {
+            Self::Check { flags, online } => {
+                let settings = load(&flags)?;
+                for warning in &settings.warnings {
+                    eprintln!("warning: {warning}");
+                }
+                show(&format!("The configuration is valid: {} mailboxes.\n", settings.mailboxes.len()))?;
+                if !online {
+                    return Ok(Exit::Success);
+                }
+                let report = runtime()?.block_on(appliance::online::check(&settings))?;
+                show(&report.text)?;
+                Ok(if report.all_good { Exit::Success } else { Exit::Refused })
+            }
+            Self::Print { flags } => show(&load(&flags)?.print()).map(|()| Exit::Success),
+            Self::Schema => show(&config::reference::json_schema()).map(|()| Exit::Success),
+            Self::Reference => show(&config::reference::markdown()).map(|()| Exit::Success),
+            Self::CommandLine => show(&config::reference::command_line()).map(|()| Exit::Success),
+        }
+    }
+}
+
+impl Status {
+    fn run(self) -> Result<Exit, Ending> {
+        let report = status::report(&self.place.local_files_prefix, &SystemClock);
+        let reports = runtime()?.block_on(report)?;
+        if self.json { show_json(&reports)? } else { show(&status::table(&reports))? }
+        let trouble = reports.iter().any(|report| report.state == "error" || report.state == "stopped");
+        Ok(if trouble { Exit::Difference } else { Exit::Success })
+    }
+}
+
+impl Verify {
+    fn run(self) -> Result<Exit, Ending> {
+        let settings = load(&self.flags)?;
+        let prefix = local_prefix(&self.flags, &environment()?)?;
+        let verdicts = runtime()?.block_on(verify::verify(&settings, &prefix))?;
+        if self.json { show_json(&verdicts)? } else { show(&verify::table(&verdicts))? }
+        let equal = verdicts.iter().all(|verdict| verdict.differences.is_empty());
+        Ok(if equal { Exit::Success } else { Exit::Difference })
+    }
+}
+
+impl Export {
+    fn run(self) -> Result<Exit, Ending> {
+        type Exporter =
+            fn(&Path, &export::Filter, &mut dyn Write) -> Result<export::Report, export::ExportError>;
+        let (args, exporter): (ExportArgs, Exporter) = match self {
+            Self::Jsonl(args) => (args, export::json_lines),
+            Self::Mbox(args) => (args, export::mbox),
+        };
+        let filter = export::Filter { bucket: args.bucket, mailbox: args.mailbox, since: args.since };
+        let prefix = &args.place.local_files_prefix;
+        let failed = |err: &dyn std::fmt::Display| Ending::new(Exit::Io, err.to_string());
+        let report = match &args.output {
+            Some(path) => {
+                let create = File::create(path);
+                let file = create.map_err(|err| failed(&format!("`{}`: {err}", path.display())))?;
+                let mut out = BufWriter::new(file);
+                let report = exporter(prefix, &filter, &mut out).map_err(|err| failed(&record::Chain(&err)))?;
+                out.into_inner().map_err(|err| failed(&err))?.sync_all().map_err(|err| failed(&err))?;
+                report
+            }
+            None => {
+                let mut out = BufWriter::new(io::stdout().lock());
+                let report = exporter(prefix, &filter, &mut out).map_err(|err| failed(&record::Chain(&err)))?;
+                out.flush().map_err(|err| failed(&err))?;
+                report
+            }
+        };
+        eprintln!("{} emails exported, {} skipped", report.exported, report.skipped);
+        for skipped in &report.reasons {
+            eprintln!("skipped {}: {}", skipped.path.display(), skipped.reason);
+        }
+        Ok(if report.skipped == 0 { Exit::Success } else { Exit::Difference })
+    }
+}
+
+impl Quarantine {
+    fn run(self) -> Result<Exit, Ending> {
+        match self {
+            Self::List { place, json } => {
+                let files = open(&place)?;
+                let mut items = Vec::new();
+                for route in files.routes().map_err(|err| Ending::from(&err))? {
+                    let list = runtime()?.block_on(files.quarantined(&route));
+                    items.extend(
+                        list.map_err(|err| Ending::from(&err))?
+                            .into_iter()
+                            .map(|item| (route.mailbox.to_string(), item)),
+                    );
+                }
+                if json {
+                    show_json(&items)?;
+                    return Ok(Exit::Success);
+                }
+                for (mailbox, item) in &items {
+                    show(&format!(
+                        "{mailbox}  {}  {}  since {}, {} attempts: {} ({})\n",
+                        item.uid,
+                        status::shown(&item.folder_path),
+                        item.since.format("%Y-%m-%d %H:%M:%SZ"),
+                        item.attempts,
+                        item.code,
+                        status::shown(std::slice::from_ref(&item.detail)),
+                    ))?;
+                }
+                show(&format!("{} items in quarantine\n", items.len()))?;
+                Ok(Exit::Success)
+            }
+            Self::Retry { place, mailbox } => {
+                let files = open(&place)?;
+                let routes = files.routes().map_err(|err| Ending::from(&err))?;
+                let wanted: Vec<_> = routes
+                    .into_iter()
+                    .filter(|route| mailbox.as_ref().is_none_or(|only| *only == route.mailbox))
+                    .collect();
+                for route in &wanted {
+                    files.request_quarantine_retry(route).map_err(|err| Ending::from(&err))?;
+                }
+                show(&format!("Asked for {} mailboxes\n", wanted.len()))?;
+                Ok(Exit::Success)
+            }
+        }
+    }
+}
+
+fn open(place: &Place) -> Result<LocalFiles, Ending> {
+    LocalFiles::open_read_only(&place.local_files_prefix).map_err(|err| Ending::from(&err))
+}

@@ -1,0 +1,98 @@
+//! The appliance as a process: log, progress bars and signals.
+
+use std::{io, io::IsTerminal, sync::Arc};
+
+use appliance::{
+    environment::Environment,
+    exit::{Ending, Exit},
+    flags::{Flags, LogFormat},
+    logging::{self, LogQueue},
+    run::{self, Options},
+};
+use indicatif::MultiProgress;
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::Notify,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+/// Signal of a file that exceeds the process's limit for file sizes. Handled, the write fails
+/// with an error instead; unhandled, it kills.
+const SIGXFSZ: i32 = 25;
+
+/// Threads for file work. Each costs memory that a small container has little of.
+const BLOCKING_THREADS: usize = 24;
+
+pub(crate) fn runtime() -> Result<Runtime, Ending> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .enable_all()
+        .build()
+        .map_err(|err| Ending::new(Exit::Io, format!("could not start the runtime: {err}")))
+}
+
+pub(crate) fn run(flags: Flags, environment: Environment) -> Result<Exit, Ending> {
+    let terminal = io::stderr().is_terminal();
+    let bars = terminal.then(MultiProgress::new);
+    let format = flags.log_format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
+    #[expect(clippy::disallowed_methods, reason = "the command line reads the environment")]
+    let filter = std::env::var("RUST_LOG").ok();
+    let queue = LogQueue::start(Box::new(io::stderr()), bars.clone());
+    logging::install(flags.debug_level, format, filter.as_deref(), queue.clone());
+    let served = runtime()?.block_on(async {
+        let shutdown = CancellationToken::new();
+        let reload = Arc::new(Notify::new());
+        let signals = Signals::listen()?;
+        tokio::spawn(signals.obey(shutdown.clone(), Arc::clone(&reload)));
+        let observers = Vec::new();
+        run::run(Options { flags, environment, bars, observers, shutdown, reload }).await
+    });
+    queue.flush();
+    served.map(|()| Exit::Success)
+}
+
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+    file_too_large: Signal,
+}
+
+impl Signals {
+    pub(crate) fn listen() -> Result<Self, Ending> {
+        let listen = |kind| {
+            let failed = |err| Ending::new(Exit::Io, format!("could not handle signals: {err}"));
+            signal(kind).map_err(failed)
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+            file_too_large: listen(SignalKind::from_raw(SIGXFSZ))?,
+        })
+    }
+
+    /// The first SIGTERM or SIGINT ends in good order, the second one at once. SIGHUP reads the
+    /// configuration again.
+    pub(crate) async fn obey(mut self, shutdown: CancellationToken, reload: Arc<Notify>) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => stop(&shutdown),
+                _ = self.interrupt.recv() => stop(&shutdown),
+                _ = self.hang_up.recv() => reload.notify_one(),
+                _ = self.file_too_large.recv() => {}
+            }
+        }
+    }
+}
+
+fn stop(shutdown: &CancellationToken) {
+    if shutdown.is_cancelled() {
+        std::process::exit(Exit::Aborted.code().into());
+    }
+    info!("Finishing what is under way; a second signal aborts");
+    shutdown.cancel();
+}

@@ -1,0 +1,91 @@
+//! `cargo xtask test`: what continuous integration runs, the same as at the desk.
+
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::{self as xtask, cargo, docs, programs};
+
+/// Slowest test programs that are named in the end.
+const SLOWEST: usize = 5;
+
+struct TestProgram {
+    name: String,
+    path: PathBuf,
+    /// Tests expect to run in the folder of their package.
+    folder: PathBuf,
+}
+
+pub(crate) fn run(filter: Option<&str>) -> Result<()> {
+    programs::need_for_tests()?;
+    if filter.is_none() {
+        xtask::run(cargo().args(["fmt", "--all", "--check"])).context("run `cargo fmt --all`")?;
+        xtask::run(cargo()
+            .args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    }
+    // Tests of the command line start the real program.
+    xtask::run(cargo().args(["build", "--quiet", "--package", "cli"]))?;
+    let mut times = Vec::new();
+    let mut failed = Vec::new();
+    for program in build()? {
+        println!("\n{}", program.name);
+        let began = Instant::now();
+        let mut command = Command::new(&program.path);
+        command.current_dir(&program.folder).stdin(Stdio::null());
+        command.args(filter);
+        let status = command.status().with_context(|| format!("could not run {}", program.name))?;
+        times.push((began.elapsed(), program.name.clone()));
+        if !status.success() {
+            failed.push(program.name);
+        }
+    }
+    slowest(times);
+    if !failed.is_empty() {
+        bail!("tests failed in {}", failed.join(", "));
+    }
+    if filter.is_none() {
+        docs::check()?;
+    }
+    Ok(())
+}
+
+/// Builds all test programs and lists them.
+fn build() -> Result<Vec<TestProgram>> {
+    let output = cargo()
+        .args(["test", "--workspace", "--no-run", "--message-format=json-render-diagnostics"])
+        .stderr(Stdio::inherit())
+        .output()
+        .context("could not start cargo")?;
+    if !output.status.success() {
+        bail!("the tests do not build");
+    }
+    let messages = String::from_utf8(output.stdout).context("cargo's messages are not UTF-8")?;
+    Ok(messages.lines().filter_map(test_program).collect())
+}
+
+/// Reads one of cargo's messages; `None` unless it tells of a test program.
+fn test_program(line: &str) -> Option<TestProgram> {
+    let message: Value = serde_json::from_str(line).ok()?;
+    if !message.pointer("/profile/test")?.as_bool()? {
+        return None;
+    }
+    let path = PathBuf::from(message.get("executable")?.as_str()?);
+    let manifest = PathBuf::from(message.get("manifest_path")?.as_str()?);
+    let folder = manifest.parent()?.to_owned();
+    let package = folder.file_name()?.to_string_lossy().into_owned();
+    let target = message.pointer("/target/name")?.as_str()?;
+    Some(TestProgram { name: format!("{package}::{target}"), path, folder })
+}
+
+fn slowest(mut times: Vec<(Duration, String)>) {
+    times.sort_by(|a, b| b.cmp(a));
+    println!("\nSlowest test programs:");
+    for (time, name) in times.iter().take(SLOWEST) {
+        println!("  {:>6.1} s  {name}", time.as_secs_f64());
+    }
+}
