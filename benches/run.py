@@ -1,0 +1,221 @@
+"""Benchmarks: our program and its peer against the same simulated Exchange, in one run.
+
+Usage: run.py TRIBUTARY [NAME ...]   with NAME one of: sync, idle, large, many
+
+Rates of one run can be compared with each other; machines differ too much for anything else.
+Nothing but the loopback interface is used, and every run is bounded in size and time.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def memory(pid, what):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(rf"^{what}:\s+(\d+) kB", status, re.M).group(1)) / 1024
+
+
+class Simulator:
+    """`tributary simulate exchange`, and the configuration that it prints."""
+
+    def __init__(self, tributary, folder, *args):
+        self.folder = pathlib.Path(folder)
+        self.config = self.folder / "config.json"
+        self.process = subprocess.Popen(
+            [tributary, "simulate", "exchange", "--bind", "127.0.0.1:0", "--auth", "basic",
+             "--config-file", self.config, *map(str, args)],
+            stdout=open(self.folder / "simulator.log", "w"), stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + 120
+        while not self.config.exists():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                sys.exit("the simulator did not start:\n" + (self.folder / "simulator.log").read_text())
+            time.sleep(0.05)
+        self.settings = json.loads(self.config.read_text())
+
+    def close(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(20)
+
+
+class Appliance:
+    """`tributary appliance` writing to a folder, watched from outside."""
+
+    def __init__(self, tributary, simulator, settings=None, wrap=()):
+        self.folder = pathlib.Path(tempfile.mkdtemp(dir=simulator.folder))
+        config = self.folder / "appliance.json"
+        config.write_text(json.dumps({**simulator.settings, **(settings or {})}))
+        self.mailboxes = len(simulator.settings["mailboxes"])
+        self.log = self.folder / "appliance.log"
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(
+            [*wrap, tributary, "appliance", "--local-files-prefix", self.folder / "mail",
+             "--log-format", "text"],
+            env={"PATH": os.environ["PATH"], "REINFER_EWS_CONFIG": str(config)},
+            stdout=subprocess.DEVNULL, stderr=open(self.log, "w"))
+
+    def wait_until_caught_up(self, limit):
+        """Returns (seconds, CPU seconds) of the first sync."""
+        while self.log.read_text().count("is up to date") < self.mailboxes:
+            if self.process.poll() is not None:
+                sys.exit(f"the appliance ended with {self.process.returncode}:\n" + self.log.read_text()[-3000:])
+            if time.monotonic() - self.started > limit:
+                sys.exit(f"not up to date after {limit} s:\n" + self.log.read_text()[-3000:])
+            time.sleep(0.02)
+        return time.monotonic() - self.started, cpu_seconds(self.process.pid)
+
+    def emails(self):
+        return sum(1 for _ in (self.folder / "mail" / "data").rglob("*.eml"))
+
+    def close(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(60)
+
+
+@contextlib.contextmanager
+def closing(*things):
+    try:
+        yield things
+    finally:
+        for thing in reversed(things):
+            with contextlib.suppress(Exception):
+                thing.close()
+
+
+def exchangelib():
+    """The Python of an environment that has exchangelib."""
+    place = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "peers" / "bench"
+    python = place / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", place], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "exchangelib==5.6.0"], check=True)
+    return python
+
+
+def row(*columns):
+    print("| " + " | ".join(str(column) for column in columns) + " |", flush=True)
+
+
+def bench_sync(tributary, folder):
+    """20,000 emails of 20 KB; exchangelib copies 2,000 of them, and rates are compared."""
+    ours_count, peer_count = 20_000, 2_000
+    simulator = Simulator(tributary, folder, "--mailboxes", 4, "--messages", ours_count // 4, "--size", 20_000)
+    appliance = None
+    with closing(simulator):
+        appliance = Appliance(tributary, simulator)
+        with closing(appliance):
+            seconds, cpu = appliance.wait_until_caught_up(600)
+            found = appliance.emails()
+            peak = memory(appliance.process.pid, "VmHWM")
+        peer_folder = pathlib.Path(folder) / "peer"
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        began = time.monotonic()
+        subprocess.run([exchangelib(), HERE / "peer_exchangelib.py", simulator.config, peer_folder,
+                        str(peer_count)], check=True)
+        peer_seconds = time.monotonic() - began
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        peer_cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        copied = sum(1 for _ in peer_folder.rglob("*.eml"))
+    print("\nFull sync, emails of 20 KB from the simulated Exchange into files\n")
+    row("program", "emails", "seconds", "emails/s", "CPU ms per email", "peak memory")
+    row("---", "--:", "--:", "--:", "--:", "--:")
+    row("tributary", found, f"{seconds:.1f}", f"{found / seconds:.0f}", f"{1000 * cpu / found:.2f}", f"{peak:.0f} MiB")
+    row("exchangelib 5.6.0", copied, f"{peer_seconds:.1f}", f"{copied / peer_seconds:.0f}",
+        f"{1000 * peer_cpu / copied:.2f}", "")
+    row("ratio", "", "", f"{(found / seconds) / (copied / peer_seconds):.1f}x",
+        f"{(peer_cpu / copied) / (cpu / found):.1f}x less", "")
+    if found != ours_count:
+        sys.exit(f"{found} emails arrived instead of {ours_count}")
+
+
+def bench_idle(tributary, folder):
+    """1,000 mailboxes of 5 folders, nothing new: CPU at the default poll_frequency."""
+    simulator = Simulator(tributary, folder, "--mailboxes", 1000, "--messages", 5, "--size", 2000, "--minimal-folders")
+    with closing(simulator, Appliance(tributary, simulator)) as (_, appliance):
+        appliance.wait_until_caught_up(600)
+        time.sleep(15)
+        before, began = cpu_seconds(appliance.process.pid), time.monotonic()
+        time.sleep(60)
+        cores = (cpu_seconds(appliance.process.pid) - before) / (time.monotonic() - began)
+        rss = memory(appliance.process.pid, "VmRSS")
+    print("\nNo-change rounds, 1,000 mailboxes of 5 folders, `poll_frequency` 15\n")
+    row("CPU", "memory")
+    row("--:", "--:")
+    row(f"{cores:.3f} core", f"{rss:.0f} MiB")
+
+
+def bench_large(tributary, folder):
+    """Eight emails of 150 MB at once in a control group of 128 MiB."""
+    group = pathlib.Path("/sys/fs/cgroup/memory/tributary-bench")
+    version2 = pathlib.Path("/sys/fs/cgroup/tributary-bench")
+    if (group.parent / "memory.limit_in_bytes").exists():
+        limit, peak_file = "memory.limit_in_bytes", "memory.max_usage_in_bytes"
+    else:
+        group, limit, peak_file = version2, "memory.max", "memory.peak"
+    group.mkdir(exist_ok=True)
+    (group / limit).write_text(str(128 << 20))
+    enter = ["sh", "-c", f'echo $$ > {group}/cgroup.procs; exec "$@"', "sh"]
+    simulator = Simulator(tributary, folder, "--mailboxes", 8, "--messages", 1, "--size", 150_000_000)
+    try:
+        with closing(simulator, Appliance(tributary, simulator, wrap=enter)) as (_, appliance):
+            seconds, cpu = appliance.wait_until_caught_up(900)
+            own = memory(appliance.process.pid, "VmHWM")
+            peak = int((group / peak_file).read_text()) / (1 << 20)
+            found = appliance.emails()
+            time.sleep(0.5)
+    finally:
+        with contextlib.suppress(OSError):
+            group.rmdir()
+    print("\nEight emails of 150 MB at once under 128 MiB\n")
+    row("emails", "seconds", "CPU s", "peak resident", "peak of the group, with page cache")
+    row("--:", "--:", "--:", "--:", "--:")
+    row(found, f"{seconds:.1f}", f"{cpu:.1f}", f"{own:.0f} MiB", f"{peak:.0f} MiB")
+    if found != 8:
+        sys.exit(f"{found} emails arrived instead of 8")
+
+
+def bench_many(tributary, folder):
+    """10,000 mailboxes, idle: memory."""
+    simulator = Simulator(tributary, folder, "--mailboxes", 10_000, "--messages", 1, "--size", 2000, "--minimal-folders")
+    with closing(simulator, Appliance(tributary, simulator, {"poll_frequency": 60})) as (_, appliance):
+        appliance.wait_until_caught_up(900)
+        time.sleep(5)
+        rss = memory(appliance.process.pid, "VmRSS")
+    print("\nIdle with 10,000 mailboxes of 5 folders\n")
+    row("memory")
+    row("--:")
+    row(f"{rss:.0f} MiB")
+
+
+def main():
+    tributary, *names = sys.argv[1:]
+    known = {"sync": bench_sync, "idle": bench_idle, "large": bench_large, "many": bench_many}
+    for name in names or known:
+        if name not in known:
+            sys.exit(f"unknown benchmark `{name}`; one of {', '.join(known)}")
+        folder = tempfile.mkdtemp(prefix=f"tributary-bench-{name}-")
+        try:
+            known[name](tributary, folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+main()
