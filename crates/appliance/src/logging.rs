@@ -84,7 +84,9 @@ fn write_all(
         };
         let dropped = missed.swap(0, Ordering::Relaxed);
         if dropped > 0 {
-            write(format!("{dropped} log lines were dropped because nobody read them\n").as_bytes());
+            write(
+                format!("{dropped} log lines were dropped because nobody read them\n").as_bytes(),
+            );
         }
     }
 }
@@ -133,7 +135,9 @@ pub fn install(level: DebugLevel, format: LogFormat, filter: Option<&str>, queue
         LogFormat::Json => tracing::subscriber::set_global_default(
             base.with(layer.json().flatten_event(true).with_current_span(false)),
         ),
-        LogFormat::Text => tracing::subscriber::set_global_default(base.with(layer.with_ansi(false))),
+        LogFormat::Text => {
+            tracing::subscriber::set_global_default(base.with(layer.with_ansi(false)))
+        }
     };
     if installed.is_err() {
         tracing::debug!("The log was installed before");

@@ -23,7 +23,11 @@ pub async fn check(settings: &Settings) -> Result<Report, Ending> {
         let line = match source.survey(&Checkpoint::default(), true).await {
             Ok(survey) => {
                 let items: u64 = survey.folders.iter().filter_map(|folder| folder.total).sum();
-                format!("ok      {}: {} folders, {items} items", route.mailbox, survey.folders.len())
+                format!(
+                    "ok      {}: {} folders, {items} items",
+                    route.mailbox,
+                    survey.folders.len()
+                )
             }
             Err(err) if err.advice() == record::Advice::StopService => {
                 return Err(Ending::from(&err));

@@ -8,8 +8,8 @@ use rand_chacha::ChaCha8Rng;
 use record::{Clock, Route, clock::SystemClock};
 use sinks::local_files::LocalFiles;
 use sync::{
-    Command, Event, FolderFilter, MailboxSettings, MailboxSync, Observer, Pace, Service,
-    StartFrom, backoff::Backoff, mailbox::Shared,
+    Command, Event, FolderFilter, MailboxSettings, MailboxSync, Observer, Pace, Service, StartFrom,
+    backoff::Backoff, mailbox::Shared,
 };
 use tokio::{
     sync::{Notify, mpsc},
@@ -77,8 +77,7 @@ pub async fn run(options: Options) -> Result<(), Ending> {
     let mut file = ConfigFile::find(&options.flags, &options.environment)?;
     let mut settings = file.load().map_err(|err| Ending::config(&err))?;
     let files = LocalFiles::open(&prefix).map_err(|err| Ending::from(&err))?;
-    let mut restarts =
-        Backoff::new(Duration::from_secs(1), LONGEST_RESTART_PAUSE);
+    let mut restarts = Backoff::new(Duration::from_secs(1), LONGEST_RESTART_PAUSE);
     let mut rng = ChaCha8Rng::seed_from_u64(rand::random());
     loop {
         let warnings = options.flags.warnings().into_iter();
@@ -98,7 +97,8 @@ pub async fn run(options: Options) -> Result<(), Ending> {
                 let pause = restarts.failed(&mut rng);
                 error!(
                     pause.seconds = pause.as_secs(),
-                    "The service restarts in {} s: {ending}", pause.as_secs()
+                    "The service restarts in {} s: {ending}",
+                    pause.as_secs()
                 );
                 tokio::select! {
                     () = options.shutdown.cancelled() => return Ok(()),
@@ -196,7 +196,8 @@ async fn serve(
         Some(ended) => ended,
         None => timeout(options.flags.shutdown_grace, service).await.map_err(|_| {
             let grace = options.flags.shutdown_grace.as_secs();
-            let text = format!("work under way did not end within the {grace} s of --shutdown-grace");
+            let text =
+                format!("work under way did not end within the {grace} s of --shutdown-grace");
             Ending::new(Exit::Temporary, text)
         })?,
     };

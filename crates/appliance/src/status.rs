@@ -52,7 +52,12 @@ pub async fn report(prefix: &Path, clock: &dyn Clock) -> Result<Vec<MailboxRepor
     let files = LocalFiles::open_read_only(prefix).map_err(|err| Ending::from(&err))?;
     let statuses = status_file::read(prefix).ok().flatten().unwrap_or_default();
     let mut reports = Vec::new();
-    for route in files.routes().map_err(|err| Ending::from(&err))? {
+    let mut routes = files.routes().map_err(|err| Ending::from(&err))?;
+    // A mailbox that never worked has no state of its own yet.
+    routes.extend(statuses.mailboxes.keys().filter_map(|key| status_file::route(key)));
+    routes.sort();
+    routes.dedup();
+    for route in routes {
         reports.push(mailbox(&files, &route, &statuses, clock.now()).await?);
     }
     Ok(reports)
@@ -105,7 +110,8 @@ fn folder(state: FolderState) -> FolderReport {
 pub fn table(reports: &[MailboxReport]) -> String {
     let mut text = String::new();
     for report in reports {
-        let lag = report.lag_seconds.map_or_else(|| "never".to_owned(), |lag| format!("{lag} s ago"));
+        let lag =
+            report.lag_seconds.map_or_else(|| "never".to_owned(), |lag| format!("{lag} s ago"));
         text.push_str(&format!(
             "{} -> {}: {}\n  delivered {}, passed over {}, in quarantine {}; up to date {lag}\n",
             report.mailbox,

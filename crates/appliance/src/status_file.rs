@@ -12,7 +12,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use record::{Clock, Route};
+use record::{BucketId, Clock, Route};
 use serde::{Deserialize, Serialize};
 use sync::{Event, MailboxState, Observer};
 use tokio_util::sync::CancellationToken;
@@ -46,6 +46,14 @@ pub struct Statuses {
 /// The name of a route in the file.
 pub fn key(route: &Route) -> String {
     format!("{}/{}", route.bucket, route.mailbox)
+}
+
+/// The route of a name in the file.
+pub fn route(key: &str) -> Option<Route> {
+    let (owner, rest) = key.split_once('/')?;
+    let (name, mailbox) = rest.split_once('/')?;
+    let bucket = BucketId::new(owner, name).ok()?;
+    Some(Route { mailbox: mailbox.parse().ok()?, bucket })
 }
 
 /// Keeps the statuses up to date in memory, and now and then on disk.

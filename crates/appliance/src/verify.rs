@@ -138,11 +138,7 @@ fn is_passing(err: &SourceError) -> bool {
     )
 }
 
-async fn compare(
-    files: &LocalFiles,
-    route: &Route,
-    source: Inventory,
-) -> Result<Verdict, Ending> {
+async fn compare(files: &LocalFiles, route: &Route, source: Inventory) -> Result<Verdict, Ending> {
     let fail = |err: &record::SinkError| Ending::from(err);
     let mut verdict = Verdict { mailbox: route.mailbox.to_string(), ..Verdict::default() };
     let mut differences = Vec::new();

@@ -213,7 +213,10 @@ impl Config {
                 for warning in &settings.warnings {
                     eprintln!("warning: {warning}");
                 }
-                show(&format!("The configuration is valid: {} mailboxes.\n", settings.mailboxes.len()))?;
+                show(&format!(
+                    "The configuration is valid: {} mailboxes.\n",
+                    settings.mailboxes.len()
+                ))?;
                 if !online {
                     return Ok(Exit::Success);
                 }
@@ -233,8 +236,13 @@ impl Status {
     fn run(self) -> Result<Exit, Ending> {
         let report = status::report(&self.place.local_files_prefix, &SystemClock);
         let reports = runtime()?.block_on(report)?;
-        if self.json { show_json(&reports)? } else { show(&status::table(&reports))? }
-        let trouble = reports.iter().any(|report| report.state == "error" || report.state == "stopped");
+        if self.json {
+            show_json(&reports)?
+        } else {
+            show(&status::table(&reports))?
+        }
+        let trouble =
+            reports.iter().any(|report| report.state == "error" || report.state == "stopped");
         Ok(if trouble { Exit::Difference } else { Exit::Success })
     }
 }
@@ -244,7 +252,11 @@ impl Verify {
         let settings = load(&self.flags)?;
         let prefix = local_prefix(&self.flags, &environment()?)?;
         let verdicts = runtime()?.block_on(verify::verify(&settings, &prefix))?;
-        if self.json { show_json(&verdicts)? } else { show(&verify::table(&verdicts))? }
+        if self.json {
+            show_json(&verdicts)?
+        } else {
+            show(&verify::table(&verdicts))?
+        }
         let equal = verdicts.iter().all(|verdict| verdict.differences.is_empty());
         Ok(if equal { Exit::Success } else { Exit::Difference })
     }
@@ -252,13 +264,17 @@ impl Verify {
 
 impl Export {
     fn run(self) -> Result<Exit, Ending> {
-        type Exporter =
-            fn(&Path, &export::Filter, &mut dyn Write) -> Result<export::Report, export::ExportError>;
+        type Exporter = fn(
+            &Path,
+            &export::Filter,
+            &mut dyn Write,
+        ) -> Result<export::Report, export::ExportError>;
         let (args, exporter): (ExportArgs, Exporter) = match self {
             Self::Jsonl(args) => (args, export::json_lines),
             Self::Mbox(args) => (args, export::mbox),
         };
-        let filter = export::Filter { bucket: args.bucket, mailbox: args.mailbox, since: args.since };
+        let filter =
+            export::Filter { bucket: args.bucket, mailbox: args.mailbox, since: args.since };
         let prefix = &args.place.local_files_prefix;
         let failed = |err: &dyn std::fmt::Display| Ending::new(Exit::Io, err.to_string());
         let report = match &args.output {
@@ -266,13 +282,18 @@ impl Export {
                 let create = File::create(path);
                 let file = create.map_err(|err| failed(&format!("`{}`: {err}", path.display())))?;
                 let mut out = BufWriter::new(file);
-                let report = exporter(prefix, &filter, &mut out).map_err(|err| failed(&record::Chain(&err)))?;
-                out.into_inner().map_err(|err| failed(&err))?.sync_all().map_err(|err| failed(&err))?;
+                let report = exporter(prefix, &filter, &mut out)
+                    .map_err(|err| failed(&record::Chain(&err)))?;
+                out.into_inner()
+                    .map_err(|err| failed(&err))?
+                    .sync_all()
+                    .map_err(|err| failed(&err))?;
                 report
             }
             None => {
                 let mut out = BufWriter::new(io::stdout().lock());
-                let report = exporter(prefix, &filter, &mut out).map_err(|err| failed(&record::Chain(&err)))?;
+                let report = exporter(prefix, &filter, &mut out)
+                    .map_err(|err| failed(&record::Chain(&err)))?;
                 out.flush().map_err(|err| failed(&err))?;
                 report
             }

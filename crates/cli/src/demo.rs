@@ -124,7 +124,8 @@ impl Demo {
     async fn show(&self, into: &Path, bars: Option<MultiProgress>) -> Result<Exit, Ending> {
         let server = self.start_exchange().await?;
         let (config_path, settings) = configure(&server, into)?;
-        let total: usize = server.mailboxes().iter().map(|mailbox| server.mail_count(mailbox)).sum();
+        let total: usize =
+            server.mailboxes().iter().map(|mailbox| server.mail_count(mailbox)).sum();
         println!(
             "A simulated Exchange with {} mailboxes and {total} emails is at {}\n\
              (NTLM, channel binding required). Its mail goes to {}\n",
@@ -136,7 +137,10 @@ impl Demo {
         let shutdown = CancellationToken::new();
         let options = Options {
             flags: flags(into)?,
-            environment: Environment { config: Some(config_path.clone()), ..Environment::default() },
+            environment: Environment {
+                config: Some(config_path.clone()),
+                ..Environment::default()
+            },
             bars,
             observers: vec![Arc::clone(&counter) as Arc<dyn Observer>],
             shutdown: shutdown.clone(),
@@ -185,8 +189,8 @@ impl Demo {
         for number in 0..self.mailboxes {
             let address = format!("mailbox-{}@example.com", number + 1);
             server.add_mailbox(&address);
-            let share = self.messages / self.mailboxes
-                + u64::from(number < self.messages % self.mailboxes);
+            let share =
+                self.messages / self.mailboxes + u64::from(number < self.messages % self.mailboxes);
             let plan = Plan {
                 seed: self.seed.wrapping_add(number),
                 messages: share,
@@ -219,8 +223,10 @@ impl Demo {
         let seconds = began.elapsed().as_secs_f64();
         let emails = counter.emails();
         #[expect(clippy::cast_precision_loss, reason = "for people")]
-        let (mib, rate) =
-            (counter.bytes.load(Ordering::Relaxed) as f64 / (1 << 20) as f64, emails as f64 / seconds);
+        let (mib, rate) = (
+            counter.bytes.load(Ordering::Relaxed) as f64 / (1 << 20) as f64,
+            emails as f64 / seconds,
+        );
         println!("{emails} emails, {mib:.1} MiB, in {seconds:.1} s: {rate:.0} emails a second.");
         println!("Now the comparison, `tributary verify`: source = ledger = files on disk?\n");
         let verdicts = verify::verify(settings, into).await?;
@@ -235,7 +241,8 @@ impl Demo {
                 () = shutdown.cancelled() => break,
             }
             let now = SystemClock.now();
-            let recipe = Recipe::new(self.seed ^ 0x5eed, number as u64).at(now.timestamp()).to(address);
+            let recipe =
+                Recipe::new(self.seed ^ 0x5eed, number as u64).at(now.timestamp()).to(address);
             let before = counter.emails();
             let sent = Instant::now();
             server
@@ -256,9 +263,7 @@ impl Demo {
     }
 }
 
-fn finish(
-    ended: Result<Result<(), Ending>, tokio::task::JoinError>,
-) -> Result<Exit, Ending> {
+fn finish(ended: Result<Result<(), Ending>, tokio::task::JoinError>) -> Result<Exit, Ending> {
     ended.map_err(|err| failed("the appliance ended in a panic", err))??;
     Ok(Exit::Success)
 }

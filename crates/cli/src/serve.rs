@@ -37,7 +37,8 @@ pub(crate) fn runtime() -> Result<Runtime, Ending> {
 pub(crate) fn run(flags: Flags, environment: Environment) -> Result<Exit, Ending> {
     let terminal = io::stderr().is_terminal();
     let bars = terminal.then(MultiProgress::new);
-    let format = flags.log_format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
+    let format =
+        flags.log_format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
     #[expect(clippy::disallowed_methods, reason = "the command line reads the environment")]
     let filter = std::env::var("RUST_LOG").ok();
     let queue = LogQueue::start(Box::new(io::stderr()), bars.clone());

@@ -382,8 +382,7 @@ impl MailboxSync {
     }
 
     fn after_sink_failure(&mut self, err: &SinkError) -> Next {
-        let hint = err.hint().unwrap_or_default();
-        let detail = format!("{} {hint}", Chain(err));
+        let detail = with_hint(err, err.hint());
         // Whatever was being saved may be stored or not.
         self.checkpoint = None;
         match err.advice() {
@@ -400,8 +399,7 @@ impl MailboxSync {
     }
 
     fn after_source_failure(&mut self, err: SourceError) -> Result<Next, SourceError> {
-        let hint = err.hint().map(str::to_owned).unwrap_or_default();
-        let detail = format!("{} {hint}", Chain(&err));
+        let detail = with_hint(&err, err.hint());
         match err.advice() {
             Advice::StopService => Err(err),
             Advice::Retry { scope, after } => {
@@ -466,5 +464,13 @@ impl MailboxSync {
         }
         self.state = state;
         self.shared.observer.observe(&Event::State { route: &self.route, state, detail, pause });
+    }
+}
+
+/// All that is known of a failure, on one line.
+fn with_hint(err: &(dyn std::error::Error + 'static), hint: Option<&str>) -> String {
+    match hint {
+        Some(hint) => format!("{}. {hint}", Chain(err)),
+        None => Chain(err).to_string(),
     }
 }

@@ -25,7 +25,8 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_tributary");
 
 pub struct World {
-    pub runtime: Runtime,
+    /// The server runs on it.
+    _runtime: Runtime,
     pub server: Exchange,
     pub folder: TempDir,
     pub config: Value,
@@ -39,8 +40,7 @@ impl World {
             let address = format!("{number}@example.com");
             world.server.add_mailbox(&address);
             let until = chrono::DateTime::from_timestamp(1_790_000_000, 0).unwrap();
-            let plan =
-                Plan { seed: number, messages, size: None, until, with_other_items: true };
+            let plan = Plan { seed: number, messages, size: None, until, with_other_items: true };
             generate::fill(&world.server, &address, &plan).unwrap();
         }
         world.configured()
@@ -53,7 +53,8 @@ impl World {
             .build()
             .unwrap();
         let server = runtime.block_on(Exchange::start(options)).unwrap();
-        Self { runtime, server, folder: TempDir::new().unwrap(), config: json!({}) }.configured()
+        Self { _runtime: runtime, server, folder: TempDir::new().unwrap(), config: json!({}) }
+            .configured()
     }
 
     /// Writes a configuration for the mailboxes that the server has now.
@@ -97,7 +98,11 @@ impl World {
 
     /// A command of the program, with the configuration and nothing else in its environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(PROGRAM);
+        self.command_of(PROGRAM, arguments)
+    }
+
+    fn command_of(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .env_clear()
@@ -123,10 +128,15 @@ impl World {
         let prefix = self.prefix();
         let mut all = vec!["appliance", "--local-files-prefix", prefix.to_str().unwrap()];
         all.extend(arguments);
+        self.start(PROGRAM, &all)
+    }
+
+    pub fn start(&self, program: &str, arguments: &[&str]) -> Appliance {
         let log = self.folder.path().join("log");
         let file = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let child = self.command(&all).stdout(Stdio::null()).stderr(file).spawn().unwrap();
-        Appliance { child, log, prefix }
+        let mut command = self.command_of(program, arguments);
+        let child = command.stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        Appliance { child, log, prefix: self.prefix() }
     }
 
     /// Everything that the server says should be archived: how often each content occurs, by
@@ -163,7 +173,12 @@ impl World {
         let (truth, stored) = (self.truth(), self.stored());
         let missing: Vec<_> = truth.iter().filter(|(k, n)| stored.get(*k) != Some(n)).collect();
         let extra: Vec<_> = stored.iter().filter(|(k, n)| truth.get(*k) != Some(n)).collect();
-        assert!(missing.is_empty(), "{} missing: {:?}", missing.len(), &missing[..missing.len().min(3)]);
+        assert!(
+            missing.is_empty(),
+            "{} missing: {:?}",
+            missing.len(),
+            &missing[..missing.len().min(3)]
+        );
         assert!(extra.is_empty(), "{} too many: {:?}", extra.len(), &extra[..extra.len().min(3)]);
         let verified = self.run(&["verify"]);
         let told = String::from_utf8_lossy(&verified.stdout).into_owned();

@@ -1,6 +1,6 @@
 //! Mail out of Exchange, onto the disk.
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use serde_json::{Value, json};
 use simulators::exchange::{App, Auth, ChannelBinding, Delivery, Options};
@@ -19,7 +19,10 @@ fn every_email_of_every_mailbox_arrives_once_and_new_ones_follow() {
     world.assert_complete();
 
     let count = files(&world.prefix().join("data"), "json").len();
-    world.server.deliver("1@example.com", &["Inbox"], "Subject: new\r\n\r\nnew\r\n", now()).unwrap();
+    world
+        .server
+        .deliver("1@example.com", &["Inbox"], "Subject: new\r\n\r\nnew\r\n", now())
+        .unwrap();
     appliance.wait_for_emails(count + 1);
     appliance.stop();
     world.assert_complete();
@@ -73,14 +76,15 @@ fn moves_renames_and_odd_items_leave_one_copy_each() {
     let address = "abc@example.com";
     world.server.add_mailbox(address);
     world.server.add_folder(address, &["Inbox", "Claims/2026"], "IPF.Note").unwrap();
-    let deliver = |delivery: Delivery| {
-        world.server.deliver_as(address, &["Inbox"], delivery).unwrap()
-    };
+    let deliver =
+        |delivery: Delivery| world.server.deliver_as(address, &["Inbox"], delivery).unwrap();
     let moved = deliver(Delivery::new("Subject: moved\r\n\r\n1\r\n", now()));
     deliver(Delivery::new("Subject: no id\r\n\r\n2\r\n", now()).without_message_id());
     deliver(Delivery::new("Subject: no date\r\n\r\n3\r\n", now()).without_received());
     deliver(Delivery::new("Subject: digits\r\n\r\n4\r\n", now()).date_digits(7));
-    deliver(Delivery::new("Subject: meeting\r\n\r\n5\r\n", now()).class("IPM.Schedule.Meeting.Request"));
+    deliver(
+        Delivery::new("Subject: meeting\r\n\r\n5\r\n", now()).class("IPM.Schedule.Meeting.Request"),
+    );
     deliver(Delivery::new("Subject: report\r\n\r\n6\r\n", now()).class("REPORT.IPM.Note.NDR"));
     let world = world.configured();
     let mut appliance = world.appliance();
@@ -144,27 +148,15 @@ fn start_timestamp_leaves_out_what_is_older_and_keeps_what_is_equal() {
 fn reinfer_ews_is_the_same_program_in_both_argument_forms() {
     let world = World::generated(1, 10);
     let prefix = world.prefix();
-    let program = env!("CARGO_BIN_EXE_reinfer-ews");
+    let flag = format!("--local-files-prefix={}", prefix.display());
     for first in [&[][..], &["reinfer-ews"][..]] {
-        let flag = format!("--local-files-prefix={}", prefix.display());
-        let mut child = std::process::Command::new(program)
-            .args(first)
-            .args([flag.as_str(), "--debug-level", "1", "--shard-name", "ews-0", "--total-shards=1"])
-            .env_clear()
-            .env("REINFER_EWS_CONFIG", world.config_path())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        let began = std::time::Instant::now();
-        while world.stored() != world.truth() {
-            assert!(began.elapsed() < Duration::from_secs(60), "nothing arrives");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        rustix::process::kill_process(
-            rustix::process::Pid::from_child(&child),
-            rustix::process::Signal::TERM,
-        )
-        .unwrap();
-        assert!(child.wait().unwrap().success());
+        let mut arguments = first.to_vec();
+        arguments.extend([flag.as_str(), "--debug-level", "1"]);
+        arguments.extend(["--shard-name", "ews-0", "--total-shards=1"]);
+        let mut appliance = world.start(env!("CARGO_BIN_EXE_reinfer-ews"), &arguments);
+        let before = appliance.log().matches("is up to date").count();
+        appliance.wait_until_up_to_date(before + 1);
+        appliance.stop();
+        world.assert_complete();
     }
 }
