@@ -191,7 +191,24 @@ pub(crate) fn sensitive(scheme: &str, credentials: &str) -> Option<HeaderValue> 
 
 #[cfg(test)]
 mod tests {
+    use std::{pin::pin, time::Duration};
+
+    use record::clock::SystemClock;
+    use tokio::time::timeout;
+
     use super::*;
+    use crate::{Limits, PlainHttp, Tls, TlsSettings, Transport};
+
+    fn endpoint() -> Endpoint {
+        let transport = Transport {
+            tls: Tls::new(&TlsSettings::default()).unwrap(),
+            egress: Arc::default(),
+            plain_http: PlainHttp::LoopbackOnly,
+            limits: Limits::default(),
+            clock: Arc::new(SystemClock),
+        };
+        Endpoint::new("https://mail.example.com/", transport).unwrap()
+    }
 
     #[test]
     fn header_is_not_printed() {
@@ -199,5 +216,21 @@ mod tests {
         let header = login.basic_header().unwrap();
         assert_eq!(header, "Basic YW5hOmh1bnRlcjI=");
         assert_eq!(format!("{header:?}"), "Sensitive");
+    }
+
+    #[tokio::test]
+    async fn who_waits_while_doubt_comes_up_goes_alone() {
+        let login = Login::ntlm("ana", Secret::from("hunter2"), ChannelBinding::Auto);
+        login.admit("x").await.unwrap().answered(StatusCode::OK);
+        let mut under_way = Vec::new();
+        for _ in 0..CONCURRENT {
+            under_way.push(login.admit("x").await.unwrap());
+        }
+        let mut waiting = pin!(login.admit("x"));
+        assert!(timeout(Duration::ZERO, &mut waiting).await.is_err());
+        assert!(under_way.remove(0).refused(&endpoint(), false));
+        assert!(timeout(Duration::ZERO, &mut waiting).await.is_err(), "others are under way");
+        drop(under_way);
+        assert!(waiting.await.unwrap().binding);
     }
 }

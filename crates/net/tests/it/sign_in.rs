@@ -50,6 +50,18 @@ async fn signs_in_once_and_keeps_the_connection() {
 }
 
 #[tokio::test]
+async fn each_leg_of_a_handshake_carries_the_headers_of_the_request() {
+    let (server, _) = ntlm_server(echo).await;
+    let mut session = session(&server.url(), ntlm("hunter2"));
+    let mut headers = HeaderMap::new();
+    headers.insert("x-anchormailbox", HeaderValue::from_static("abc@example.com"));
+    drop(session.send(&headers, "x".into()).await.unwrap());
+    let seen = server.seen();
+    let anchors: Vec<_> = seen.iter().map(|request| request.header("x-anchormailbox")).collect();
+    assert_eq!(anchors, [Some("abc@example.com"); 2]);
+}
+
+#[tokio::test]
 async fn signs_in_anew_when_the_server_closed_the_connection() {
     let (server, desk) = ntlm_server(|_, request| {
         let Reply(bytes, _) = ok(&String::from_utf8_lossy(&request.body));
