@@ -345,7 +345,11 @@ pub async fn work_goes_on_after_a_fault(server: &dyn FakeServer) {
         }
         server.mend().await;
         let fetched = source.fetch(&inbox, &entries).await.unwrap();
-        assert_eq!(fetched.iter().map(email).filter(|email| email.body.size() > 0).count(), 3, "{fault:?}");
+        assert_eq!(
+            fetched.iter().map(email).filter(|email| email.body.size() > 0).count(),
+            3,
+            "{fault:?}"
+        );
     }
 }
 

@@ -38,6 +38,7 @@ use super::{
     hex, layout,
     ledger::{Ledger, LedgerEntry},
     sidecar::{Sidecar, held},
+    store::saved,
 };
 
 /// Size of the pieces in which a body passes through memory.
@@ -114,7 +115,12 @@ impl Batch<'_> {
 
     fn append_to_ledger(&self, staged: &[Staged], data: &File, way: Way) -> Result<(), SinkError> {
         let ledger = Ledger::new(self.state_dir, self.data_dir);
-        let lines: Vec<LedgerEntry> = staged.iter().filter_map(|s| s.line.clone()).collect();
+        let mut lines: Vec<LedgerEntry> = staged.iter().filter_map(|s| s.line.clone()).collect();
+        if !self.suspect.is_empty() {
+            let mark = saved(self.state_dir, self.route)?.ledger_size;
+            let known = ledger.unsettled(mark)?;
+            lines.retain(|line| !known.contains(line));
+        }
         let file = match lines.is_empty() {
             true => None,
             false => Some(ledger.append(self.route, &lines).map_err(at(ledger.path()))?),

@@ -17,9 +17,9 @@ use super::{
     layout::{self, route_of},
     ledger::{Ledger, LedgerLines},
     lock::subdirs,
-    saved,
     sidecar::Sidecar,
     state::{self, CHECKPOINT, QUARANTINE, corrupt},
+    store::saved,
 };
 
 /// One email as it lies on the disk.

@@ -132,6 +132,13 @@ impl Ledger {
         Ok((lines, Some(header)))
     }
 
+    /// The lines after `mark` that count: few, unless the checkpoint is lost.
+    pub(crate) fn unsettled(&self, mark: u64) -> Result<Vec<LedgerEntry>, SinkError> {
+        let mut lines = self.lines(mark)?;
+        lines.skip_to_mark()?;
+        lines.collect()
+    }
+
     /// Removes what a crash left after `mark`: a torn line, lines without files.
     pub(crate) fn repair(&self, mark: u64) -> Result<(), SinkError> {
         if self.size()? == mark {
@@ -177,7 +184,8 @@ impl Ledger {
 
 /// The emails that were delivered, oldest first. Holds one line in memory.
 ///
-/// An email has a second line if the disk failed while it was stored; the last one counts.
+/// An email has a second line if the disk failed while it was stored and the server then sent
+/// other bytes; the last one counts.
 pub struct LedgerLines {
     /// `None` without a ledger, and after the end.
     input: Option<BufReader<File>>,

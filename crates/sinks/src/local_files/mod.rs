@@ -15,7 +15,7 @@
 //! # Order of a batch
 //!
 //! 1. Every file is written under a temporary name in its final directory, and a line for each
-//!    email is appended to the ledger. All of it is brought to the disk ([`batch`] tells how).
+//!    email is appended to the ledger. All of it is brought to the disk (the module `batch` tells how).
 //! 2. The files get their names, sidecars last, and the directory is brought to the disk.
 //! 3. Only then is the batch acknowledged, and the caller may save a checkpoint.
 //!
@@ -31,13 +31,14 @@ mod ledger;
 mod lock;
 mod sidecar;
 mod state;
+mod store;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     fs::{self, File},
     io,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    path::Path,
+    sync::Arc,
 };
 
 use async_trait::async_trait;
@@ -46,11 +47,9 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
 use self::{
-    batch::{Batch, Change},
+    batch::Change,
     durable::{at, create_dirs, sync_dir, unwritable},
-    ledger::Ledger,
-    sidecar::held,
-    state::{CHECKPOINT, QUARANTINE, Saved, SetAside, corrupt},
+    store::{Store, quarantined, saved},
 };
 pub use self::{
     inspect::{Flaw, Stored, StoredFiles},
@@ -102,8 +101,7 @@ impl LocalFiles {
     }
 
     fn new(layout: Layout, lock: Option<File>) -> Self {
-        let store = Store { layout, lock, slots: Mutex::default() };
-        Self { store: Arc::new(store), calls: Arc::new(Semaphore::new(CALLS)) }
+        Self { store: Arc::new(Store::new(layout, lock)), calls: Arc::new(Semaphore::new(CALLS)) }
     }
 
     /// Asks the process that serves `route` to try its quarantine again, durably. Works without
@@ -152,172 +150,6 @@ impl LocalFiles {
 }
 
 const RETRY_REQUEST: &str = "retry-quarantine";
-
-struct Store {
-    layout: Layout,
-    /// `None`: opened for reading only. The kernel drops the lock with the descriptor.
-    lock: Option<File>,
-    /// Guards the map only. Each slot has a lock of its own, which is held for a whole call, on
-    /// a thread for blocking work.
-    slots: Mutex<HashMap<Route, Arc<Mutex<Slot>>>>,
-}
-
-/// What this process knows of a route that it has written.
-#[derive(Default)]
-struct Slot {
-    /// Leftovers of a crash or of a failed call have been put in order.
-    ready: bool,
-    /// Emails that a failed call may have left visible but not durable. A second `fsync` proves
-    /// nothing then, so they do not count as held until they are written anew.
-    suspect: HashSet<Uid>,
-}
-
-/// One route while a call works on it.
-struct Work<'a> {
-    route: &'a Route,
-    data_dir: PathBuf,
-    state_dir: PathBuf,
-    slot: MutexGuard<'a, Slot>,
-}
-
-impl Store {
-    /// Runs `work` while no other call works on `route`, after leftovers are put in order.
-    fn with<T>(
-        &self,
-        route: &Route,
-        work: impl FnOnce(&mut Work<'_>) -> Result<T, SinkError>,
-    ) -> Result<T, SinkError> {
-        if self.lock.is_none() {
-            return Err(unwritable(self.layout.prefix(), "it was opened for reading only"));
-        }
-        let slot = {
-            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-            match slots.get(route) {
-                Some(slot) => Arc::clone(slot),
-                None => Arc::clone(slots.entry(route.clone()).or_default()),
-            }
-        };
-        // A panic in another call leaves what a crash leaves.
-        let slot = slot.lock().unwrap_or_else(|poisoned| {
-            let mut slot = poisoned.into_inner();
-            slot.ready = false;
-            slot
-        });
-        let data_dir = self.layout.data_dir(route);
-        let state_dir = self.layout.state_dir(route);
-        let mut this = Work { route, data_dir, state_dir, slot };
-        this.prepare()?;
-        work(&mut this)
-    }
-}
-
-impl Work<'_> {
-    fn prepare(&mut self) -> Result<(), SinkError> {
-        if self.slot.ready {
-            return Ok(());
-        }
-        for dir in [&self.data_dir, &self.state_dir] {
-            create_dirs(dir).map_err(at(dir))?;
-        }
-        // What is visible counts as held from here on, so it has to be durable.
-        sync_dir(&self.data_dir).map_err(at(&self.data_dir))?;
-        let mark = saved(&self.state_dir, self.route)?.ledger_size;
-        self.ledger().repair(mark)?;
-        let held: Vec<Uid> = quarantined(&self.state_dir, self.route)?
-            .iter()
-            .map(|item| item.uid)
-            .filter(|uid| self.held(*uid).is_some())
-            .collect();
-        self.release_from_quarantine(&held)?;
-        self.slot.ready = true;
-        Ok(())
-    }
-
-    fn ledger(&self) -> Ledger {
-        Ledger::new(&self.state_dir, &self.data_dir)
-    }
-
-    fn held(&self, uid: Uid) -> Option<Sidecar> {
-        held(&self.data_dir, uid).filter(|_| !self.slot.suspect.contains(&uid))
-    }
-
-    fn apply(&mut self, changes: &[Change<'_>]) -> Result<(), SinkError> {
-        let uids: Vec<Uid> = changes.iter().map(Change::uid).collect();
-        let batch = Batch {
-            route: self.route,
-            data_dir: &self.data_dir,
-            state_dir: &self.state_dir,
-            suspect: &self.slot.suspect,
-        };
-        let mut visible = false;
-        let result = batch.stage(changes).and_then(|staged| {
-            visible = true;
-            batch.publish(staged)
-        });
-        match &result {
-            Ok(()) => uids.iter().for_each(|uid| {
-                self.slot.suspect.remove(uid);
-            }),
-            Err(_) => {
-                self.slot.ready = false;
-                if visible {
-                    self.slot.suspect.extend(uids);
-                }
-            }
-        }
-        result
-    }
-
-    fn release_from_quarantine(&self, stored: &[Uid]) -> Result<(), SinkError> {
-        if stored.is_empty() {
-            return Ok(());
-        }
-        self.change_quarantine(|items| {
-            let before = items.len();
-            items.retain(|item| !stored.contains(&item.uid));
-            items.len() != before
-        })
-    }
-
-    fn change_quarantine(
-        &self,
-        change: impl FnOnce(&mut Vec<Quarantined>) -> bool,
-    ) -> Result<(), SinkError> {
-        let (generation, mut list) =
-            state::read::<SetAside>(&self.state_dir, QUARANTINE, self.route)?.unwrap_or_default();
-        if !change(&mut list.items) {
-            return Ok(());
-        }
-        state::write(&self.state_dir, QUARANTINE, self.route, generation + 1, &list)
-    }
-
-    fn save(&mut self, new: &Checkpoint) -> Result<(), SinkError> {
-        let stored = saved(&self.state_dir, self.route)?.checkpoint;
-        // The same again: the call before may have failed after the rename.
-        let again = stored == *new && new.generation > 0;
-        if new.generation.checked_sub(1) != Some(stored.generation) && !again {
-            let place = self.state_dir.join("checkpoint.json").display().to_string();
-            return Err(SinkError::Superseded { place });
-        }
-        let saved = Saved { ledger_size: self.ledger().size()?, checkpoint: new.clone() };
-        state::write(&self.state_dir, CHECKPOINT, self.route, new.generation, &saved)
-    }
-}
-
-fn saved(state_dir: &Path, route: &Route) -> Result<Saved, SinkError> {
-    let Some((generation, saved)) = state::read::<Saved>(state_dir, CHECKPOINT, route)? else {
-        return Ok(Saved::default());
-    };
-    if saved.checkpoint.generation != generation {
-        return Err(corrupt(&state_dir.join("checkpoint.json"), "it names two generations"));
-    }
-    Ok(saved)
-}
-
-fn quarantined(state_dir: &Path, route: &Route) -> Result<Vec<Quarantined>, SinkError> {
-    let list = state::read::<SetAside>(state_dir, QUARANTINE, route)?;
-    Ok(list.map(|(_, list)| list.items).unwrap_or_default())
-}
 
 #[async_trait]
 impl Sink for LocalFiles {

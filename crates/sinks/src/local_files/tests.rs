@@ -9,7 +9,10 @@ use record::{
 };
 use tempfile::TempDir;
 
-use super::*;
+use super::{
+    layout::{self, Layout},
+    *,
+};
 
 fn route_of(mailbox: &str) -> Route {
     let mailbox: MailboxId = mailbox.parse().unwrap();

@@ -9,6 +9,7 @@ use std::{
 
 use crate::{
     machine::{Scratch, needs, random},
+    process::CHECKPOINT_FIRST,
     writer::{Writer, was_killed},
 };
 
@@ -43,7 +44,7 @@ fn kill_at_any_moment_loses_nothing() {
 fn kill_at_any_moment_finds_a_checkpoint_that_comes_first() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = Writer::new(dir.path(), 6_000, 10);
-    writer.flags = &["--checkpoint-first"];
+    writer.flags = &[CHECKPOINT_FIRST];
     assert_ne!(kill_loop(&writer, 40), Vec::<String>::new(), "the bug went unnoticed");
 }
 
@@ -156,6 +157,6 @@ fn crash_at_each_step_finds_a_checkpoint_that_comes_first() {
     if !has_strace() {
         return;
     }
-    let (_, found) = sweep(4, &["--checkpoint-first"]);
+    let (_, found) = sweep(4, &[CHECKPOINT_FIRST]);
     assert_ne!(found, Vec::<String>::new(), "the bug went unnoticed");
 }

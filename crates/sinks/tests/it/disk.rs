@@ -9,6 +9,7 @@ use crate::{
     crash::{has_strace, strace},
     machine::{Mount, Scratch, is_root, needs},
     mail,
+    process::STEP,
     writer::{Writer, litter, wait},
 };
 
@@ -58,7 +59,7 @@ fn files_that_may_not_be_durable_are_written_anew() {
     for when in 9..=14 {
         let mut writer = Writer::new(&scratch.path().join(format!("anew-{when}")), 30, 10);
         writer.under = strace("fsync", &format!("error=EIO:when={when}"));
-        writer.flags = &["--step"];
+        writer.flags = &[STEP];
         let mut running = writer.start();
         assert_eq!(running.next_line(), "ready");
         while !running.step().starts_with("failed") {}
@@ -99,14 +100,19 @@ fn failing_write_or_rename_is_never_acknowledged() {
     }
 }
 
+/// A disk of `size` in memory; `None` if the test is skipped.
+fn memory(size: &str) -> Option<Mount> {
+    if !needs("root", is_root()) {
+        return None;
+    }
+    Mount::tmpfs(size).map_err(|err| needs(&format!("right to mount ({err})"), false)).ok()
+}
+
 #[test]
 fn full_disk_is_waited_for() {
-    if !needs("root", is_root()) {
-        return;
-    }
-    let disk = Mount::tmpfs("1m").unwrap();
+    let Some(disk) = memory("1m") else { return };
     let mut writer = Writer::new(&disk.path().join("p"), 400, 10);
-    writer.flags = &["--step"];
+    writer.flags = &[STEP];
     let mut running = writer.start();
     assert_eq!(running.next_line(), "ready");
     while running.step().starts_with("ack") {}
@@ -124,12 +130,9 @@ fn full_disk_is_waited_for() {
 
 #[test]
 fn read_only_disk_is_waited_for() {
-    if !needs("root", is_root()) {
-        return;
-    }
-    let disk = Mount::tmpfs("32m").unwrap();
+    let Some(disk) = memory("32m") else { return };
     let mut writer = Writer::new(&disk.path().join("p"), 400, 10);
-    writer.flags = &["--step"];
+    writer.flags = &[STEP];
     let mut running = writer.start();
     assert_eq!(running.next_line(), "ready");
     assert_eq!(running.step(), "ack 10");
@@ -164,7 +167,7 @@ fn too_large_a_file_is_an_error_like_others() {
 fn a_second_process_is_told_who_has_the_folder() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = Writer::new(dir.path(), 10, 10);
-    writer.flags = &["--step"];
+    writer.flags = &[STEP];
     let mut first = writer.start();
     assert_eq!(first.next_line(), "ready");
     let Err(err) = LocalFiles::open(dir.path()) else { panic!("two writers in one folder") };

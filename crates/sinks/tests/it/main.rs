@@ -5,6 +5,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
+    clippy::print_stdout,
     reason = "a panic here is a failed test"
 )]
 
@@ -14,4 +15,5 @@ mod disk;
 mod machine;
 mod mail;
 mod power;
+mod process;
 mod writer;

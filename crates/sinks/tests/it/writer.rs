@@ -15,7 +15,7 @@ use std::{
 use record::Sink;
 use sinks::local_files::LocalFiles;
 
-use crate::mail;
+use crate::{mail, process};
 
 /// Longest time that a writer may take for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -48,22 +48,23 @@ impl Writer {
         Self { prefix: prefix.to_owned(), total, batch, flags: &[], under: Vec::new() }
     }
 
-    pub(crate) fn program() -> PathBuf {
-        let test = std::env::current_exe().unwrap();
-        let program = test.parent().unwrap().parent().unwrap().join("examples/writer");
-        assert!(program.exists(), "build it first: cargo build -p sinks --examples");
-        program
-    }
-
     pub(crate) fn start(&self) -> Running {
-        let program = Self::program().display().to_string();
+        let program = std::env::current_exe().unwrap().display().to_string();
         let mut words = self.under.clone();
         words.push(program);
-        words.push(self.prefix.display().to_string());
-        words.extend([self.total.to_string(), self.batch.to_string()]);
-        words.extend(self.flags.iter().map(|flag| (*flag).to_owned()));
+        words.extend([process::TEST, "--exact", "--nocapture", "--test-threads=1"].map(Into::into));
+        let mut orders = self.prefix.display().to_string();
+        for order in [self.total.to_string(), self.batch.to_string()] {
+            orders.push('\t');
+            orders.push_str(&order);
+        }
+        for flag in self.flags {
+            orders.push('\t');
+            orders.push_str(flag);
+        }
         let mut child = Command::new(&words[0])
             .args(&words[1..])
+            .env(process::ORDERS, orders)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -74,7 +75,9 @@ impl Writer {
         let (send, lines) = channel();
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if send.send(line).is_err() {
+                // What the test harness says is of no interest.
+                let Some(line) = line.strip_prefix("> ") else { continue };
+                if send.send(line.to_owned()).is_err() {
                     return;
                 }
             }
