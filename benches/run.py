@@ -149,7 +149,7 @@ def bench_sync(tributary, folder):
 def bench_idle(tributary, folder):
     """1,000 mailboxes of 5 folders, nothing new: CPU at the default poll_frequency."""
     simulator = Simulator(tributary, folder, "--mailboxes", 1000, "--messages", 5, "--size", 2000, "--minimal-folders")
-    with closing(simulator, Appliance(tributary, simulator)) as (_, appliance):
+    with closing(simulator, Appliance(tributary, simulator, {"poll_frequency": 15})) as (_, appliance):
         appliance.wait_until_caught_up(600)
         time.sleep(15)
         before, began = cpu_seconds(appliance.process.pid), time.monotonic()

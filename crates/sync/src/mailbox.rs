@@ -83,8 +83,11 @@ pub struct MailboxSync {
     pub(crate) shared: Shared,
     pub(crate) settings: MailboxSettings,
     rng: ChaCha8Rng,
-    /// `None` until it is loaded, and again when a save may or may not have happened.
+    /// `None` until it is loaded, again when a save may or may not have happened, and between
+    /// two rounds, so that thousands of idle mailboxes cost little memory.
     pub(crate) checkpoint: Option<Checkpoint>,
+    /// Generation that was put away between two rounds.
+    asleep: Option<u64>,
     /// `start_from: config` was applied; from then on the checkpoint counts.
     rewound: bool,
     /// What the stored checkpoint lacks is worth a save of its own.
@@ -131,6 +134,7 @@ impl MailboxSync {
             settings,
             rng,
             checkpoint: None,
+            asleep: None,
             rewound: false,
             unsaved: false,
             agenda: VecDeque::new(),
@@ -211,8 +215,17 @@ impl MailboxSync {
             return Ok(());
         }
         let mut checkpoint = self.shared.sink.load_checkpoint(&self.route).await?;
+        if let Some(generation) = self.asleep.take() {
+            if checkpoint.generation != generation {
+                let place = self.route.mailbox.to_string();
+                return Err(SinkError::Superseded { place }.into());
+            }
+            self.checkpoint = Some(checkpoint);
+            return Ok(());
+        }
+        self.agenda.clear();
+        self.thorough = true;
         if self.settings.start_from == StartFrom::Config && !self.rewound {
-            self.rewound = true;
             checkpoint.hierarchy = None;
             for state in checkpoint.folders.values_mut() {
                 *state = FolderState {
@@ -222,10 +235,13 @@ impl MailboxSync {
                     ..FolderState::default()
                 };
             }
+            self.checkpoint = Some(checkpoint);
+            // Saved at once: after a failure it is this one that must be loaded again.
+            self.save().await?;
+            self.rewound = true;
+            return Ok(());
         }
         self.checkpoint = Some(checkpoint);
-        self.agenda.clear();
-        self.thorough = true;
         Ok(())
     }
 
@@ -275,6 +291,8 @@ impl MailboxSync {
         if self.unsaved {
             self.save().await?;
         }
+        self.asleep = self.checkpoint.take().map(|checkpoint| checkpoint.generation);
+        self.agenda = VecDeque::new();
         self.succeeded();
         if !std::mem::replace(&mut self.caught_up, true) {
             info!(mailbox.id = %self.route.mailbox, "`{}` is up to date", self.route.mailbox);
@@ -385,6 +403,7 @@ impl MailboxSync {
         let detail = with_hint(err, err.hint());
         // Whatever was being saved may be stored or not.
         self.checkpoint = None;
+        self.asleep = None;
         match err.advice() {
             SinkAdvice::Retry => {
                 let pause = self.backoff.failed(&mut self.rng);

@@ -1,6 +1,6 @@
 //! Reads one page of one folder and delivers it. The order of the writes stands here.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use record::{
     Advice, Email, Entry, Fetched, Folder, FolderId, FolderState, Page, Quarantined, Scope,
@@ -70,7 +70,7 @@ impl MailboxSync {
         let mut delivery = self.select(folder, &page).await?;
         let entries = page.entries.len();
         self.deliver(folder, &mut delivery, shutdown).await?;
-        self.attempts.clear();
+        self.attempts = HashMap::new();
         self.cautious = false;
         let end = PageEnd { entries, fetched: delivery.delivered, more: page.more };
         self.commit(folder, page, delivery).await?;
@@ -387,6 +387,8 @@ impl MailboxSync {
             state.mark.clone_from(&folder.mark);
         }
         if quiet {
+            // Worth one save in the end of the round, not one for each folder.
+            self.unsaved = true;
             return Ok(());
         }
         if delivered > 0 {

@@ -14,8 +14,8 @@
 //! So one `syncfs` it is, where the kernel and the file system report its errors
 //! ([`whole_sync_is_safe`]). The descriptor is opened before the first file is written, and the
 //! kernel then reports every error in writing back since. On a disk that others keep busy,
-//! `syncfs` waits for their data too; with one ext4 journal for all, so does `fsync`, and the two
-//! were equally fast there. A batch of a few files, for which that wait is not worth it, and
+//! `syncfs` waits for their data too, and with one ext4 journal for all so does `fsync`; on such a
+//! disk the figures were too noisy to rank the ways. A batch of a few files, for which that wait is not worth it, and
 //! every other file system get an `fsync` for each file, from several threads.
 
 use std::{
