@@ -157,6 +157,16 @@ impl MailboxSync {
         &self.route
     }
 
+    /// Something of the round is still to be read.
+    pub fn is_amid_round(&self) -> bool {
+        !self.agenda.is_empty()
+    }
+
+    /// A round came to its end with nothing left to read.
+    pub fn has_been_up_to_date(&self) -> bool {
+        self.caught_up
+    }
+
     /// Asks for one more attempt at everything in quarantine.
     pub fn retry_quarantine(&mut self) {
         self.retry_quarantine = true;
@@ -204,6 +214,7 @@ impl MailboxSync {
         }
         if std::mem::take(&mut self.left_more) {
             // The round was cut short only to be fair: the next one follows at once.
+            self.put_away();
             return Ok(self.pause_for(end.fetched));
         }
         self.end_round(end.fetched).await
@@ -291,8 +302,7 @@ impl MailboxSync {
         if self.unsaved {
             self.save().await?;
         }
-        self.asleep = self.checkpoint.take().map(|checkpoint| checkpoint.generation);
-        self.agenda = VecDeque::new();
+        self.put_away();
         self.succeeded();
         if !std::mem::replace(&mut self.caught_up, true) {
             info!(mailbox.id = %self.route.mailbox, "`{}` is up to date", self.route.mailbox);
@@ -303,6 +313,15 @@ impl MailboxSync {
             Next::After(longer) if longer > pause => Next::After(longer),
             _ => Next::After(pause),
         })
+    }
+
+    /// Keeps nothing in memory that the next round can load again. What is not worth a save of
+    /// its own stays.
+    fn put_away(&mut self) {
+        self.agenda = VecDeque::new();
+        if !self.unsaved {
+            self.asleep = self.checkpoint.take().map(|checkpoint| checkpoint.generation);
+        }
     }
 
     /// A page or a round came to its end: whatever was wrong is over. A survey alone does not

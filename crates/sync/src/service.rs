@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, BinaryHeap, VecDeque},
     time::Duration,
 };
 
@@ -16,6 +16,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::mailbox::{MailboxSync, Next};
+
+/// Most mailboxes that are amid their first rounds at the same time. Each holds its checkpoint and
+/// its list of folders in memory; the others wait for a seat.
+const SEATS: usize = 64;
+
+/// A mailbox keeps its seat through a pause of this length.
+const SHORT_PAUSE: Duration = Duration::from_secs(60);
 
 /// What may be asked of a running service.
 #[derive(Debug)]
@@ -44,6 +51,10 @@ type Done = (usize, Box<MailboxSync>, Result<Next, SourceError>);
 /// Runs mailboxes with a bounded number of workers. A mailbox gives its worker back after each
 /// step and queues again behind all that are due before it, so that neither a huge nor a broken
 /// mailbox keeps another one waiting for more than a step.
+///
+/// Mailboxes that have never been up to date take seats, and give them up after each round, that
+/// is after `emails_per_folder` entries of each folder. Mailboxes that have been up to date need
+/// none: new mail does not wait for the history of others.
 pub struct Service {
     workers: usize,
     due: BinaryHeap<Reverse<(Instant, u64, usize)>>,
@@ -52,6 +63,11 @@ pub struct Service {
     /// Requests for mailboxes that are being worked on.
     retries: Vec<bool>,
     sequence: u64,
+    /// Who has a seat, by index.
+    seated: Vec<bool>,
+    free_seats: usize,
+    /// Due, but without a seat.
+    waiting: VecDeque<usize>,
     paused_until: Option<Instant>,
     /// Mailboxes that need the operator, by index.
     blocked: Vec<bool>,
@@ -72,6 +88,9 @@ impl Service {
             index,
             retries: vec![false; count],
             sequence: count as u64,
+            seated: vec![false; count],
+            free_seats: SEATS.max(workers),
+            waiting: VecDeque::new(),
             paused_until: None,
             blocked: vec![false; count],
             stopped: 0,
@@ -137,6 +156,10 @@ impl Service {
                 return *at;
             }
             let Some(Reverse((_, _, index))) = self.due.pop() else { break };
+            if !self.take_seat(index) {
+                self.waiting.push_back(index);
+                continue;
+            }
             let Some(mut mailbox) = self.mailboxes.get_mut(index).and_then(Option::take) else {
                 continue;
             };
@@ -153,6 +176,40 @@ impl Service {
         }
         // Whatever ends first wakes the loop; this is only for the case that nothing does.
         now + Duration::from_secs(3600)
+    }
+
+    /// Whether the mailbox may do a step now.
+    fn take_seat(&mut self, index: usize) -> bool {
+        let needs_one = self
+            .mailboxes
+            .get(index)
+            .and_then(Option::as_ref)
+            .is_some_and(|mailbox| !mailbox.has_been_up_to_date());
+        let Some(seated) = self.seated.get_mut(index) else { return true };
+        if !needs_one || *seated {
+            return true;
+        }
+        if self.free_seats == 0 {
+            return false;
+        }
+        self.free_seats -= 1;
+        *seated = true;
+        true
+    }
+
+    fn give_up_seat(&mut self, index: usize) {
+        let Some(seated) = self.seated.get_mut(index) else { return };
+        if std::mem::take(seated) {
+            self.free_seats += 1;
+            if let Some(next) = self.waiting.pop_front() {
+                self.enqueue(next, Duration::ZERO);
+            }
+        }
+    }
+
+    fn enqueue(&mut self, index: usize, pause: Duration) {
+        self.sequence += 1;
+        self.due.push(Reverse((Instant::now() + pause, self.sequence, index)));
     }
 
     fn after_step(&mut self, done: Result<Done, JoinError>) -> Result<(), Failure> {
@@ -178,15 +235,18 @@ impl Service {
             Next::Blocked(pause) => (pause, true),
             Next::Stop => {
                 self.stopped += 1;
+                self.give_up_seat(index);
                 return Ok(());
             }
         };
+        if !mailbox.is_amid_round() || pause > SHORT_PAUSE {
+            self.give_up_seat(index);
+        }
         if let Some(was) = self.blocked.get_mut(index) {
             *was = blocked;
         }
         self.any_worked |= matches!(next, Next::Now);
-        self.sequence += 1;
-        self.due.push(Reverse((Instant::now() + pause, self.sequence, index)));
+        self.enqueue(index, pause);
         if let Some(slot) = self.mailboxes.get_mut(index) {
             *slot = Some(mailbox);
         }

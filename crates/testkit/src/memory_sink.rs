@@ -123,3 +123,44 @@ impl Sink for MemorySink {
         Ok(())
     }
 }
+
+/// One [`MemorySink`] for each route.
+#[derive(Clone, Default)]
+pub struct ManySinks(Arc<Mutex<BTreeMap<Route, MemorySink>>>);
+
+impl ManySinks {
+    pub fn of(&self, route: &Route) -> MemorySink {
+        self.0.lock().unwrap().entry(route.clone()).or_default().clone()
+    }
+}
+
+#[async_trait]
+impl Sink for ManySinks {
+    async fn load_checkpoint(&self, route: &Route) -> Result<Checkpoint, SinkError> {
+        self.of(route).load_checkpoint(route).await
+    }
+
+    async fn find(&self, route: &Route, uids: &[Uid]) -> Result<Vec<Option<Held>>, SinkError> {
+        self.of(route).find(route, uids).await
+    }
+
+    async fn write(&self, route: &Route, emails: &[Email]) -> Result<(), SinkError> {
+        self.of(route).write(route, emails).await
+    }
+
+    async fn relocate(&self, route: &Route, moved: &[(Uid, Vec<String>)]) -> Result<(), SinkError> {
+        self.of(route).relocate(route, moved).await
+    }
+
+    async fn quarantine(&self, route: &Route, items: &[Quarantined]) -> Result<(), SinkError> {
+        self.of(route).quarantine(route, items).await
+    }
+
+    async fn quarantined(&self, route: &Route) -> Result<Vec<Quarantined>, SinkError> {
+        self.of(route).quarantined(route).await
+    }
+
+    async fn save_checkpoint(&self, route: &Route, new: &Checkpoint) -> Result<(), SinkError> {
+        self.of(route).save_checkpoint(route, new).await
+    }
+}

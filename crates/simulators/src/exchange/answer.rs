@@ -19,7 +19,7 @@ use super::{
     xml::{child, child_text, elements, name},
 };
 
-/// Replies with more text than this are not compressed as a whole but while they are sent.
+/// Replies with more text than this are sent in chunks.
 const MAX_WHOLE: usize = 1024 * 1024;
 
 /// A response, and what the log says about it.
@@ -349,14 +349,6 @@ fn message_error(struck: &[Fault]) -> Option<Refusal> {
 /// The response that carries a reply, or what a fault leaves of it.
 fn success(reply: Reply, struck: &[Fault], gzip: bool) -> Response<ReplyBody> {
     let mut segments = reply.into_segments();
-    let trouble = struck.iter().find_map(|fault| match fault {
-        Fault::DropConnection { after_bytes: Some(after) } => Some(Trouble::Cut { after: *after }),
-        Fault::Stall { after_bytes } => Some(Trouble::Stall { after: *after_bytes }),
-        Fault::SlowBody { bytes_per_second } => {
-            Some(Trouble::Slow { bytes_per_second: *bytes_per_second })
-        }
-        _ => None,
-    });
     if struck.contains(&Fault::BadXml)
         && let Some(Segment::Text(text)) = segments.last_mut()
     {
@@ -364,21 +356,24 @@ fn success(reply: Reply, struck: &[Fault], gzip: bool) -> Response<ReplyBody> {
         text.truncate(text.len() / 2);
         text.extend_from_slice(b"<t:");
     }
-    let length: usize = segments.iter().map(Segment::text_length).sum();
-    let whole = match segments.as_mut_slice() {
-        [Segment::Text(text)] if trouble.is_none() && (!gzip || text.len() <= MAX_WHOLE) => {
-            Some(std::mem::take(text))
+    let length: u64 = segments.iter().map(Segment::length).sum();
+    let wrong_length = struck.contains(&Fault::WrongContentLength);
+    let gzip = gzip && !wrong_length;
+    let trouble = struck.iter().find_map(|fault| match fault {
+        Fault::DropConnection { after_bytes: Some(after) } => Some(Trouble::Cut { after: *after }),
+        Fault::WrongContentLength => Some(Trouble::Cut { after: length }),
+        Fault::Stall { after_bytes } => Some(Trouble::Stall { after: *after_bytes }),
+        Fault::SlowBody { bytes_per_second } => {
+            Some(Trouble::Slow { bytes_per_second: *bytes_per_second })
         }
         _ => None,
-    };
-    let wrong_length = struck.contains(&Fault::WrongContentLength);
-    let body: ReplyBody = match whole {
-        Some(text) if !wrong_length => if gzip { reply::gzip(&text) } else { text }.into(),
-        Some(text) => {
-            let segments = vec![Segment::Text(text)];
-            ReplyBody::Streamed(Box::new(Streamed::new(segments, gzip, trouble)))
+    });
+    let body = match segments.as_mut_slice() {
+        [Segment::Text(text)] if trouble.is_none() && text.len() <= MAX_WHOLE => {
+            let text = std::mem::take(text);
+            if gzip { reply::gzip(&text) } else { text }.into()
         }
-        None => ReplyBody::Streamed(Box::new(Streamed::new(segments, gzip, trouble))),
+        _ => ReplyBody::Streamed(Box::new(Streamed::new(segments, gzip, trouble))),
     };
     let mut response = Response::new(body);
     content_type(&mut response, "text/xml; charset=utf-8");

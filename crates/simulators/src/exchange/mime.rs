@@ -305,11 +305,11 @@ mod tests {
 
     #[test]
     fn reads_people() {
-        let people = people("\"Ruiz, Ana\" <ana@example.org>, bo@example.net");
+        let people = people("\"Claims, North\" <claims@example.org>, desk@example.net");
         assert_eq!(
             people[0],
-            Person { name: "Ruiz, Ana".into(), address: "ana@example.org".into() }
+            Person { name: "Claims, North".into(), address: "claims@example.org".into() }
         );
-        assert_eq!(people[1].address, "bo@example.net");
+        assert_eq!(people[1].address, "desk@example.net");
     }
 }

@@ -286,12 +286,12 @@ impl Reply {
 
 impl Segment {
     /// Bytes that the segment has in the body.
-    pub(crate) fn text_length(&self) -> usize {
+    pub(crate) fn length(&self) -> u64 {
         match self {
-            Self::Text(text) => text.len(),
+            Self::Text(text) => text.len() as u64,
             Self::Base64 { content, limit } => {
                 let whole = content.size().div_ceil(3) * 4;
-                usize::try_from(limit.map_or(whole, |limit| limit.min(whole))).unwrap_or(usize::MAX)
+                limit.map_or(whole, |limit| limit.min(whole))
             }
         }
     }

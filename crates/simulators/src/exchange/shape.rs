@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use roxmltree::Node;
 
 use super::{
-    Refusal,
+    soap::Refusal,
     xml::{child, child_text, elements, name},
 };
 

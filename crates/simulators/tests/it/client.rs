@@ -1,5 +1,4 @@
 //! A plain client: one connection, one request at a time.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot ask must fail")]
 
 use std::pin::Pin;
 

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use flate2::read::GzDecoder;
 use hyper::StatusCode;
-use simulators::exchange::{Fault, FaultRule, Forbidden, Op, Place, Shape};
+use simulators::exchange::{Fault, FaultRule, Forbidden, Large, Op, Place, Shape};
 
 use crate::{
     client::{ABC, Client, distinguished, get_items, sync_folders, sync_items},
-    requests::server,
+    requests::{at, server},
 };
 
 #[tokio::test]
@@ -107,6 +107,10 @@ async fn what_concerns_one_item_leaves_the_others_alone() {
     let mime = client.call(&request).await.all("MimeContent");
     let decode = |text: &String| base64_simd::STANDARD.decode_to_vec(text).is_ok();
     assert_eq!(mime.iter().map(decode).collect::<Vec<_>>(), [true, false, true]);
+    let large = server.deliver(ABC, &["Inbox"], Large::new(1, 300_000), at(3)).unwrap();
+    server.fault(Fault::TruncatedBase64);
+    let reply = client.call(&get_items(&[large], &["item:MimeContent"])).await;
+    assert_eq!(reply.first("MimeContent").len(), 200_001);
     server.fault(Fault::BatchTimeout { after: 1 });
     let reply = client.call(&request).await;
     let stopped = "ErrorBatchProcessingStopped";

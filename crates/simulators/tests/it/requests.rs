@@ -1,9 +1,12 @@
 //! What the operations promise, asked over a real connection.
 
 use chrono::{DateTime, TimeZone, Utc};
-use simulators::exchange::{Delivery, Exchange, Large, Options};
+use simulators::{
+    exchange::{Delivery, Exchange, Large, Options},
+    generate::{self, Plan},
+};
 
-use crate::client::{ABC, Client, distinguished, get_items, sync_folders, sync_items};
+use crate::client::{ABC, Client, distinguished, get_items, shape, sync_folders, sync_items};
 
 pub(crate) fn at(minute: u32) -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 11, 21, 8, minute % 60, 0).unwrap()
@@ -11,7 +14,7 @@ pub(crate) fn at(minute: u32) -> DateTime<Utc> {
 
 pub(crate) fn mail(number: u32) -> String {
     format!(
-        "From: Ana Ruiz <ana@example.org>\r\nTo: {ABC}\r\nSubject: Re: Invoice {number}\r\n\
+        "From: Claims Team <claims@example.org>\r\nTo: {ABC}\r\nSubject: Re: Invoice {number}\r\n\
          Message-ID: <{number}@example.org>\r\nDate: Sat, 21 Nov 2026 08:15:00 +0000\r\n\r\n\
          Please pay.\r\n"
     )
@@ -200,4 +203,138 @@ async fn prefixes_paths_and_missing_versions_do_not_matter() {
     let reply = client.post("/ews/EXCHANGE.asmx", request).await.unwrap();
     assert_eq!(reply.all("ResponseCode"), ["NoError", "ErrorFolderNotFound"]);
     assert_eq!(reply.first("TotalCount"), "1");
+}
+
+#[tokio::test]
+async fn every_change_of_a_folder_changes_its_marks() {
+    let clock = std::sync::Arc::new(Ticking::default());
+    let server = Exchange::start(Options { clock, ..Options::default() }).await.unwrap();
+    server.add_mailbox(ABC);
+    let mut client = Client::connect(&server).await;
+    let request = format!(
+        "<m:GetFolder><m:FolderShape>{}</m:FolderShape><m:FolderIds>{}</m:FolderIds></m:GetFolder>",
+        shape(&["folder:TotalCount", "0x670a:SystemTime", "0x670b:Integer"]),
+        distinguished("inbox")
+    );
+    let mut marks = vec![client.call(&request).await.all("Value")];
+    let id = server.deliver(ABC, &["Inbox"], mail(1), at(1)).unwrap();
+    marks.push(client.call(&request).await.all("Value"));
+    server.set_read(&id, true).unwrap();
+    marks.push(client.call(&request).await.all("Value"));
+    assert_eq!(client.call(&request).await.all("Value"), marks[2], "asking changes nothing");
+    server.delete_item(&id).unwrap();
+    marks.push(client.call(&request).await.all("Value"));
+    let times: Vec<_> = marks.iter().map(|mark| mark[0].clone()).collect();
+    assert!(times.is_sorted_by(|a, b| a < b), "{times:?}");
+    assert_eq!(marks.iter().map(|mark| mark[1].as_str()).collect::<Vec<_>>(), ["0", "0", "0", "1"]);
+}
+
+/// A clock that goes on by a second whenever it is looked at.
+#[derive(Default)]
+struct Ticking(std::sync::atomic::AtomicI64);
+
+impl record::Clock for Ticking {
+    fn now(&self) -> DateTime<Utc> {
+        let seconds = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        at(0) + chrono::Duration::seconds(seconds)
+    }
+}
+
+fn find_items(page: &str, restriction: &str) -> String {
+    format!(
+        "<m:FindItem Traversal=\"Shallow\"><m:ItemShape><t:BaseShape>IdOnly</t:BaseShape></m:ItemShape>\
+         <m:IndexedPageItemView {page} BasePoint=\"Beginning\"/>{restriction}\
+         <m:SortOrder><t:FieldOrder Order=\"Ascending\"><t:FieldURI FieldURI=\"item:DateTimeReceived\"/>\
+         </t:FieldOrder></m:SortOrder><m:ParentFolderIds>{}</m:ParentFolderIds></m:FindItem>",
+        distinguished("inbox")
+    )
+}
+
+#[tokio::test]
+async fn a_search_gives_at_most_what_its_caps_allow() {
+    let (server, ids) = server(1100).await;
+    let mut client = Client::connect(&server).await;
+    let reply = client.call(&find_items("MaxEntriesReturned=\"5000\" Offset=\"0\"", "")).await;
+    assert_eq!(reply.attributes("ItemId", "Id").len(), 1000);
+    assert_eq!(reply.attributes("RootFolder", "IndexedPagingOffset"), ["1000"]);
+    assert_eq!(reply.attributes("RootFolder", "IncludesLastItemInRange"), ["false"]);
+    let reply = client.call(&find_items("MaxEntriesReturned=\"5000\" Offset=\"1000\"", "")).await;
+    assert_eq!(reply.attributes("ItemId", "Id").len(), 100);
+    assert_eq!(reply.attributes("RootFolder", "IncludesLastItemInRange"), ["true"]);
+    let restriction = "<m:Restriction><t:And><t:IsGreaterThanOrEqualTo>\
+        <t:FieldURI FieldURI=\"item:DateTimeReceived\"/><t:FieldURIOrConstant>\
+        <t:Constant Value=\"2026-11-21T08:30:00Z\"/></t:FieldURIOrConstant></t:IsGreaterThanOrEqualTo>\
+        <t:Not><t:Contains><t:FieldURI FieldURI=\"item:Subject\"/><t:Constant Value=\"invoice 1079\"/>\
+        </t:Contains></t:Not></t:And></m:Restriction>";
+    let page = "MaxEntriesReturned=\"5000\" Offset=\"0\"";
+    let reply = client.call(&find_items(page, restriction)).await;
+    let found = reply.attributes("ItemId", "Id");
+    assert_eq!(found.len(), 250);
+    assert!(!found.contains(&ids[1]), "minute 1 is before");
+    // Minutes 30 to 59 of 1100 messages, without one.
+    assert_eq!(reply.attributes("RootFolder", "TotalItemsInView"), ["539"]);
+}
+
+#[tokio::test]
+async fn the_list_of_folders_comes_in_pages() {
+    let options = Options { hierarchy_page: 4, ..Options::default() };
+    let server = Exchange::start(options).await.unwrap();
+    server.add_mailbox(ABC);
+    let mut client = Client::connect(&server).await;
+    let (mut state, mut names, mut pages) = (String::new(), Vec::new(), 0);
+    loop {
+        let reply = client.call(&sync_folders(&state)).await;
+        names.extend(reply.all("DisplayName"));
+        state = reply.first("SyncState");
+        pages += 1;
+        if reply.first("IncludesLastFolderInRange") == "true" {
+            break;
+        }
+    }
+    assert_eq!((names.len(), pages), (15, 4), "{names:?}");
+}
+
+#[tokio::test]
+async fn compressed_replies_are_the_same_replies() {
+    let server = Exchange::start(Options { gzip: true, ..Options::default() }).await.unwrap();
+    server.add_mailbox(ABC);
+    let id = server.deliver(ABC, &["Inbox"], Large::new(1, 300_000), at(1)).unwrap();
+    let mut client = Client::connect(&server).await;
+    for fields in [&["item:Size"][..], &["item:MimeContent"]] {
+        let request = get_items(std::slice::from_ref(&id), fields);
+        let plain = client.call(&request).await;
+        client.headers.push(("accept-encoding", "gzip, deflate".to_owned()));
+        let packed = client.call(&request).await;
+        client.headers.pop();
+        assert!(!plain.headers.contains_key("content-encoding"));
+        assert_eq!(packed.headers["content-encoding"], "gzip");
+        let mut unpacked = Vec::new();
+        let mut decoder = flate2::read::GzDecoder::new(packed.body.as_slice());
+        std::io::Read::read_to_end(&mut decoder, &mut unpacked).unwrap();
+        assert_eq!(unpacked, plain.body);
+    }
+}
+
+#[tokio::test]
+async fn old_servers_list_the_oldest_first() {
+    let options = Options { newest_first: false, ..Options::default() };
+    let server = Exchange::start(options).await.unwrap();
+    server.add_mailbox(ABC);
+    let ids: Vec<_> =
+        (0..7).map(|n| server.deliver(ABC, &["Inbox"], mail(n), at(n)).unwrap()).collect();
+    let mut client = Client::connect(&server).await;
+    let first = client.call(&sync_items(&distinguished("inbox"), "", 4, &[])).await;
+    let request = sync_items(&distinguished("inbox"), &first.first("SyncState"), 4, &[]);
+    let second = client.call(&request).await;
+    let listed = [first.attributes("ItemId", "Id"), second.attributes("ItemId", "Id")].concat();
+    assert_eq!(listed, ids);
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_mail_keeps_coming() {
+    let (server, _) = server(0).await;
+    let plan = Plan { seed: 1, messages: 0, size: None, until: at(0), with_other_items: false };
+    let period = std::time::Duration::from_secs(10);
+    generate::deliver_every(&server, period, &plan, 0..5).await.unwrap();
+    assert_eq!(server.mail_count(ABC), 5);
 }

@@ -58,7 +58,7 @@ const ITEM_FIELDS: [&str; 44] = [
     "0x007d:String",
 ];
 
-const MULTIPART: &str = "From: Ana <ana@example.org>\r\nTo: \"Bo, X\" <bo@example.com>, c@example.com\r\n\
+const MULTIPART: &str = "From: Claims <claims@example.org>\r\nTo: \"Desk, Main\" <desk@example.com>, c@example.com\r\n\
     Cc: d@example.com\r\nReply-To: e@example.com\r\nReferences: <1@x> <2@x>\r\nIn-Reply-To: <2@x>\r\n\
     Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nImportance: high\r\nSensitivity: private\r\n\
     Message-ID: <m@example.org>\r\nDate: Sat, 21 Nov 2026 08:15:00 +0100\r\n\

@@ -4,6 +4,7 @@ use base64_simd::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
+use net::{channel_binding, ntlm};
 use openssl::{
     asn1::Asn1Time,
     hash::MessageDigest,
@@ -14,7 +15,9 @@ use openssl::{
     x509::X509,
 };
 use serde_json::{Value, json};
-use simulators::exchange::{App, Auth, ChannelBinding, Exchange, Options, Rights, User, Version};
+use simulators::exchange::{
+    App, Auth, ChannelBinding, Exchange, Options, Rights, Transport, User, Version,
+};
 
 use crate::client::{ABC, Client, Reply, distinguished, envelope, sync_items};
 
@@ -72,6 +75,51 @@ async fn ntlm_is_offered_in_two_lines() {
     assert_eq!(offers, ["Negotiate", "NTLM"]);
 }
 
+/// Signs in with this channel binding, and returns the statuses of the last leg and of a request
+/// after it without a header.
+async fn ntlm(server: &Exchange, password: &str, binding: Option<[u8; 16]>) -> [u16; 2] {
+    let mut client = Client::anonymous(server).await;
+    let header =
+        |message: &[u8]| ("authorization", format!("NTLM {}", STANDARD.encode_to_string(message)));
+    client.headers = vec![header(&ntlm::negotiate())];
+    let reply = client.call(&ask()).await;
+    let challenge = reply.headers["www-authenticate"].to_str().unwrap();
+    let challenge = STANDARD.decode_to_vec(challenge.strip_prefix("NTLM ").unwrap()).unwrap();
+    let credentials = ntlm::Credentials {
+        user: Options::USER,
+        password: &password.into(),
+        target: "HTTP/localhost",
+        binding,
+    };
+    let message = ntlm::authenticate(&challenge, &credentials, [7; 8], 0).unwrap();
+    client.headers = vec![header(&message)];
+    let last = client.call(&ask()).await.status.as_u16();
+    client.headers.clear();
+    [last, client.call(&ask()).await.status.as_u16()]
+}
+
+#[tokio::test]
+async fn a_channel_binding_is_checked_as_the_server_is_set() {
+    let wrong = Some([9; 16]);
+    let zero = Some([0; 16]);
+    for (mode, passes) in [
+        (ChannelBinding::None, [true, true, true, true]),
+        (ChannelBinding::Allow, [true, true, false, true]),
+        (ChannelBinding::Require, [false, false, false, true]),
+    ] {
+        let server = start(Options { auth: Auth::ntlm(mode), ..Options::default() }).await;
+        let certificate = X509::from_pem(server.ca_pem()).unwrap();
+        let token = channel_binding::tls_server_end_point(&certificate).unwrap();
+        let right = Some(ntlm::binding_hash(&token).unwrap());
+        for (binding, passes) in [None, zero, wrong, right].into_iter().zip(passes) {
+            let expected = if passes { [200, 200] } else { [401, 401] };
+            let got = ntlm(&server, Options::PASSWORD, binding).await;
+            assert_eq!(got, expected, "{mode:?} {binding:?}");
+        }
+        assert_eq!(ntlm(&server, "wrong", right).await, [401, 401]);
+    }
+}
+
 #[tokio::test]
 async fn rights_decide_by_delegation_and_by_impersonation() {
     let denied = Rights { denied: [ABC.to_owned()].into(), ..Rights::default() };
@@ -117,6 +165,28 @@ async fn an_old_server_refuses_new_versions() {
         assert_eq!(reply.first("ResponseCode"), code, "{version}");
         assert_eq!(reply.attributes("ServerVersionInfo", "MajorVersion"), ["8"]);
     }
+}
+
+#[tokio::test]
+async fn a_certificate_can_be_given() {
+    let own = Exchange::start(Options::default()).await.unwrap();
+    let (key, certificate) = certificate();
+    let file = |name: &str, bytes: Vec<u8>| {
+        let path = own.directory().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let transport = Transport::Files {
+        certificate: file("server.pem", certificate.to_pem().unwrap()),
+        key: file("server.key", key.private_key_to_pem_pkcs8().unwrap()),
+    };
+    let server = Exchange::start(Options { transport, ..Options::default() }).await.unwrap();
+    assert_eq!(server.ca_pem(), certificate.to_pem().unwrap());
+    let missing = Transport::Files { certificate: "/none".into(), key: "/none".into() };
+    let error = Exchange::start(Options { transport: missing, ..Options::default() }).await;
+    assert_eq!(error.err().unwrap().to_string(), "could not read `/none`");
+    let plain = Options { transport: Transport::Plain, ..Options::default() };
+    assert!(Exchange::start(plain).await.unwrap().ews_url().starts_with("http://localhost:"));
 }
 
 /// A key with its certificate.

@@ -217,3 +217,35 @@ async fn emails_per_folder_of_one_still_reads_everything() {
     assert_eq!(sink.uids().len(), 50);
     service.stop().await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn many_huge_mailboxes_do_not_keep_a_small_one_waiting() {
+    let mut sources = Vec::new();
+    let count = 200;
+    for number in 0..=count {
+        let address = format!("{number:03}@example.com");
+        let mailbox = MemoryMailbox::new(&address);
+        let inbox = mailbox.add_folder("Inbox");
+        let emails = if number == count { 1 } else { 300 };
+        (0..emails).for_each(|minute| {
+            mailbox.deliver(&inbox, minute);
+        });
+        sources.push((route(&address), Box::new(mailbox.source()) as Box<dyn Source>));
+    }
+    let sink = testkit::memory_sink::ManySinks::default();
+    let pace = Pace { emails_per_folder: 10, ..pace() };
+    let shared = Arc::new(sink.clone()) as Arc<dyn Sink>;
+    let settings = MailboxSettings::default();
+    let service = start(sources, shared, &settings, pace, 1);
+    let last = route(&format!("{count:03}@example.com"));
+    while sink.of(&last).uids().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    // Each of the others has had no more than its first rounds by then.
+    let before: usize = (0..count)
+        .map(|number| sink.of(&route(&format!("{number:03}@example.com"))).uids().len())
+        .sum();
+    assert!(before <= count * 20, "{before} emails of others came first");
+    service.catches_up(1).await;
+    service.stop().await.unwrap();
+}

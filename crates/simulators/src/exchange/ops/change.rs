@@ -166,7 +166,11 @@ impl Call<'_> {
         }
     }
 
-    fn make_folder<'n>(&mut self, parent: &Located, node: Node<'n, 'n>) -> Result<Located, Refusal> {
+    fn make_folder<'n>(
+        &mut self,
+        parent: &Located,
+        node: Node<'n, 'n>,
+    ) -> Result<Located, Refusal> {
         let called = child_text(node, "DisplayName").unwrap_or_default();
         let class = child_text(node, "FolderClass").unwrap_or(match name(node) {
             "CalendarFolder" => "IPF.Appointment",
