@@ -43,8 +43,10 @@ pub enum Subject<'a> {
 /// A sign that something went wrong.
 #[derive(Debug)]
 pub enum Signal<'a> {
-    /// There was no complete answer.
+    /// There was no answer.
     Net(NetError),
+    /// The answer broke off in its middle.
+    Cut(NetError),
     /// An answer without a SOAP envelope; `head` is the beginning of its body.
     Http { status: u16, headers: &'a HeaderMap, head: &'a [u8] },
     /// What the server says about the call, or about one item of it.
@@ -71,7 +73,7 @@ pub enum Verdict {
     SkipFolder {
         code: String,
     },
-    /// It concerns one item only.
+    /// It concerns one item only, or, when the reply was cut, one of those asked for.
     Item {
         what: ItemVerdict,
         code: String,
@@ -89,6 +91,8 @@ pub enum ItemVerdict {
     TooLarge,
     /// The fault of the item or of the server: a second look must tell.
     Puzzling,
+    /// The connection breaks while the server sends it.
+    Cut,
 }
 
 /// What a response code is about.
@@ -179,6 +183,7 @@ fn kind_of(code: &str) -> Kind {
 pub fn judge(signal: Signal<'_>, context: Context<'_>) -> Verdict {
     match signal {
         Signal::Net(err) => net_error(err, context),
+        Signal::Cut(err) => cut(err, context),
         Signal::Http { status, headers, head } => http(status, headers, head, context),
         Signal::Fault(fault) => soap(fault, context),
         Signal::Split(SplitError::TooLarge) => too_large(context),
@@ -217,6 +222,8 @@ fn soap(fault: &Fault, context: Context<'_>) -> Verdict {
             retry_after: fault.back_off,
         },
         (Kind::Connections, _) => return Verdict::FewerConnections,
+        // The questions about a mailbox as a whole are small already.
+        (Kind::TooMuch, Subject::Mailbox) => unavailable(host),
         (Kind::TooMuch, _) => SourceError::TooMuch { host, code },
         (Kind::Version, _) => return Verdict::LowerVersion { code },
         (Kind::NonPrimary, _) => match &fault.primary {
@@ -363,6 +370,20 @@ fn net_error(err: NetError, context: Context<'_>) -> Verdict {
         NetError::BadReply { .. } => return bad_reply(err, context),
         NetError::TooLarge { .. } => return too_large(context),
     })
+}
+
+/// One item may be what breaks the connection, each time, so a batch has to be taken apart.
+fn cut(err: NetError, context: Context<'_>) -> Verdict {
+    match (&err, context.subject) {
+        (NetError::Unreachable { .. } | NetError::Timeout { .. }, Subject::Items(_)) => {
+            Verdict::Item {
+                what: ItemVerdict::Cut,
+                code: "ConnectionCut".to_owned(),
+                detail: err.to_string(),
+            }
+        }
+        _ => net_error(err, context),
+    }
 }
 
 fn too_large(context: Context<'_>) -> Verdict {

@@ -4,6 +4,7 @@
 //! groups of ≤ 20 items, ≤ 8 MB ─▶ emails, gone
 //!     a group is too much, or its reply unreadable ─▶ its halves, down to one
 //!     an item is broken ─▶ once more, alone ─▶ rebuilt from its properties ─▶ refused
+//!     an item is in doubt ─▶ twice more, alone ─▶ is the server well? ─▶ refused
 //! ```
 
 use std::collections::VecDeque;
@@ -15,8 +16,9 @@ use super::{
     failure::{ItemVerdict, Subject, Verdict},
     mailbox::{Answer, EwsMailbox, Question},
     reply::{self, Fault, ItemContent},
-    request::{ItemShape, Target},
+    request::ItemShape,
     stream::Bodies,
+    suspect::{Doubt, Suspect, outcome_of, too_large},
 };
 
 /// Most items in one request. Exchange's documentation advises about ten; the time limit of a
@@ -26,30 +28,14 @@ const MAX_ITEMS: usize = 20;
 const MAX_BYTES: u64 = 8 * 1024 * 1024;
 /// An item larger than this is asked for alone.
 const LARGE: u64 = 1024 * 1024;
+/// Replies of one fetch that may break off or be unreadable before it is given up for now. To find
+/// the one item of a batch that spoils them takes six, to be sure of it two more.
+const MAX_SPOILED: usize = 10;
 /// Taken for an item whose size is not known.
 const UNKNOWN_SIZE: u64 = 64 * 1024;
 
-/// What is wrong with an item that the server answered for.
-#[derive(Clone, Debug)]
-pub(super) struct Suspect {
-    pub(super) code: String,
-    pub(super) detail: String,
-    /// It may be the server that is not well.
-    puzzling: bool,
-}
-
-impl Suspect {
-    fn new(code: &str, detail: &str) -> Self {
-        Self { code: code.to_owned(), detail: detail.to_owned(), puzzling: false }
-    }
-
-    pub(super) fn refused(self) -> Fetched {
-        Fetched::Refused { code: self.code, detail: self.detail }
-    }
-}
-
 /// What one item of a request came to.
-enum Outcome {
+pub(super) enum Outcome {
     Done(Fetched),
     Suspect(Suspect),
     /// To be asked again, with fewer others.
@@ -59,14 +45,16 @@ enum Outcome {
 }
 
 /// The state of one `fetch`.
-struct Run<'a> {
-    folder: &'a Folder,
-    entries: &'a [Entry],
-    results: Vec<Option<Fetched>>,
-    suspects: Vec<(usize, Suspect)>,
+pub(super) struct Run<'a> {
+    pub(super) folder: &'a Folder,
+    pub(super) entries: &'a [Entry],
+    pub(super) results: Vec<Option<Fetched>>,
+    pub(super) suspects: Vec<(usize, Suspect)>,
     groups: VecDeque<Vec<usize>>,
     /// What bodies may still take of this machine.
-    limits: Limits,
+    pub(super) limits: Limits,
+    /// Replies that broke off without any gain, or could not be read.
+    spoiled: usize,
     /// The first failure of an item that could not be had even alone.
     failure: Option<SourceError>,
 }
@@ -84,6 +72,7 @@ impl EwsMailbox {
             suspects: Vec::new(),
             groups: plan(entries),
             limits: self.limits(),
+            spoiled: 0,
             failure: None,
         };
         let stopped = match self.fetch_groups(&mut run).await {
@@ -109,16 +98,19 @@ impl EwsMailbox {
             match self.get_group(run, &group).await {
                 Ok(answer) => self.sort(run, &group, answer)?,
                 Err(verdict) => match (verdict, group.as_slice()) {
-                    (
-                        Verdict::Error(SourceError::TooMuch { .. } | SourceError::BadReply { .. }),
-                        [_, _, ..],
-                    ) => run.halve(&group),
-                    (
-                        Verdict::Error(
-                            err @ (SourceError::TooMuch { .. } | SourceError::BadReply { .. }),
-                        ),
-                        _,
-                    ) => run.failure = run.failure.take().or(Some(err)),
+                    (Verdict::Error(err @ SourceError::TooMuch { .. }), _) => {
+                        run.less(&group, err);
+                    }
+                    (Verdict::Error(err @ SourceError::BadReply { .. }), _) => {
+                        run.spoiled += 1;
+                        if run.spoiled > MAX_SPOILED {
+                            return Err(err);
+                        }
+                        run.less(&group, err);
+                    }
+                    (Verdict::Item { what: ItemVerdict::Cut, detail, .. }, _) => {
+                        self.cut(run, &group, detail)?;
+                    }
                     (Verdict::Item { what, code, detail }, &[only]) => {
                         run.take(only, outcome_of(what, code, detail));
                     }
@@ -136,7 +128,7 @@ impl EwsMailbox {
         (size > limit.saturating_mul(2)).then(|| too_large(limit).refused())
     }
 
-    async fn get_group(
+    pub(super) async fn get_group(
         &mut self,
         run: &Run<'_>,
         group: &[usize],
@@ -156,7 +148,7 @@ impl EwsMailbox {
 
     /// Takes the answers for a group. Those that the server did not give are asked for again if
     /// it gave any.
-    fn sort(
+    pub(super) fn sort(
         &mut self,
         run: &mut Run<'_>,
         group: &[usize],
@@ -186,30 +178,44 @@ impl EwsMailbox {
             self.heed(&err);
             return Err(err);
         }
-        match (again.len(), broken) {
-            (0, _) => Ok(()),
-            (left, Some(err)) if left == group.len() => Err(SourceError::Unreachable {
-                host: self.service.host().to_owned(),
-                cause: err.into(),
-            }),
-            (left, None) if left == group.len() => match group {
-                [_] => {
-                    let code = "ErrorBatchProcessingStopped".to_owned();
-                    let host = self.service.host().to_owned();
-                    run.failure = run.failure.take().or(Some(SourceError::TooMuch { host, code }));
-                    Ok(())
-                }
-                _ => {
-                    run.halve(group);
-                    Ok(())
-                }
-            },
-            _ => {
-                again.sort_unstable();
-                run.groups.push_front(again);
+        if again.is_empty() {
+            return Ok(());
+        }
+        if again.len() < group.len() {
+            again.sort_unstable();
+            run.groups.push_front(again);
+            return Ok(());
+        }
+        // Nothing was gained, so less must be asked for.
+        match (group, broken) {
+            (_, Some(err)) => self.cut(run, group, err.to_string()),
+            (_, None) => {
+                let code = "ErrorBatchProcessingStopped".to_owned();
+                let host = self.service.host().to_owned();
+                run.less(group, SourceError::TooMuch { host, code });
                 Ok(())
             }
         }
+    }
+
+    /// The reply for `group` broke off without any gain.
+    pub(super) fn cut(
+        &self,
+        run: &mut Run<'_>,
+        group: &[usize],
+        detail: String,
+    ) -> Result<(), SourceError> {
+        run.spoiled += 1;
+        if run.spoiled > MAX_SPOILED {
+            return Err(self.unreachable(detail));
+        }
+        match *group {
+            [only] => {
+                run.take(only, outcome_of(ItemVerdict::Cut, "ConnectionCut".to_owned(), detail))
+            }
+            _ => run.halve(group),
+        }
+        Ok(())
     }
 
     fn fault(&self, fault: &Fault) -> Outcome {
@@ -244,80 +250,37 @@ impl EwsMailbox {
                 Outcome::Done(too_large(run.limits.max_size).refused())
             }
             Some(Err(fault @ BodyFault::BadBase64)) => {
-                Outcome::Suspect(Suspect::new("BadBase64", &fault.to_string()))
+                Outcome::Suspect(Suspect::new("BadBase64", &fault.to_string(), Doubt::Transport))
             }
-            Some(Ok(_)) | None => {
-                Outcome::Suspect(Suspect::new("NoMimeContent", "the server sent no MIME content"))
-            }
-        }
-    }
-
-    /// Asks for each suspect once more, alone, then builds it from its properties.
-    async fn examine_suspects(&mut self, run: &mut Run<'_>) -> Result<(), SourceError> {
-        for (index, _) in std::mem::take(&mut run.suspects) {
-            let answer = match self.get_group(run, &[index]).await {
-                Ok(answer) => answer,
-                Err(Verdict::Item { what, code, detail }) => {
-                    run.take(index, outcome_of(what, code, detail));
-                    continue;
-                }
-                Err(verdict) => return Err(self.error(verdict, "GetItem")),
-            };
-            self.sort(run, &[index], answer)?;
-        }
-        for (index, suspect) in std::mem::take(&mut run.suspects) {
-            let Some(entry) = run.entries.get(index) else { continue };
-            let rebuilt = self.rebuild(run.folder, entry, &suspect, &mut run.limits).await?;
-            let fetched = match rebuilt {
-                Some(fetched) => fetched,
-                None => {
-                    let server_is_well = run.results.iter().flatten().any(is_email);
-                    if suspect.puzzling && !server_is_well {
-                        self.probe().await?;
-                    }
-                    suspect.refused()
-                }
-            };
-            run.settle(index, fetched);
-        }
-        Ok(())
-    }
-
-    /// Asks something that every mailbox can answer, to learn whether the server is well.
-    async fn probe(&mut self) -> Result<(), SourceError> {
-        let question = Question {
-            operation: "GetFolder",
-            subject: Subject::Mailbox,
-            bodies: Bodies::Mime,
-            limits: self.limits(),
-            write: &|envelope| envelope.folder_marks([Target::Root]),
-            read: reply::folder_marks,
-        };
-        match self.ask(question).await {
-            Ok(answer) => match answer.value.into_iter().next() {
-                Some(Err(fault)) => {
-                    let verdict = self.judge(&fault, "GetFolder", Subject::Mailbox);
-                    Err(self.error(verdict, "GetFolder"))
-                }
-                _ => Ok(()),
-            },
-            Err(verdict) => Err(self.error(verdict, "GetFolder")),
+            Some(Ok(_)) | None => Outcome::Suspect(Suspect::new(
+                "NoMimeContent",
+                "the server sent no MIME content",
+                Doubt::None,
+            )),
         }
     }
 }
 
 impl Run<'_> {
-    fn settle(&mut self, index: usize, fetched: Fetched) {
+    pub(super) fn settle(&mut self, index: usize, fetched: Fetched) {
         if let Some(result) = self.results.get_mut(index) {
             *result = Some(fetched);
         }
     }
 
-    fn take(&mut self, index: usize, outcome: Outcome) {
+    pub(super) fn take(&mut self, index: usize, outcome: Outcome) {
         match outcome {
             Outcome::Done(fetched) => self.settle(index, fetched),
             Outcome::Suspect(suspect) => self.suspects.push((index, suspect)),
             Outcome::Again | Outcome::Stop(_) => {}
+        }
+    }
+
+    /// Puts the halves of `group` in front; of a single item, `err` is the last word.
+    fn less(&mut self, group: &[usize], err: SourceError) {
+        match group {
+            [_, _, ..] => self.halve(group),
+            _ => self.failure = self.failure.take().or(Some(err)),
         }
     }
 
@@ -372,23 +335,6 @@ pub(super) fn email(folder: &Folder, entry: &Entry, item: ItemContent, body: Bod
         metadata: item.metadata,
         body,
     }
-}
-
-pub(super) fn too_large(limit: u64) -> Suspect {
-    Suspect::new("TooLarge", &format!("it is larger than {limit} bytes, the limit in the settings"))
-}
-
-fn outcome_of(what: ItemVerdict, code: String, detail: String) -> Outcome {
-    let suspect = Suspect { code, detail, puzzling: what == ItemVerdict::Puzzling };
-    match what {
-        ItemVerdict::Gone => Outcome::Done(Fetched::Gone),
-        ItemVerdict::TooLarge => Outcome::Done(suspect.refused()),
-        ItemVerdict::Broken | ItemVerdict::Puzzling => Outcome::Suspect(suspect),
-    }
-}
-
-fn is_email(fetched: &Fetched) -> bool {
-    matches!(fetched, Fetched::Email(_))
 }
 
 #[cfg(test)]

@@ -13,11 +13,11 @@ use tokio::time::Instant;
 use super::{
     body::{BodyFault, Limits, MEMORY_PER_BODY},
     clean::clean,
-    failure::{Context, Signal, Subject, Verdict, judge},
+    failure::{Context, ItemVerdict, Signal, Subject, Verdict, judge},
     reply::{self, Fault, ItemRow, Rejected},
     request::{Envelope, ItemShape, MAX_CHANGES, Version},
     service::{Ews, Received, or_web_page, remaining},
-    stream::Bodies,
+    stream::{Bodies, Malformed},
     survey::Tree,
 };
 
@@ -221,12 +221,22 @@ impl EwsMailbox {
     pub(super) fn error(&self, verdict: Verdict, operation: &'static str) -> SourceError {
         match verdict {
             Verdict::Error(err) => err,
+            Verdict::Item { what: ItemVerdict::Cut, detail, .. } => self.unreachable(detail),
+            Verdict::Item { what: ItemVerdict::Puzzling, code, .. } => SourceError::Unavailable {
+                host: self.service.host().to_owned(),
+                code,
+                scope: Scope::Mailbox,
+            },
             other => SourceError::BadReply {
                 host: self.service.host().to_owned(),
                 operation,
                 cause: format!("the server's answer does not fit the question: {other:?}").into(),
             },
         }
+    }
+
+    pub(super) fn unreachable(&self, detail: String) -> SourceError {
+        SourceError::Unreachable { host: self.service.host().to_owned(), cause: detail.into() }
     }
 
     /// A page of the listing; asks for less when the server cannot do as much.
@@ -288,7 +298,9 @@ impl EwsMailbox {
                 Ok(answer) => answer.value,
                 // The whole page would be asked for again: without its key an email is only in
                 // danger of being copied twice.
-                Err(Verdict::Item { .. }) => continue,
+                Err(Verdict::Item { what: ItemVerdict::Gone | ItemVerdict::Broken, .. }) => {
+                    continue;
+                }
                 Err(verdict) => return Err(self.error(verdict, "GetItem")),
             };
             for (row, item) in group.iter_mut().zip(found) {
@@ -329,8 +341,13 @@ fn read<T>(
 ) -> Result<Answer<T>, Verdict> {
     let Received { reply, broken, headers, head } = received;
     // Of a list of items, what arrived is of use. Half a folder tree is none.
-    if let (Some(err), Subject::Mailbox | Subject::Folder { .. }) = (&broken, context.subject) {
-        return Err(judge(Signal::Net(err.clone()), context));
+    if let (false, Subject::Mailbox | Subject::Folder { .. }) =
+        (reply.complete && broken.is_none(), context.subject)
+    {
+        return Err(match broken {
+            Some(err) => judge(Signal::Net(err), context),
+            None => judge(Signal::Split(Malformed::Incomplete.into()), context),
+        });
     }
     let cleaned = clean(&reply.skeleton);
     if cleaned.replaced > 0 {

@@ -5,9 +5,11 @@
 //! MIME by `GetItem`.
 //!
 //! ```text
-//! service ─ connections, pauses            request ─ SOAP out
-//!    │                                     stream ─▶ clean ─▶ reply ─ SOAP in
-//! mailbox ─ survey, list, fetch ─ rebuild  failure ─ what an error means
+//! mailbox: survey, list, fetch ─▶ suspect ─▶ rebuild ─▶ compose     failure: what an error means
+//!    │
+//! service: connections, pauses
+//!    │
+//! request: SOAP out        stream ─▶ clean ─▶ reply: SOAP in; body: bytes of emails
 //! ```
 
 pub mod body;
@@ -23,6 +25,7 @@ pub mod request;
 mod service;
 pub mod stream;
 mod survey;
+mod suspect;
 #[cfg(test)]
 mod tests;
 

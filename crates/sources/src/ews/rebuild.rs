@@ -6,11 +6,12 @@ use super::{
     body::Limits,
     compose::Composer,
     failure::{ItemVerdict, Subject, Verdict},
-    fetch::{Suspect, email, too_large},
+    fetch::email,
     mailbox::{EwsMailbox, Question},
     reply::{self, Attachment, AttachmentKind, Content, ItemContent, Parts},
     request::ItemShape,
     stream::Bodies,
+    suspect::{Suspect, too_large},
 };
 
 /// Attachments that are fetched; a message with more is refused rather than cut.

@@ -1,7 +1,7 @@
 //! Writes SOAP requests.
 //!
 //! They are strings: eight kinds of request do not pay for a model of the schema. Every value
-//! passes through [`escape`]; the tests validate each request against Microsoft's schema.
+//! passes through [`Escaped`]; the tests validate each request against Microsoft's schema.
 //!
 //! Spec: EWS operations in Exchange, <https://learn.microsoft.com/exchange/client-developer/web-service-reference/ews-operations-in-exchange>
 

@@ -22,7 +22,7 @@ use super::{
     mailbox::EwsMailbox,
     reply::{self, Fault},
     request::Access,
-    stream::{Bodies, Malformed, Reply, SplitError, Splitter},
+    stream::{Bodies, Reply, SplitError, Splitter},
 };
 
 /// Most bytes that are read of an answer that reports a failure.
@@ -72,7 +72,13 @@ struct Shared {
 #[derive(Debug)]
 pub(super) enum Failed {
     Net(NetError),
-    Http { status: u16, headers: HeaderMap, head: Vec<u8> },
+    /// The reply broke off before anything of it was of use.
+    Cut(NetError),
+    Http {
+        status: u16,
+        headers: HeaderMap,
+        head: Vec<u8>,
+    },
     Fault(Fault),
     Split(SplitError),
 }
@@ -81,6 +87,7 @@ impl Failed {
     pub(super) fn verdict(self, context: Context<'_>) -> Verdict {
         match self {
             Self::Net(err) => judge(Signal::Net(err), context),
+            Self::Cut(err) => judge(Signal::Cut(err), context),
             Self::Http { status, headers, head } => {
                 judge(Signal::Http { status, headers: &headers, head: &head }, context)
             }
@@ -156,16 +163,20 @@ impl Ews {
     ) -> Result<Received, Failed> {
         let mut session = self.session().await;
         let headers = request_headers(anchor);
-        let response = session.value.as_mut().ok_or(Malformed::Incomplete)?;
-        let mut response =
-            response.send(&headers, Bytes::from(request)).await.map_err(Failed::Net)?;
-        let diagnostics = response.diagnostics();
+        let sent = session.get().send(&headers, Bytes::from(request)).await;
+        let mut response = sent.map_err(Failed::Net)?;
         let status = response.status.as_u16();
-        tracing::trace!(http.status = status, "EWS answered: {diagnostics}");
+        tracing::trace!(http.status = status, "EWS answered: {}", response.diagnostics());
+        if !response.status.is_success() {
+            tracing::debug!(
+                http.status = status,
+                "EWS refused a request: {}",
+                response.diagnostics(),
+            );
+        }
         let headers = std::mem::take(&mut response.headers);
         if !response.status.is_success() {
             let body = response.body.collect(MAX_FAILURE).await;
-            tracing::debug!(http.status = status, "EWS refused a request: {diagnostics}");
             return Err(failure_of(status, headers, &body.unwrap_or_default()));
         }
 
@@ -185,7 +196,7 @@ impl Ews {
         };
         match (splitter.finish(), broken) {
             (Ok(reply), broken) => Ok(Received { reply, broken, headers, head }),
-            (Err(_), Some(err)) => Err(Failed::Net(err)),
+            (Err(_), Some(err)) => Err(Failed::Cut(err)),
             (Err(err), None) => Err(or_web_page(err.into(), status, headers, head)),
         }
     }
@@ -202,8 +213,7 @@ impl Ews {
         }
         let session = shared.idle.pop();
         drop(shared);
-        let new = || Session::new(self.endpoint.clone(), self.identity.clone());
-        Checkout { service: self, value: Some(session.unwrap_or_else(new)), _permit: permit }
+        Checkout { service: self, session, _permit: permit }
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared> {
@@ -220,22 +230,23 @@ pub(super) fn remaining(until: Option<Instant>) -> Option<Duration> {
 /// A session in use. It goes back when this is dropped, also when a call is abandoned.
 struct Checkout<'a> {
     service: &'a Ews,
-    value: Option<Session>,
+    session: Option<Session>,
     _permit: Option<SemaphorePermit<'a>>,
+}
+
+impl Checkout<'_> {
+    fn get(&mut self) -> &mut Session {
+        let Ews { endpoint, identity, .. } = self.service;
+        self.session.get_or_insert_with(|| Session::new(endpoint.clone(), identity.clone()))
+    }
 }
 
 impl Drop for Checkout<'_> {
     fn drop(&mut self) {
         let mut shared = self.service.shared();
         if shared.idle.len() < shared.connections {
-            shared.idle.extend(self.value.take());
+            shared.idle.extend(self.session.take());
         }
-    }
-}
-
-impl From<Malformed> for Failed {
-    fn from(malformed: Malformed) -> Self {
-        Self::Split(malformed.into())
     }
 }
 

@@ -7,7 +7,8 @@
 //! names are needed again to form paths, and the tree is small.
 //!
 //! What the cheap check cannot see is a mail folder made below a calendar or contacts folder that
-//! had no children. A thorough survey sees it.
+//! had no children, or made between the two requests that read the tree. A thorough survey sees
+//! both.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},

@@ -3,7 +3,7 @@
 use net::{ChannelBinding, Identity, Login, TokenSource, oauth};
 use record::{Advice, Checkpoint, Scope, Source, SourceError};
 use simulators::exchange::{
-    Auth, ChannelBinding as Demanded, Exchange, FaultRule, Fault, Options, Rights, Shape, User,
+    Auth, ChannelBinding as Demanded, Exchange, Fault, FaultRule, Options, Rights, Shape, User,
     Version,
 };
 use sources::ews::{Access, EwsSettings};
@@ -50,6 +50,21 @@ async fn reads_with_each_way_to_sign_in() {
 }
 
 #[tokio::test]
+async fn an_expired_token_is_renewed_and_a_refused_one_stops() {
+    let exchange = start(Options { auth: Auth::bearer(), ..Options::default() }).await;
+    let settings = EwsSettings { access: Access::Impersonation, ..settings() };
+    let service = ews(&exchange, client(&exchange), settings);
+    let mut source = service.mailbox(&MAILBOX.parse().unwrap());
+    survey(&mut source, true).await;
+    exchange.revoke_tokens();
+    survey(&mut source, false).await;
+    assert_eq!(exchange.token_count(), 2);
+    exchange.refuse_tokens(Some("2000003;reason=\"wrong audience\""));
+    let err = source.survey(&Checkpoint::default(), false).await.unwrap_err();
+    assert_eq!(err.advice(), Advice::StopService, "{err:?}");
+}
+
+#[tokio::test]
 async fn every_request_names_the_mailbox_for_the_front_end() {
     let exchange = start(Options::default()).await;
     read(&exchange, basic(), Access::Delegate).await;
@@ -80,7 +95,11 @@ async fn steps_down_to_the_version_that_the_server_has() {
             ..Options::default()
         };
         let exchange = start(options).await;
-        assert_eq!(read(&exchange, basic(), Access::Impersonation).await, ["email"; 3], "{highest}");
+        assert_eq!(
+            read(&exchange, basic(), Access::Impersonation).await,
+            ["email"; 3],
+            "{highest}"
+        );
         let refused = exchange.requests().iter().filter(|request| request.code.is_some()).count();
         assert!((1..=3).contains(&refused), "{highest}: {refused} requests were refused");
     }
@@ -112,7 +131,8 @@ async fn a_mailbox_without_rights_concerns_no_other() {
     for denial in ["ErrorAccessDenied", "ErrorItemNotFound", "ErrorFolderNotFound"] {
         let mut user = User::new(Options::USER, Options::PASSWORD);
         user.rights = Rights { only: None, denied: ["secret@example.com".to_owned()].into() };
-        let options = Options { users: vec![user], denial: denial.to_owned(), ..Options::default() };
+        let options =
+            Options { users: vec![user], denial: denial.to_owned(), ..Options::default() };
         let exchange = start(options).await;
         exchange.add_mailbox("secret@example.com");
         let service = ews(&exchange, basic(), settings());

@@ -101,15 +101,16 @@ async fn forbidden_characters_stop_neither_listing_nor_fetching() {
     let references = [0, 1, 0x0B, 0x1F, 0xFFFE, 0xFFFF, 0x1FFFE, 0xD800, 0xDFFF];
     let bytes = [0x00, 0x0B, 0xED, 0xFF];
     let all = references.map(Forbidden::Reference).into_iter().chain(bytes.map(Forbidden::Byte));
+    let exchange = start(Options::default()).await;
+    deliver(&exchange, 0..3);
     for what in all {
         for place in [Place::Subject, Place::InternetMessageId] {
-            let exchange = start(Options::default()).await;
-            deliver(&exchange, 0..3);
             exchange.fault(FaultRule::new(Fault::ForbiddenCharacters { place, what }).always());
             let mut source = open(&exchange);
             let (inbox, entries) = inbox(&exchange, &mut source).await;
             let fetched = source.fetch(&inbox, &entries).await.unwrap();
             assert_eq!(outcomes(&fetched), ["email"; 3], "{what:?} in {place:?}");
+            exchange.clear_faults();
         }
     }
 }
@@ -125,7 +126,8 @@ async fn a_mail_of_a_hundred_megabytes_needs_little_memory() {
     let fetched = source.fetch(&inbox, &entries).await.unwrap();
     let grown = peak_memory() - before;
     assert_eq!(outcomes_of_size(&fetched), 1);
-    assert!(grown < 48 * 1024, "the peak grew by {grown} KiB");
+    // A body in memory would take more, as base64 text or decoded.
+    assert!(grown < 64 * 1024, "the peak grew by {grown} KiB");
     let truth = exchange.truth(MAILBOX).unwrap();
     for (entry, fetched) in entries.iter().zip(&fetched) {
         let Fetched::Email(email) = fetched else { panic!("{fetched:?}") };
@@ -136,9 +138,7 @@ async fn a_mail_of_a_hundred_megabytes_needs_little_memory() {
 
 /// Emails that wait in a file.
 fn outcomes_of_size(fetched: &[Fetched]) -> usize {
-    let spooled = |fetched: &&Fetched| {
-        matches!(fetched, Fetched::Email(email) if matches!(email.body, Body::Spool { .. }))
-    };
+    let spooled = |fetched: &&Fetched| matches!(fetched, Fetched::Email(email) if matches!(email.body, Body::Spool { .. }));
     fetched.iter().filter(spooled).count()
 }
 
@@ -208,11 +208,8 @@ async fn a_folder_of_more_than_one_page_is_listed_whole_in_both_orders() {
         deliver(&exchange, 0..1100);
         let mut source = open(&exchange);
         let inbox = folder(&mut source, INBOX).await;
-        let mut received: Vec<DateTime<Utc>> = entries(&mut source, &inbox)
-            .await
-            .iter()
-            .filter_map(|entry| entry.received)
-            .collect();
+        let mut received: Vec<DateTime<Utc>> =
+            entries(&mut source, &inbox).await.iter().filter_map(|entry| entry.received).collect();
         received.sort();
         assert_eq!(received, (0..1100).map(at).collect::<Vec<_>>());
     }

@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod canned;
 mod contract;
 mod faults;
 mod folders;

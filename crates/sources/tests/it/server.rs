@@ -29,8 +29,13 @@ pub(crate) fn basic() -> Identity {
 /// The way out, with short time-outs, to a server on this machine.
 pub(crate) fn transport(exchange: &Exchange) -> net::Transport {
     let tls = TlsSettings { ca_file: Some(exchange.ca_file()), ..TlsSettings::default() };
+    net::Transport { tls: Tls::new(&tls).unwrap(), ..offline_transport() }
+}
+
+/// The same without anybody's certificate.
+pub(crate) fn offline_transport() -> net::Transport {
     net::Transport {
-        tls: Tls::new(&tls).unwrap(),
+        tls: Tls::new(&TlsSettings::default()).unwrap(),
         egress: Arc::new(Egress::new(Level::Off)),
         plain_http: PlainHttp::LoopbackOnly,
         limits: Limits {

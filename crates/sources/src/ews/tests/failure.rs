@@ -127,9 +127,9 @@ fn codes_of_a_request_a_mailbox_or_a_folder() {
             "ErrorQuotaExceeded",
         ],
         expect![[r#"
-            ErrorTimeoutExpired: Split (TooMuch)
-            ErrorBatchProcessingStopped: Split (TooMuch)
-            ErrorExceededFindCountLimit: Split (TooMuch)
+            ErrorTimeoutExpired: wait, Mailbox (Unavailable) | Split (TooMuch)
+            ErrorBatchProcessingStopped: wait, Mailbox (Unavailable) | Split (TooMuch)
+            ErrorExceededFindCountLimit: wait, Mailbox (Unavailable) | Split (TooMuch)
             ErrorTooManyObjectsOpened: wait, Mailbox (Unavailable)
             ErrorInternalServerTransientError: wait, Mailbox (Unavailable)
             ErrorInsufficientResources: wait, Mailbox (Unavailable)
@@ -296,8 +296,8 @@ fn statuses_without_soap() {
         302 : StopService (Misconfigured) Its gateway reports trouble with a certificate of the server.
         302 : StopService (Misconfigured) Its gateway reports trouble with a certificate of the server.
         302 : StopService (Misconfigured) The address answers with a web page instead of Exchange Web Services. Se
-        307 : StopService (Misconfigured) The server redirects to `https://new.example.com/ews/exchange.asmx`. If
-        451 : PauseMailbox (Denied) The mailbox is served by another server now: `https://new.example.com/ew
+        307 : StopService (Misconfigured) The server redirects to `https://new.example.com/EWS/Exchange.asmx`. If
+        451 : PauseMailbox (Denied) The mailbox is served by another server now: `https://new.example.com/EW
         401 : StopService (Unauthorized) Check user and password, or the client id with its secret or certificate
         403 : StopService (Denied) Exchange does not let this account use EWS. In Exchange Online, EWS is b
         404 : StopService (Misconfigured) The address answers with a web page instead of Exchange Web Services. Se
@@ -382,6 +382,19 @@ fn failures_of_the_transport() {
         `mail.example.com` took longer than 1 s to send more of its reply: wait, Mailbox (Unreachable) | wait, Mailbox (Unreachable)
         the address `127.0.0.1` of `mail.example.com` is blocked by the egress policy: StopService (Misconfigured) | StopService (Misconfigured)
         the reply of `mail.example.com` is larger than 1 bytes: item TooLarge | Split (TooMuch)"#]].assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn a_reply_that_breaks_off_may_be_the_fault_of_an_item() {
+    let lost = || NetError::Timeout {
+        host: "mail.example.com".to_owned(),
+        stage: Stage::Body,
+        limit: Duration::from_secs(1),
+    };
+    let verdict = |subject| shown(judge(Signal::Cut(lost()), context(Access::Delegate, subject)));
+    assert_eq!(verdict(Subject::Items(9)), "item Cut");
+    assert_eq!(verdict(Subject::Items(1)), "item Cut");
+    assert_eq!(verdict(Subject::Mailbox), "wait, Mailbox (Unreachable)");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Tests that need bytes only: no server, no network.
 
+mod compose;
 mod failure;
 mod reply;
 mod request;

@@ -87,9 +87,9 @@ fn reads_a_folder_tree_with_all_kinds_of_change() {
         &xml,
         reply::hierarchy_page,
         expect![[r#"
-        Ok(HierarchyPage { folders: [
-        FolderRow { id: FolderId("F1"), parent: Some(FolderId("R")), name: "In�box & Söhne", class: Some("IPF.Note"), plain: true, total: Some(2), children: Some(1) }, 
-        FolderRow { id: FolderId("F2"), name: "Calendar", plain: false }], deleted: [FolderId("F3")], state: "SDE=", last: true })"#]],
+            Ok(HierarchyPage { folders: [
+            FolderRow { id: FolderId("F1"), parent: Some(FolderId("R")), name: "In�box & Söhne", class: Some("IPF.Note"), plain: true, total: Some(2), children: Some(1) },
+            FolderRow { id: FolderId("F2"), name: "Calendar", plain: false }], deleted: [FolderId("F3")], state: "SDE=", last: true })"#]],
     );
 }
 
@@ -107,9 +107,9 @@ fn reads_folder_marks_and_single_faults() {
         &xml,
         reply::folder_marks,
         expect![[r#"
-        Ok([Ok(
-        FolderRow { id: FolderId("F1"), name: "Inbox", plain: true, total: Some(3), commit_time: Some("2026-11-22T01:20:42Z"), deleted: Some("4") }), 
-        Err(Fault { code: "ErrorFolderNotFound", text: "Not here." })])"#]],
+            Ok([Ok(
+            FolderRow { id: FolderId("F1"), name: "Inbox", plain: true, total: Some(3), commit_time: Some("2026-11-22T01:20:42Z"), deleted: Some("4") }),
+            Err(Fault { code: "ErrorFolderNotFound", text: "Not here." })])"#]],
     );
 }
 
@@ -130,12 +130,12 @@ fn reads_a_listing_and_leaves_out_what_is_no_mail() {
         &xml,
         reply::items_page,
         expect![[r#"
-        Ok(ItemsPage { rows: [
-        ItemRow { id: ItemId("I1"), is_mail: true, message_id: Some("<4711@example.org>"), received: Some(2026-11-21T08:15:02.123456700Z), size: Some(612), is_draft: false, search_key: Some([0, 1, 2]) }, 
-        ItemRow { id: ItemId("I2"), is_mail: true, is_draft: false }, 
-        ItemRow { id: ItemId("I3"), is_mail: false, is_draft: false }, 
-        ItemRow { id: ItemId("I4"), is_mail: true, is_draft: true }, 
-        ItemRow { id: ItemId("I5"), is_mail: false, is_draft: false }], removed: 1, nameless: 1, state: "STI=", last: false })"#]],
+            Ok(ItemsPage { rows: [
+            ItemRow { id: ItemId("I1"), is_mail: true, message_id: Some("<4711@example.org>"), received: Some(2026-11-21T08:15:02.123456700Z), size: Some(612), is_draft: false, search_key: Some([0, 1, 2]) },
+            ItemRow { id: ItemId("I2"), is_mail: true, is_draft: false },
+            ItemRow { id: ItemId("I3"), is_mail: false, is_draft: false },
+            ItemRow { id: ItemId("I4"), is_mail: true, is_draft: true },
+            ItemRow { id: ItemId("I5"), is_mail: false, is_draft: false }], removed: 1, nameless: 1, state: "STI=", last: false })"#]],
     );
 }
 
@@ -162,12 +162,12 @@ fn reads_fetched_items_with_faults_between_them() {
         &xml,
         reply::get_items,
         expect![[r#"
-        Ok([
-        Ok(ItemContent { id: Some(ItemId("I1")), message_id: Some("<4711@example.org>"), mime: Some(0), 
-        metadata: Metadata { folder: [], received_at: Some(2026-11-21T08:15:02Z), size: Some(612), categories: ["Red 😀"], importance: Some("High"), sensitivity: Some("Private"), has_attachments: Some(true), is_read: Some(false), conversation_id: Some("C1"), conversation_topic: Some("Invoice �") } }), 
-        Err(Fault { code: "ErrorItemNotFound", text: "No such item in the store." }), 
-        Err(Fault { code: "ErrorBatchProcessingStopped", text: "Stopped." }), 
-        Err(Fault { code: "ErrorInternalServerError", text: "Busy.", inner: Some("ErrorServerBusy"), back_off: Some(45s) })])"#]],
+            Ok([
+            Ok(ItemContent { id: Some(ItemId("I1")), message_id: Some("<4711@example.org>"), mime: Some(0),
+            metadata: Metadata { folder: [], received_at: Some(2026-11-21T08:15:02Z), size: Some(612), categories: ["Red 😀"], importance: Some("High"), sensitivity: Some("Private"), has_attachments: Some(true), is_read: Some(false), conversation_id: Some("C1"), conversation_topic: Some("Invoice �") } }),
+            Err(Fault { code: "ErrorItemNotFound", text: "No such item in the store." }),
+            Err(Fault { code: "ErrorBatchProcessingStopped", text: "Stopped." }),
+            Err(Fault { code: "ErrorInternalServerError", text: "Busy.", inner: Some("ErrorServerBusy"), back_off: Some(45s) })])"#]],
     );
 }
 
@@ -186,9 +186,9 @@ fn reads_the_parts_of_a_message() {
         &xml,
         parts,
         expect![[r#"
-        Ok(Parts { subject: Some("S"), headers: [("Received", "from a"), ("X-Empty", "")], from: Some(Address { email: Some("a@example.org") }), to: [Address { name: Some("B"), email: Some("b@example.com") }], cc: [], body: Some("<p>Hi</p>"), body_is_html: true, attachments: [
-        Attachment { id: "A1", name: Some("a.pdf"), content_type: Some("application/pdf"), content_id: Some("c1"), is_inline: true, kind: File }, 
-        Attachment { id: "A2", name: Some("Forwarded"), is_inline: false, kind: Item }] })"#]],
+            Ok(Parts { subject: Some("S"), headers: [("Received", "from a"), ("X-Empty", "")], from: Some(Address { email: Some("a@example.org") }), to: [Address { name: Some("B"), email: Some("b@example.com") }], cc: [], body: Some("<p>Hi</p>"), body_is_html: true, attachments: [
+            Attachment { id: "A1", name: Some("a.pdf"), content_type: Some("application/pdf"), content_id: Some("c1"), is_inline: true, kind: File },
+            Attachment { id: "A2", name: Some("Forwarded"), is_inline: false, kind: Item }] })"#]],
     );
 }
 
