@@ -8,10 +8,11 @@ pub mod backoff;
 pub mod mailbox;
 pub mod observer;
 pub mod page;
+mod recovery;
 pub mod service;
 pub mod settings;
 
-pub use mailbox::{MailboxSync, Next};
+pub use mailbox::{MailboxSync, Next, StopReason};
 pub use observer::{Event, MailboxState, Observer, SkipReason};
 pub use service::{Command, Failure, Service};
 pub use settings::{FolderFilter, MailboxSettings, Pace, StartFrom};

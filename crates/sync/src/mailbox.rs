@@ -8,12 +8,12 @@ use std::{
 
 use rand_chacha::ChaCha8Rng;
 use record::{
-    Advice, Chain, Checkpoint, Clock, Folder, FolderId, FolderState, ItemId, Route, Scope, Sink,
-    SinkAdvice, SinkError, Source, SourceError, Survey,
+    Checkpoint, Clock, Folder, FolderId, FolderState, ItemId, Route, Sink, SinkError, Source,
+    SourceError, Survey,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::{
     backoff::Backoff,
@@ -25,14 +25,8 @@ use crate::{
 /// missed a change.
 const ROUNDS_BETWEEN_THOROUGH_SURVEYS: u32 = 40;
 
-/// How long a mailbox that was throttled is read at the documented pace.
-const PACED_AFTER_THROTTLING: Duration = Duration::from_secs(600);
-
 /// The documented pause for each email, used while the server throttles.
 const DOCUMENTED_MESSAGE_SLEEP: Duration = Duration::from_millis(100);
-
-/// Pause of a mailbox that needs the operator.
-const OPERATOR_PAUSE: Duration = Duration::from_secs(3600);
 
 /// When the mailbox wants its next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +37,21 @@ pub enum Next {
     PauseService(Duration),
     /// The mailbox needs the operator; it is tried again after this long.
     Blocked(Duration),
-    /// Never: see the log.
-    Stop,
+    /// Never.
+    Stop(StopReason),
+}
+
+/// Why a mailbox stops for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// The service is shutting down.
+    Shutdown,
+    /// Its state cannot be read.
+    Corrupt,
+    /// Its state was written by a newer version.
+    TooNew,
+    /// Somebody else writes it.
+    Superseded,
 }
 
 /// A step did not come to its end.
@@ -82,22 +89,26 @@ pub struct MailboxSync {
     pub(crate) source: Box<dyn Source>,
     pub(crate) shared: Shared,
     pub(crate) settings: MailboxSettings,
-    rng: ChaCha8Rng,
+    pub(crate) rng: ChaCha8Rng,
     /// `None` until it is loaded, again when a save may or may not have happened, and between
     /// two rounds, so that thousands of idle mailboxes cost little memory.
     pub(crate) checkpoint: Option<Checkpoint>,
     /// Generation that was put away between two rounds.
-    asleep: Option<u64>,
+    pub(crate) asleep: Option<u64>,
     /// `start_from: config` was applied; from then on the checkpoint counts.
     rewound: bool,
     /// What the stored checkpoint lacks is worth a save of its own.
     pub(crate) unsaved: bool,
     /// Folders of this round that are still to be read.
-    agenda: VecDeque<Turn>,
+    pub(crate) agenda: VecDeque<Turn>,
     /// A folder was left with more to read, to give the others their turn.
     left_more: bool,
+    /// A folder was left out of this round because it cannot be read.
+    incomplete: bool,
+    /// Failures in a row of folders that could not be read while their mailbox could.
+    pub(crate) sick_folders: HashMap<FolderId, u32>,
     rounds: u32,
-    thorough: bool,
+    pub(crate) thorough: bool,
     retry_quarantine: bool,
     /// One item a request, after a request for several failed.
     pub(crate) cautious: bool,
@@ -105,10 +116,14 @@ pub struct MailboxSync {
     pub(crate) attempts: HashMap<ItemId, u32>,
     /// Most entries asked for at once, after a longer listing failed.
     pub(crate) listing_limit: usize,
-    backoff: Backoff,
-    transient: Backoff,
-    paced_until: Option<Instant>,
-    state: MailboxState,
+    /// For calls that got no answer, and for the sink.
+    pub(crate) backoff: Backoff,
+    /// For answers that tell of trouble.
+    pub(crate) transient: Backoff,
+    /// For a server that asks for a pause without saying how long.
+    pub(crate) throttle: Backoff,
+    pub(crate) paced_until: Option<Instant>,
+    pub(crate) state: MailboxState,
     caught_up: bool,
 }
 
@@ -139,6 +154,8 @@ impl MailboxSync {
             unsaved: false,
             agenda: VecDeque::new(),
             left_more: false,
+            incomplete: false,
+            sick_folders: HashMap::new(),
             rounds: 0,
             thorough: true,
             retry_quarantine: false,
@@ -147,6 +164,7 @@ impl MailboxSync {
             listing_limit: usize::MAX,
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(600)),
             transient: Backoff::new(Duration::from_secs(10), Duration::from_secs(3600)),
+            throttle: Backoff::new(Duration::from_secs(60), Duration::from_secs(3600)),
             paced_until: None,
             state: MailboxState::Ok,
             caught_up: false,
@@ -180,7 +198,7 @@ impl MailboxSync {
     pub async fn step(&mut self, shutdown: &CancellationToken) -> Result<Next, SourceError> {
         match self.try_step(shutdown).await {
             Ok(next) => Ok(next),
-            Err(Failed::Interrupted) => Ok(Next::Stop),
+            Err(Failed::Interrupted) => Ok(Next::Stop(StopReason::Shutdown)),
             Err(Failed::Sink(err)) => Ok(self.after_sink_failure(&err)),
             Err(Failed::Source(err)) => self.after_source_failure(err),
         }
@@ -202,6 +220,7 @@ impl MailboxSync {
             Ok(end) => end,
             Err(failed) => return self.after_page_failure(turn, failed),
         };
+        self.sick_folders.remove(&turn.folder.id);
         self.succeeded();
         turn.budget = turn.budget.saturating_sub(end.entries.max(1));
         if end.more && turn.budget > 0 {
@@ -218,6 +237,18 @@ impl MailboxSync {
             return Ok(self.pause_for(end.fetched));
         }
         self.end_round(end.fetched).await
+    }
+
+    /// The next step after a folder was left out of this round.
+    pub(crate) fn without(&mut self, turn: Turn) -> Next {
+        self.incomplete = true;
+        drop(turn);
+        if self.agenda.is_empty() {
+            // Not at once, or a folder that cannot be read would be asked for without a pause.
+            Next::After(self.shared.pace.poll_frequency)
+        } else {
+            Next::Now
+        }
     }
 
     /// Loads the checkpoint if it is not known.
@@ -266,6 +297,7 @@ impl MailboxSync {
             survey = self.source.survey(checkpoint, thorough) => survey?,
         };
         self.thorough = false;
+        self.incomplete = false;
         self.rounds = self.rounds.wrapping_add(1);
         let Survey { folders, hierarchy } = survey;
         let wanted: Vec<Folder> =
@@ -303,11 +335,13 @@ impl MailboxSync {
             self.save().await?;
         }
         self.put_away();
-        self.succeeded();
-        if !std::mem::replace(&mut self.caught_up, true) {
-            info!(mailbox.id = %self.route.mailbox, "`{}` is up to date", self.route.mailbox);
+        if !self.incomplete {
+            self.succeeded();
+            if !std::mem::replace(&mut self.caught_up, true) {
+                info!(mailbox.id = %self.route.mailbox, "`{}` is up to date", self.route.mailbox);
+            }
+            self.shared.observer.observe(&Event::CaughtUp { route: &self.route });
         }
-        self.shared.observer.observe(&Event::CaughtUp { route: &self.route });
         let pause = self.shared.pace.poll_frequency;
         Ok(match self.pause_for(fetched) {
             Next::After(longer) if longer > pause => Next::After(longer),
@@ -329,6 +363,7 @@ impl MailboxSync {
     fn succeeded(&mut self) {
         self.backoff.succeeded();
         self.transient.succeeded();
+        self.throttle.succeeded();
         self.set_state(MailboxState::Ok, "", Duration::ZERO);
     }
 
@@ -361,154 +396,8 @@ impl MailboxSync {
         }
     }
 
-    /// A page could not be read: what that means for its folder.
-    fn after_page_failure(&mut self, turn: Turn, failed: Failed) -> Result<Next, Failed> {
-        let Failed::Source(err) = &failed else {
-            self.agenda.push_front(turn);
-            return Err(failed);
-        };
-        let unread = self
-            .checkpoint
-            .as_ref()
-            .and_then(|checkpoint| checkpoint.folders.get(&turn.folder.id))
-            .is_none_or(|state| state.position.is_none());
-        match err.advice() {
-            // The server refuses even an empty position: that is no matter of this folder.
-            Advice::RestartFolder if unread => {
-                self.agenda.push_front(turn);
-                Err(failed)
-            }
-            Advice::RestartFolder => {
-                warn!(
-                    mailbox.id = %self.route.mailbox, folder.path = ?turn.folder.path,
-                    "The saved position in a folder of `{}` has expired; the folder is read \
-                     again from its start", self.route.mailbox
-                );
-                if let Some(checkpoint) = &mut self.checkpoint
-                    && let Some(state) = checkpoint.folders.get_mut(&turn.folder.id)
-                {
-                    state.position = None;
-                    state.caught_up = false;
-                    state.mark = None;
-                }
-                self.agenda.push_front(turn);
-                Ok(Next::Now)
-            }
-            Advice::ReviewFolders => {
-                info!(
-                    mailbox.id = %self.route.mailbox, folder.path = ?turn.folder.path,
-                    "A folder of `{}` is gone; the folder list is read again", self.route.mailbox
-                );
-                self.thorough = true;
-                Ok(Next::Now)
-            }
-            // No right to one folder says nothing about the others.
-            Advice::PauseMailbox => {
-                warn!(
-                    mailbox.id = %self.route.mailbox, folder.path = ?turn.folder.path,
-                    "Passing over a folder of `{}` in this round: {}", self.route.mailbox,
-                    Chain(err)
-                );
-                Ok(Next::Now)
-            }
-            Advice::Retry { .. } | Advice::Split | Advice::StopService => {
-                self.agenda.push_front(turn);
-                Err(failed)
-            }
-        }
-    }
-
-    fn after_sink_failure(&mut self, err: &SinkError) -> Next {
-        let detail = with_hint(err, err.hint());
-        // Whatever was being saved may be stored or not.
-        self.checkpoint = None;
-        self.asleep = None;
-        match err.advice() {
-            SinkAdvice::Retry => {
-                let pause = self.backoff.failed(&mut self.rng);
-                self.set_state(MailboxState::Retrying, &detail, pause);
-                Next::After(pause)
-            }
-            SinkAdvice::StopMailbox => {
-                self.set_state(MailboxState::Stopped, &detail, Duration::MAX);
-                Next::Stop
-            }
-        }
-    }
-
-    fn after_source_failure(&mut self, err: SourceError) -> Result<Next, SourceError> {
-        let detail = with_hint(&err, err.hint());
-        match err.advice() {
-            Advice::StopService => Err(err),
-            Advice::Retry { scope, after } => {
-                let throttled = matches!(err, SourceError::Throttled { .. });
-                let pause = after.unwrap_or_else(|| {
-                    if throttled || matches!(err, SourceError::Unavailable { .. }) {
-                        self.transient.failed(&mut self.rng)
-                    } else {
-                        self.backoff.failed(&mut self.rng)
-                    }
-                });
-                if throttled {
-                    self.paced_until = Some(Instant::now() + PACED_AFTER_THROTTLING);
-                    self.set_state(MailboxState::Throttled, &detail, pause);
-                } else {
-                    self.set_state(MailboxState::Retrying, &detail, pause);
-                }
-                Ok(match scope {
-                    Scope::Mailbox => Next::After(pause),
-                    Scope::Service => Next::PauseService(pause),
-                })
-            }
-            Advice::PauseMailbox => {
-                self.agenda.clear();
-                self.thorough = true;
-                self.set_state(MailboxState::Error, &detail, OPERATOR_PAUSE);
-                Ok(Next::Blocked(OPERATOR_PAUSE))
-            }
-            Advice::Split | Advice::RestartFolder | Advice::ReviewFolders => {
-                self.thorough = true;
-                let pause = self.backoff.failed(&mut self.rng);
-                self.set_state(MailboxState::Retrying, &detail, pause);
-                Ok(Next::After(pause))
-            }
-        }
-    }
-
     /// Failures in a row of calls that got no answer.
     pub(crate) fn failures(&self) -> u32 {
         self.backoff.failures().max(self.transient.failures())
-    }
-
-    fn set_state(&mut self, state: MailboxState, detail: &str, pause: Duration) {
-        if state == MailboxState::Ok && self.state == MailboxState::Ok {
-            return;
-        }
-        let mailbox = &self.route.mailbox;
-        let seconds = pause.as_secs();
-        match state {
-            MailboxState::Ok => info!(mailbox.id = %mailbox, "`{mailbox}` works again"),
-            MailboxState::Throttled | MailboxState::Retrying => warn!(
-                mailbox.id = %mailbox, pause.seconds = seconds,
-                "`{mailbox}` waits {seconds} s: {detail}"
-            ),
-            MailboxState::Error => tracing::error!(
-                mailbox.id = %mailbox, pause.seconds = seconds,
-                "`{mailbox}` cannot be read, next attempt in {seconds} s: {detail}"
-            ),
-            MailboxState::Stopped => tracing::error!(
-                mailbox.id = %mailbox, "`{mailbox}` is stopped: {detail}"
-            ),
-        }
-        self.state = state;
-        self.shared.observer.observe(&Event::State { route: &self.route, state, detail, pause });
-    }
-}
-
-/// All that is known of a failure, on one line.
-fn with_hint(err: &(dyn std::error::Error + 'static), hint: Option<&str>) -> String {
-    match hint {
-        Some(hint) => format!("{}. {hint}", Chain(err)),
-        None => Chain(err).to_string(),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use record::{
-    Advice, Email, Entry, Fetched, Folder, FolderId, FolderState, Page, Quarantined, Scope,
+    Advice, Email, Entry, Fetched, Folder, FolderId, FolderState, ItemId, Page, Quarantined,
     SinkError, Source, SourceError, Uid,
 };
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,9 @@ const PACED_PAGE: usize = 20;
 /// Most bytes, as the server lists them, that are fetched before they are handed to the sink.
 /// Twice this may be in memory for each mailbox that is being worked on.
 const CHUNK_BYTES: u64 = 2 << 20;
+
+/// Most bytes, as the server lists them, of one page: what one step may take.
+const PAGE_BYTES: u64 = 64 << 20;
 
 /// Listed size of an item whose size the server does not tell, in bytes.
 const UNKNOWN_SIZE: u64 = 64 << 10;
@@ -52,6 +55,8 @@ struct Delivery {
     pending: VecDeque<Entry>,
     moved: Vec<(Uid, Vec<String>)>,
     set_aside: Vec<Quarantined>,
+    /// The server says that they are not there.
+    gone: Vec<Entry>,
     delivered: usize,
     skipped: usize,
     newest: Option<chrono::DateTime<chrono::Utc>>,
@@ -66,10 +71,22 @@ impl MailboxSync {
         budget: usize,
         shutdown: &CancellationToken,
     ) -> Result<PageEnd, Failed> {
-        let page = self.list(folder, budget, shutdown).await?;
+        let mut page = self.list(folder, budget, shutdown).await?;
+        let affordable = affordable(&page.entries);
+        if affordable < page.entries.len() {
+            // A step is not to last for gigabytes: others wait for their turn.
+            page = self.list(folder, affordable, shutdown).await?;
+        }
         let mut delivery = self.select(folder, &page).await?;
         let entries = page.entries.len();
-        self.deliver(folder, &mut delivery, shutdown).await?;
+        let delivered = match self.deliver(folder, &mut delivery, shutdown).await {
+            Ok(()) => self.recheck_gone(folder, &page, &mut delivery, shutdown).await,
+            failed => failed,
+        };
+        if let Err(failed) = delivered {
+            self.count_interrupted(folder, &delivery);
+            return Err(failed);
+        }
         self.attempts = HashMap::new();
         self.cautious = false;
         let end = PageEnd { entries, fetched: delivery.delivered, more: page.more };
@@ -106,6 +123,44 @@ impl MailboxSync {
                 }
                 Err(err.into())
             }
+        }
+    }
+
+    /// An item that is gone was deleted or moved; or the right to read it was lost, which servers
+    /// report in the same words. What is still listed has not gone anywhere: it is set aside.
+    async fn recheck_gone(
+        &mut self,
+        folder: &Folder,
+        page: &Page,
+        delivery: &mut Delivery,
+        shutdown: &CancellationToken,
+    ) -> Result<(), Failed> {
+        if delivery.gone.is_empty() {
+            return Ok(());
+        }
+        let still = self.list(folder, page.entries.len(), shutdown).await?;
+        let still: HashSet<&ItemId> = still.entries.iter().map(|entry| &entry.item).collect();
+        let (listed, gone): (Vec<Entry>, Vec<Entry>) =
+            delivery.gone.drain(..).partition(|entry| still.contains(&entry.item));
+        let detail = "listed by the server, which then says that it is not there";
+        for entry in listed {
+            let item = self.quarantined(folder, &entry, "NotFound", detail);
+            delivery.set_aside.push(item);
+        }
+        if !gone.is_empty() {
+            delivery.skipped += gone.len();
+            let (reason, items) = (SkipReason::Gone, gone.len());
+            self.shared.observer.observe(&Event::Skipped { route: &self.route, reason, items });
+        }
+        Ok(())
+    }
+
+    /// Counts what was stored before a page failed: when it is read again, it is held already.
+    fn count_interrupted(&mut self, folder: &Folder, delivery: &Delivery) {
+        if let Some(checkpoint) = self.checkpoint.as_mut() {
+            let state = checkpoint.folders.entry(folder.id.clone()).or_default();
+            state.delivered += delivery.delivered as u64;
+            state.newest = state.newest.max(delivery.newest);
         }
     }
 
@@ -222,7 +277,7 @@ impl MailboxSync {
             };
             let settled = fetched.iter().any(|f| !matches!(f, Fetched::Later));
             stalls = if settled || chunk.is_empty() { 0 } else { stalls + 1 };
-            if stalls == STALLS {
+            if stalls >= STALLS {
                 let code = "the server settles none of the items".to_owned();
                 let failed = SourceError::TooMuch { host: self.route.mailbox.to_string(), code };
                 self.after_fetch_failure(folder, &chunk, failed.into(), delivery)?;
@@ -281,26 +336,16 @@ impl MailboxSync {
         ready: &mut Vec<Email>,
         delivery: &mut Delivery,
     ) {
-        let mut gone = 0;
         let mut results = fetched.into_iter();
         for entry in chunk {
             match results.next().unwrap_or(Fetched::Later) {
                 Fetched::Email(email) => ready.push(*email),
-                Fetched::Gone => gone += 1,
+                Fetched::Gone => delivery.gone.push(entry),
                 Fetched::Refused { code, detail } => {
                     delivery.set_aside.push(self.quarantined(folder, &entry, &code, &detail));
                 }
                 Fetched::Later => delivery.pending.push_back(entry),
             }
-        }
-        if gone > 0 {
-            delivery.skipped += gone;
-            let reason = SkipReason::Gone;
-            self.shared.observer.observe(&Event::Skipped {
-                route: &self.route,
-                reason,
-                items: gone,
-            });
         }
     }
 
@@ -316,11 +361,8 @@ impl MailboxSync {
         let Failed::Source(err) = failed else { return Err(failed) };
         let patience = match err.advice() {
             Advice::Split => UNREADABLE_ATTEMPTS,
-            Advice::Retry { scope: Scope::Mailbox, after: None }
-                if !matches!(err, SourceError::Spool { .. }) =>
-            {
-                UNREACHABLE_ATTEMPTS
-            }
+            // A server that says that it is unwell says nothing against the item.
+            _ if matches!(err, SourceError::Unreachable { .. }) => UNREACHABLE_ATTEMPTS,
             _ => return Err(err.into()),
         };
         let [entry] = chunk else {
@@ -431,9 +473,9 @@ impl MailboxSync {
                     (item.code.clone(), "no longer in the folder that listed it".to_owned())
                 }
                 Ok(Some(Fetched::Later) | None) => (item.code.clone(), item.detail.clone()),
-                Err(Failed::Source(err)) if err.advice() == Advice::Split => {
-                    (item.code.clone(), record::Chain(&err).to_string())
-                }
+                Err(Failed::Source(err)) if ends_retries(&err) => return Err(err.into()),
+                // The attempt counts; new mail is not to wait for an item that breaks requests.
+                Err(Failed::Source(err)) => (item.code.clone(), record::Chain(&err).to_string()),
                 Err(failed) => return Err(failed),
             };
             let again = Quarantined { code, detail, attempts: item.attempts + 1, ..item };
@@ -441,6 +483,21 @@ impl MailboxSync {
         }
         Ok(())
     }
+}
+
+/// Whether a failure says nothing about the item that was tried again.
+fn ends_retries(err: &SourceError) -> bool {
+    matches!(err.advice(), Advice::StopService | Advice::Retry { after: Some(_), .. })
+}
+
+/// How many of `entries` one step may take.
+fn affordable(entries: &[Entry]) -> usize {
+    let mut bytes = 0;
+    let fits = entries.iter().take_while(|entry| {
+        bytes += entry.size.unwrap_or(UNKNOWN_SIZE);
+        bytes <= PAGE_BYTES
+    });
+    fits.count().max(1)
 }
 
 async fn fetch(

@@ -2,7 +2,8 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, VecDeque},
+    collections::{BTreeMap, BinaryHeap, HashMap, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,7 +16,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::mailbox::{MailboxSync, Next};
+use crate::{
+    mailbox::{MailboxSync, Next, StopReason},
+    observer::{Event, MailboxState, Observer},
+};
 
 /// Most mailboxes that are amid their first rounds at the same time. Each holds its checkpoint and
 /// its list of folders in memory; the others wait for a seat.
@@ -42,7 +46,7 @@ pub enum Failure {
     AllBlocked { mailboxes: usize },
     /// Every mailbox has stopped for good.
     #[error("all {mailboxes} mailboxes have stopped")]
-    AllStopped { mailboxes: usize },
+    AllStopped { mailboxes: usize, last: Option<StopReason> },
 }
 
 /// A step that has ended: whose it was, the mailbox itself, and what it wants next.
@@ -62,6 +66,9 @@ pub struct Service {
     index: BTreeMap<Route, usize>,
     /// Requests for mailboxes that are being worked on.
     retries: Vec<bool>,
+    /// Who is being worked on.
+    tasks: HashMap<tokio::task::Id, usize>,
+    observer: Arc<dyn Observer>,
     sequence: u64,
     /// Who has a seat, by index.
     seated: Vec<bool>,
@@ -72,11 +79,12 @@ pub struct Service {
     /// Mailboxes that need the operator, by index.
     blocked: Vec<bool>,
     stopped: usize,
+    last_stop: Option<StopReason>,
     any_worked: bool,
 }
 
 impl Service {
-    pub fn new(mailboxes: Vec<MailboxSync>, workers: usize) -> Self {
+    pub fn new(mailboxes: Vec<MailboxSync>, workers: usize, observer: Arc<dyn Observer>) -> Self {
         let now = Instant::now();
         let count = mailboxes.len();
         let index = mailboxes.iter().enumerate().map(|(i, m)| (m.route().clone(), i)).collect();
@@ -87,6 +95,8 @@ impl Service {
             mailboxes: mailboxes.into_iter().map(|m| Some(Box::new(m))).collect(),
             index,
             retries: vec![false; count],
+            tasks: HashMap::new(),
+            observer,
             sequence: count as u64,
             seated: vec![false; count],
             free_seats: SEATS.max(workers),
@@ -94,6 +104,7 @@ impl Service {
             paused_until: None,
             blocked: vec![false; count],
             stopped: 0,
+            last_stop: None,
             any_worked: false,
         }
     }
@@ -169,13 +180,28 @@ impl Service {
                 mailbox.retry_quarantine();
             }
             let shutdown = shutdown.clone();
-            working.spawn(async move {
+            let task = working.spawn(async move {
                 let next = mailbox.step(&shutdown).await;
                 (index, mailbox, next)
             });
+            self.tasks.insert(task.id(), index);
         }
         // Whatever ends first wakes the loop; this is only for the case that nothing does.
         now + Duration::from_secs(3600)
+    }
+
+    /// A bug: the mailbox is lost with its task, the others go on.
+    fn after_panic(&mut self, err: &JoinError) {
+        self.stopped += 1;
+        let index = self.tasks.remove(&err.id());
+        let route = self.index.iter().find(|(_, known)| Some(**known) == index);
+        let Some((route, &index)) = route else { return };
+        let route = route.clone();
+        tracing::error!(mailbox.id = %route.mailbox, "`{}` ended in a panic: {err}", route.mailbox);
+        self.give_up_seat(index);
+        let (state, detail) = (MailboxState::Stopped, "ended in a panic, see the log");
+        let pause = Duration::MAX;
+        self.observer.observe(&Event::State { route: &route, state, detail, pause });
     }
 
     /// Whether the mailbox may do a step now.
@@ -213,16 +239,24 @@ impl Service {
     }
 
     fn after_step(&mut self, done: Result<Done, JoinError>) -> Result<(), Failure> {
-        let (index, mailbox, next) = match done {
-            Ok(done) => done,
+        let (index, mut mailbox, next) = match done {
+            Ok(done) => {
+                self.tasks.retain(|_, index| *index != done.0);
+                done
+            }
             Err(err) => {
-                // A bug: the mailbox is lost with its task, the others go on.
-                tracing::error!("A mailbox ended in a panic and is stopped: {err}");
-                self.stopped += 1;
+                self.after_panic(&err);
                 return Ok(());
             }
         };
-        let next = next.map_err(Failure::Source)?;
+        let next = match next {
+            Ok(next) => next,
+            // Others have worked: then it is this mailbox's trouble, unless it is the password.
+            Err(err) if self.any_worked && !matches!(err, SourceError::Unauthorized { .. }) => {
+                mailbox.block(&err)
+            }
+            Err(err) => return Err(Failure::Source(err)),
+        };
         let (pause, blocked) = match next {
             Next::Now => (Duration::ZERO, false),
             Next::After(pause) => (pause, false),
@@ -233,8 +267,9 @@ impl Service {
                 (pause, false)
             }
             Next::Blocked(pause) => (pause, true),
-            Next::Stop => {
+            Next::Stop(reason) => {
                 self.stopped += 1;
+                self.last_stop = Some(reason);
                 self.give_up_seat(index);
                 return Ok(());
             }
@@ -245,7 +280,7 @@ impl Service {
         if let Some(was) = self.blocked.get_mut(index) {
             *was = blocked;
         }
-        self.any_worked |= matches!(next, Next::Now);
+        self.any_worked |= matches!(next, Next::Now) || mailbox.has_been_up_to_date();
         self.enqueue(index, pause);
         if let Some(slot) = self.mailboxes.get_mut(index) {
             *slot = Some(mailbox);
@@ -259,7 +294,7 @@ impl Service {
             return None;
         }
         if self.stopped == mailboxes {
-            return Some(Failure::AllStopped { mailboxes });
+            return Some(Failure::AllStopped { mailboxes, last: self.last_stop });
         }
         let all_blocked = self.blocked.iter().all(|blocked| *blocked);
         (all_blocked && !self.any_worked).then_some(Failure::AllBlocked { mailboxes })

@@ -36,6 +36,10 @@ struct Inner {
     corrupt: BTreeSet<Uid>,
     /// Items on which every request that names them fails without an answer.
     poison: BTreeSet<Uid>,
+    /// Items that are listed, but said not to be there.
+    hidden: BTreeSet<Uid>,
+    /// Folders that cannot be listed.
+    sick: BTreeSet<FolderId>,
     surveys: u64,
     lists: u64,
 }
@@ -64,6 +68,8 @@ impl MemoryMailbox {
             truth: BTreeSet::new(),
             corrupt: BTreeSet::new(),
             poison: BTreeSet::new(),
+            hidden: BTreeSet::new(),
+            sick: BTreeSet::new(),
             surveys: 0,
             lists: 0,
         })))
@@ -126,8 +132,20 @@ impl MemoryMailbox {
         self.0.lock().unwrap().poison.insert(uid);
     }
 
+    /// The item stays in the listing, but the server says that it is not there.
+    pub fn hide(&self, uid: Uid) {
+        self.0.lock().unwrap().hidden.insert(uid);
+    }
+
+    /// Listing this folder always fails, although the server is well.
+    pub fn make_sick(&self, folder: &FolderId) {
+        self.0.lock().unwrap().sick.insert(folder.clone());
+    }
+
     pub fn heal(&self) {
         let mut inner = self.0.lock().unwrap();
+        inner.hidden.clear();
+        inner.sick.clear();
         inner.poison.clear();
         inner.corrupt.clear();
     }
@@ -236,6 +254,11 @@ impl Source for MemorySource {
         if !inner.folders.contains_key(&folder.id) {
             return Err(SourceError::FolderGone { folder: folder.id.clone() });
         }
+        if inner.sick.contains(&folder.id) {
+            let code = "ErrorInternalServerError".to_owned();
+            let host = "memory".to_owned();
+            return Err(SourceError::Unavailable { host, code, scope: record::Scope::Mailbox });
+        }
         let after = match from {
             None => 0,
             Some(position) => inner
@@ -281,6 +304,7 @@ impl Source for MemorySource {
         }
         let fetch = |entry: &Entry| match inner.items.get(&entry.item) {
             None => Fetched::Gone,
+            Some(item) if inner.hidden.contains(&item.uid) => Fetched::Gone,
             Some(item) if inner.corrupt.contains(&item.uid) => Fetched::Refused {
                 code: "ErrorItemCorrupt".to_owned(),
                 detail: "the item is corrupt".to_owned(),

@@ -249,3 +249,59 @@ async fn many_huge_mailboxes_do_not_keep_a_small_one_waiting() {
     service.catches_up(1).await;
     service.stop().await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_still_listed_is_not_gone() {
+    let mailbox = MemoryMailbox::new("abc@example.com");
+    let inbox = mailbox.add_folder("Inbox");
+    let uids: Vec<_> = (0..10).map(|minute| mailbox.deliver(&inbox, minute)).collect();
+    mailbox.hide(uids[3]);
+    let sink = MemorySink::default();
+    let service = serve(&mailbox, &sink, &MailboxSettings::default());
+    service.catches_up(1).await;
+    assert_eq!(sink.uids().len(), 9);
+    assert_eq!((sink.set_aside()[0].uid, sink.set_aside()[0].code.as_str()), (uids[3], "NotFound"));
+    service.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_cannot_be_read_does_not_stop_the_others() {
+    let mailbox = MemoryMailbox::new("abc@example.com");
+    let (sick, inbox) = (mailbox.add_folder("A sick one"), mailbox.add_folder("Inbox"));
+    let late = mailbox.deliver(&sick, 1);
+    let wanted = mailbox.deliver(&inbox, 1);
+    mailbox.make_sick(&sick);
+    let sink = MemorySink::default();
+    let service = serve(&mailbox, &sink, &MailboxSettings::default());
+    let began = tokio::time::Instant::now();
+    while !sink.has(wanted) {
+        assert!(began.elapsed() < Duration::from_secs(120), "the inbox is not read");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(service.diary.count("caught up"), 0, "a folder is missing");
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let (_, lists) = mailbox.requests();
+    assert!(lists < 60, "{lists} listings in ten minutes");
+    mailbox.heal();
+    service.catches_up(1).await;
+    assert!(sink.has(late));
+    service.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn trying_quarantine_again_does_not_hold_up_new_mail() {
+    let mailbox = MemoryMailbox::new("abc@example.com");
+    let inbox = mailbox.add_folder("Inbox");
+    let poison = mailbox.deliver(&inbox, 1);
+    mailbox.poison(poison);
+    let sink = MemorySink::default();
+    let service = serve(&mailbox, &sink, &MailboxSettings::default());
+    service.catches_up(1).await;
+    assert_eq!(sink.set_aside()[0].uid, poison);
+    service.commands.send(Command::RetryQuarantine(route("abc@example.com"))).await.unwrap();
+    let new = mailbox.deliver(&inbox, 2);
+    service.catches_up(2).await;
+    assert!(sink.has(new));
+    assert!(sink.set_aside()[0].attempts > 6, "tried again");
+    service.stop().await.unwrap();
+}

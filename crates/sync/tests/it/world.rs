@@ -127,7 +127,7 @@ pub fn start(
         .collect();
     let (commands, receiver) = mpsc::channel(16);
     let shutdown = CancellationToken::new();
-    let service = Service::new(mailboxes, workers);
+    let service = Service::new(mailboxes, workers, Arc::clone(&diary) as Arc<dyn Observer>);
     let task = tokio::spawn(service.run(receiver, shutdown.clone()));
     Running { diary, commands, shutdown, task }
 }
