@@ -8,7 +8,7 @@ use net::{
     oauth::{ClientCredentials, Proof, SigningKey},
 };
 use record::{Chain, Clock, clock::SystemClock};
-use sources::ews::{Access, Ews, EwsSettings};
+use sources::ews::{Access, Ews, EwsSettings, Version};
 
 use crate::{
     config::{AccessType, Auth, ChannelBinding, Credential, EgressPolicy, OAuth, Settings},
@@ -25,6 +25,19 @@ pub fn open(settings: &Settings, spool: &Path) -> Result<Arc<Ews>, Ending> {
     fs::create_dir_all(spool).map_err(|err| {
         Ending::new(Exit::Io, format!("could not create `{}`: {err}", spool.display()))
     })?;
+    wire(settings, spool)
+}
+
+/// Tells whether [`open`] would find something wrong with the settings. Leaves nothing behind.
+///
+/// # Errors
+///
+/// Those of [`open`].
+pub fn check(settings: &Settings) -> Result<(), Ending> {
+    wire(settings, Path::new("")).map(drop)
+}
+
+fn wire(settings: &Settings, spool: &Path) -> Result<Arc<Ews>, Ending> {
     let exchange = transport(settings, settings.tls.verify)?;
     let endpoint = Endpoint::new(settings.server.endpoint.as_str(), exchange)
         .map_err(|err| Ending::config(&err))?;
@@ -34,6 +47,12 @@ pub fn open(settings: &Settings, spool: &Path) -> Result<Arc<Ews>, Ending> {
             AccessType::Delegate => Access::Delegate,
             AccessType::Impersonation => Access::Impersonation,
         },
+        version: settings
+            .server
+            .version
+            .as_deref()
+            .and_then(Version::parse)
+            .unwrap_or(Version::NEWEST),
         connections: NonZeroUsize::new(settings.max_concurrent_mailboxes)
             .unwrap_or(NonZeroUsize::MIN),
         max_email_size: settings.max_email_size,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use record::{Chain, SinkError, SourceError};
-use sync::Failure;
+use sync::{Failure, StopReason};
 
 /// Why the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,8 +104,13 @@ impl From<&Failure> for Ending {
             Failure::AllBlocked { .. } => {
                 Self::new(Exit::Refused, format!("{failure}\nHint: The log names each cause."))
             }
-            Failure::AllStopped { .. } => {
-                Self::new(Exit::Io, format!("{failure}\nHint: The log names each cause."))
+            Failure::AllStopped { last, .. } => {
+                let exit = match last {
+                    Some(StopReason::TooNew) => Exit::Config,
+                    Some(StopReason::Superseded) => Exit::Temporary,
+                    Some(StopReason::Corrupt | StopReason::Shutdown) | None => Exit::Io,
+                };
+                Self::new(exit, format!("{failure}\nHint: The log names each cause."))
             }
         }
     }

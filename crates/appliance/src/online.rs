@@ -15,10 +15,10 @@ pub struct Report {
 /// # Errors
 ///
 /// What concerns all mailboxes: the server cannot be reached or refuses the sign-in.
-pub async fn check(settings: &Settings) -> Result<Report, Ending> {
+pub async fn check(settings: &Settings, shard: Shard) -> Result<Report, Ending> {
     let ews = exchange::open(settings, &std::env::temp_dir())?;
     let mut report = Report { text: String::new(), all_good: true };
-    for route in routes(settings, Shard::ONLY) {
+    for route in routes(settings, shard) {
         let mut source = ews.mailbox(&route.mailbox);
         let line = match source.survey(&Checkpoint::default(), true).await {
             Ok(survey) => {

@@ -13,14 +13,14 @@ use sync::{
 };
 use tokio::{
     sync::{Notify, mpsc},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
     config::{self, Settings},
-    config_file::ConfigFile,
+    config_file::{ConfigFile, ReadEnvironment},
     environment::Environment,
     exchange,
     exit::{Ending, Exit},
@@ -33,13 +33,16 @@ use crate::{
 /// How often the configuration file and requests of the operator are looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
+/// Pause before a restart after a sign-in was refused.
+const PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(3600);
+
 /// Longest pause between two restarts inside the process.
 const LONGEST_RESTART_PAUSE: Duration = Duration::from_secs(300);
 
 /// What the appliance is started with.
 pub struct Options {
     pub flags: Flags,
-    pub environment: Environment,
+    pub read_environment: ReadEnvironment,
     /// Progress bars are drawn here, if at all.
     pub bars: Option<MultiProgress>,
     /// Are told what happens, beside the progress bars and the status file.
@@ -73,15 +76,15 @@ enum End {
 /// [`Ending`] tells why it could not start or go on, and with which exit code to end.
 pub async fn run(options: Options) -> Result<(), Ending> {
     let shard = options.flags.shard().map_err(|err| Ending::config(&err))?;
-    let prefix = local_prefix(&options.flags, &options.environment)?;
-    let mut file = ConfigFile::find(&options.flags, &options.environment)?;
+    let mut file = ConfigFile::find(&options.flags, Arc::clone(&options.read_environment))?;
+    let prefix = local_prefix(&options.flags, file.environment())?;
     let mut settings = file.load().map_err(|err| Ending::config(&err))?;
     let files = LocalFiles::open(&prefix).map_err(|err| Ending::from(&err))?;
     let mut restarts = Backoff::new(Duration::from_secs(1), LONGEST_RESTART_PAUSE);
     let mut rng = ChaCha8Rng::seed_from_u64(rand::random());
     loop {
         let warnings = options.flags.warnings().into_iter();
-        let warnings = warnings.chain(options.environment.warnings.iter().cloned());
+        let warnings = warnings.chain(file.environment().warnings.iter().cloned());
         for warning in warnings.chain(settings.warnings.iter().cloned()) {
             warn!("{warning}");
         }
@@ -93,20 +96,25 @@ pub async fn run(options: Options) -> Result<(), Ending> {
                 settings = *new;
                 restarts.succeeded();
             }
-            Err(ending) if options.flags.restart_on_unrecoverable_errors => {
-                let pause = restarts.failed(&mut rng);
+            Err(ending)
+                if options.flags.restart_on_unrecoverable_errors
+                    && !options.shutdown.is_cancelled() =>
+            {
+                // A refused sign-in tried again and again locks the account.
+                let pause = match ending.exit {
+                    Exit::Refused => PAUSE_AFTER_REFUSAL,
+                    _ => restarts.failed(&mut rng),
+                };
+                let seconds = pause.as_secs_f64().ceil();
                 error!(
-                    pause.seconds = pause.as_secs(),
-                    "The service restarts in {} s: {ending}",
-                    pause.as_secs()
+                    pause.seconds = seconds,
+                    "The service restarts in {seconds} s, or when the configuration or a secret \
+                     changes: {ending}"
                 );
-                tokio::select! {
-                    () = options.shutdown.cancelled() => return Ok(()),
-                    () = tokio::time::sleep(pause) => {}
-                }
-                // The operator may have mended the configuration meanwhile.
-                if let Some(Ok(new)) = file.changed() {
-                    settings = new;
+                match wait(&options, &mut file, pause).await {
+                    Waited::Stopped => return Ok(()),
+                    Waited::Changed(new) => settings = *new,
+                    Waited::Over => {}
                 }
             }
             Err(ending) => return Err(ending),
@@ -114,7 +122,36 @@ pub async fn run(options: Options) -> Result<(), Ending> {
     }
 }
 
+/// How a pause ended.
+enum Waited {
+    Stopped,
+    Changed(Box<Settings>),
+    Over,
+}
+
+/// Waits for `pause`, or for something that ends it.
+async fn wait(options: &Options, file: &mut ConfigFile, pause: Duration) -> Waited {
+    let until = Instant::now() + pause;
+    loop {
+        tokio::select! {
+            () = options.shutdown.cancelled() => return Waited::Stopped,
+            () = options.reload.notified() => {}
+            () = tokio::time::sleep_until(until.min(Instant::now() + LOOK_EVERY)) => {}
+        }
+        if let Some(new) = look(file) {
+            return Waited::Changed(Box::new(new));
+        }
+        if Instant::now() >= until {
+            return Waited::Over;
+        }
+    }
+}
+
 /// The folder to write to.
+///
+/// # Errors
+///
+/// None is named, or something that this version cannot write to.
 pub fn local_prefix(flags: &Flags, environment: &Environment) -> Result<PathBuf, Ending> {
     let flag = match flags.destination(environment).map_err(|err| Ending::config(&err))? {
         Destination::LocalFiles(prefix) => return Ok(prefix),
@@ -142,7 +179,11 @@ async fn serve(
     let routes = routes(settings, shard);
     announce(settings, shard, routes.len(), prefix);
     if routes.is_empty() {
-        return idle(options, file).await;
+        // Nothing to do for this shard, until a configuration gives it something.
+        return Ok(match wait(options, file, Duration::from_secs(u64::MAX >> 32)).await {
+            Waited::Changed(new) => End::Changed(new),
+            Waited::Stopped | Waited::Over => End::Stopped,
+        });
     }
     let board = Arc::new(StatusBoard::new(prefix, &routes, Arc::clone(&clock)));
     let mut observers = options.observers.clone();
@@ -152,10 +193,11 @@ async fn serve(
 
     let spool = prefix.join("state").join(".spool");
     let ews = exchange::open(settings, &spool)?;
+    let observer: Arc<dyn Observer> = Arc::new(Observers(observers));
     let shared = Shared {
         sink: Arc::new(files.clone()),
         clock,
-        observer: Arc::new(Observers(observers)),
+        observer: Arc::clone(&observer),
         pace: pace(settings),
     };
     let seed: u64 = rand::random();
@@ -173,7 +215,7 @@ async fn serve(
     // Ends with this life of the service, whatever ends it.
     let life = options.shutdown.child_token();
     let (commands, receiver) = mpsc::channel(16);
-    let service = Service::new(mailboxes, settings.max_concurrent_mailboxes);
+    let service = Service::new(mailboxes, settings.max_concurrent_mailboxes, observer);
     let mut service = Box::pin(service.run(receiver, life.clone()));
     let writing = board.keep_written(life.clone());
     tokio::pin!(writing);
@@ -185,7 +227,7 @@ async fn serve(
             () = options.reload.notified() => {}
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
-        pass_on_requests(files, &routes, &commands).await;
+        pass_on_requests(files, &routes, &commands);
         if let Some(new) = look(file) {
             next = Some(new);
             life.cancel();
@@ -194,6 +236,8 @@ async fn serve(
     };
     let ended = match ended {
         Some(ended) => ended,
+        // A reload waits for what is under way, however long that takes.
+        None if next.is_some() => service.await,
         None => timeout(options.flags.shutdown_grace, service).await.map_err(|_| {
             let grace = options.flags.shutdown_grace.as_secs();
             let text =
@@ -211,40 +255,29 @@ async fn serve(
     Ok(next.map_or(End::Stopped, |new| End::Changed(Box::new(new))))
 }
 
-/// Nothing to do for this shard: waits for a configuration that gives it something.
-async fn idle(options: &Options, file: &mut ConfigFile) -> Result<End, Ending> {
-    loop {
-        tokio::select! {
-            () = options.shutdown.cancelled() => return Ok(End::Stopped),
-            () = options.reload.notified() => {}
-            () = tokio::time::sleep(LOOK_EVERY) => {}
-        }
-        if let Some(new) = look(file) {
-            return Ok(End::Changed(Box::new(new)));
-        }
-    }
-}
-
 /// The new settings, if the file has changed for the better.
 fn look(file: &mut ConfigFile) -> Option<Settings> {
-    match file.changed()? {
+    let judged = match file.changed()? {
+        Ok(settings) => exchange::check(&settings).map(|()| settings),
+        Err(err) => Err(Ending::config(&err)),
+    };
+    match judged {
         Ok(settings) => Some(settings),
-        Err(err) => {
+        Err(ending) => {
             error!(
-                "The changed configuration is not used, the one before stays in force: {}",
-                record::Chain(&err)
+                "The changed configuration is not used, the one before stays in force: {ending}"
             );
             None
         }
     }
 }
 
-async fn pass_on_requests(files: &LocalFiles, routes: &[Route], commands: &mpsc::Sender<Command>) {
+fn pass_on_requests(files: &LocalFiles, routes: &[Route], commands: &mpsc::Sender<Command>) {
     for route in routes {
+        // A request is taken only when there is room to pass it on; the others stay in their files.
+        let Ok(permit) = commands.try_reserve() else { return };
         match files.take_retry_request(route) {
-            // A full queue means that the service is ending: the request is lost with it, and
-            // the operator sees that the items are still in quarantine.
-            Ok(true) => drop(commands.try_send(Command::RetryQuarantine(route.clone()))),
+            Ok(true) => permit.send(Command::RetryQuarantine(route.clone())),
             Ok(false) => {}
             Err(err) => warn!("{}", record::Chain(&err)),
         }

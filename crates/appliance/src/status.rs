@@ -1,6 +1,9 @@
 //! `tributary status`: how far each mailbox and folder is, from the state on disk.
 
-use std::path::Path;
+use std::{
+    fs::{File, TryLockError},
+    path::Path,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use record::{Clock, FolderState, Route, Sink};
@@ -57,10 +60,22 @@ pub async fn report(prefix: &Path, clock: &dyn Clock) -> Result<Vec<MailboxRepor
     routes.extend(statuses.mailboxes.keys().filter_map(|key| status_file::route(key)));
     routes.sort();
     routes.dedup();
+    let running = is_running(prefix);
     for route in routes {
-        reports.push(mailbox(&files, &route, &statuses, clock.now()).await?);
+        let mut report = mailbox(&files, &route, &statuses, clock.now()).await?;
+        if !running && report.state != "error" && report.state != "stopped" {
+            "not running".clone_into(&mut report.state);
+        }
+        reports.push(report);
     }
     Ok(reports)
+}
+
+/// Whether a process holds the lock of the folder.
+fn is_running(prefix: &Path) -> bool {
+    // Shared, so that two of these commands do not take each other for the appliance.
+    File::open(prefix.join("state").join(".lock"))
+        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 async fn mailbox(

@@ -3,9 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
+    time::Duration,
 };
 
-use record::{Checkpoint, Entry, Folder, Position, Route, Sink, Source, SourceError, Uid};
+use record::{
+    Advice, Checkpoint, Entry, Folder, Position, Route, Sink, Source, SourceError, Survey, Uid,
+};
 use serde::Serialize;
 use sinks::local_files::LocalFiles;
 
@@ -24,6 +27,12 @@ const PAGE: usize = 512;
 /// Attempts at a request that failed in passing.
 const ATTEMPTS: u32 = 5;
 
+/// Longest pause before the second look, however rarely the mailbox is polled.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Time for an appliance to store what a round has found.
+const SETTLE: Duration = Duration::from_secs(2);
+
 /// One thing that is not as it should be.
 #[derive(Debug, Serialize)]
 pub struct Difference {
@@ -35,6 +44,12 @@ pub struct Difference {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folder: Option<String>,
     pub problem: String,
+}
+
+impl Difference {
+    fn what(&self) -> (Option<Uid>, String) {
+        (self.uid, self.problem.clone())
+    }
 }
 
 /// What was compared in one mailbox.
@@ -50,45 +65,90 @@ pub struct Verdict {
     pub differences: Vec<Difference>,
 }
 
-/// Compares every mailbox of the configuration with what is stored under `prefix`.
+/// Compares every mailbox of this shard with what is stored under `prefix`.
+///
+/// An appliance may be at work meanwhile: what differs is looked at again after a while, and only
+/// what differs still is reported.
 ///
 /// # Errors
 ///
-/// The comparison itself could not be made.
-pub async fn verify(settings: &Settings, prefix: &Path) -> Result<Vec<Verdict>, Ending> {
+/// The comparison itself could not be made: state that cannot be read, a refused sign-in.
+pub async fn verify(
+    settings: &Settings,
+    prefix: &Path,
+    shard: Shard,
+) -> Result<Vec<Verdict>, Ending> {
     let files = LocalFiles::open_read_only(prefix).map_err(|err| Ending::from(&err))?;
-    let spool = std::env::temp_dir();
-    let ews = exchange::open(settings, &spool)?;
+    let ews = exchange::open(settings, &std::env::temp_dir())?;
     let mut verdicts = Vec::new();
-    for route in routes(settings, Shard::ONLY) {
+    for route in routes(settings, shard) {
         let Some(mailbox) = settings.mailboxes.get(&route.mailbox) else { continue };
         let mut source = ews.mailbox(&route.mailbox);
         let wanted = wanted(mailbox, settings);
-        let source = inventory(&mut source, &wanted).await.map_err(|err| {
-            let ending = Ending::from(&err);
-            Ending::new(ending.exit, format!("`{}`: {}", route.mailbox, ending.message))
-        })?;
-        verdicts.push(compare(&files, &route, source).await?);
+        let mut verdict = look(&files, &route, &mut source, &wanted).await?;
+        if !verdict.differences.is_empty() {
+            tokio::time::sleep(settings.poll_frequency.min(LONGEST_PAUSE) + SETTLE).await;
+            let before: BTreeSet<_> = verdict.differences.iter().map(Difference::what).collect();
+            let mut again = look(&files, &route, &mut source, &wanted).await?;
+            again.differences.retain(|difference| before.contains(&difference.what()));
+            verdict = again;
+        }
+        verdicts.push(verdict);
     }
     Ok(verdicts)
 }
 
-/// Everything at the source that should have been delivered: entry and folder path, by uid.
-type Inventory = BTreeMap<Uid, (Entry, Vec<String>)>;
+/// Compares one mailbox once.
+async fn look(
+    files: &LocalFiles,
+    route: &Route,
+    source: &mut dyn Source,
+    wanted: &sync::MailboxSettings,
+) -> Result<Verdict, Ending> {
+    match inventory(source, wanted).await {
+        Ok(inventory) => compare(files, route, inventory).await,
+        Err(err) if err.advice() == Advice::StopService => Err(Ending::from(&err)),
+        // The other mailboxes can still be compared.
+        Err(err) => {
+            let problem = format!("could not be read at the source: {}", record::Chain(&err));
+            let mailbox = route.mailbox.to_string();
+            let difference = Difference {
+                mailbox: mailbox.clone(),
+                uid: None,
+                message_id: None,
+                folder: None,
+                problem,
+            };
+            Ok(Verdict { mailbox, differences: vec![difference], ..Verdict::default() })
+        }
+    }
+}
+
+/// Everything at the source that should have been delivered.
+#[derive(Default)]
+struct Inventory {
+    /// Entry and folder path, by uid.
+    items: BTreeMap<Uid, (Entry, Vec<String>)>,
+    /// Folders that the server shows but does not let us list.
+    closed: Vec<Vec<String>>,
+}
 
 async fn inventory(
     source: &mut dyn Source,
     wanted: &sync::MailboxSettings,
 ) -> Result<Inventory, SourceError> {
-    let mut inventory = Inventory::new();
-    let survey = source.survey(&Checkpoint::default(), true).await?;
+    let mut inventory = Inventory::default();
+    let survey = survey(source).await?;
     for folder in survey.folders.iter().filter(|folder| wanted.folders.accepts(&folder.path)) {
         let mut from = None;
         loop {
             let page = match list(source, folder, from.as_ref()).await {
                 Ok(page) => page,
-                // Deleted since the survey.
-                Err(SourceError::FolderGone { .. }) => break,
+                // Deleted since the survey, or no right to read it: the second look tells.
+                Err(SourceError::FolderGone { .. }) => {
+                    inventory.closed.push(folder.path.clone());
+                    break;
+                }
                 Err(err) => return Err(err),
             };
             for entry in page.entries {
@@ -96,7 +156,7 @@ async fn inventory(
                     && !matches!((entry.received, wanted.start_timestamp),
                         (Some(received), Some(start)) if received < start);
                 if asked_for {
-                    inventory.insert(entry.uid, (entry, folder.path.clone()));
+                    inventory.items.insert(entry.uid, (entry, folder.path.clone()));
                 }
             }
             if !page.more {
@@ -108,6 +168,16 @@ async fn inventory(
     Ok(inventory)
 }
 
+async fn survey(source: &mut dyn Source) -> Result<Survey, SourceError> {
+    let mut attempt = 1;
+    loop {
+        match source.survey(&Checkpoint::default(), true).await {
+            Err(err) if attempt < ATTEMPTS && is_passing(&err) => pause(&mut attempt, &err).await,
+            surveyed => return surveyed,
+        }
+    }
+}
+
 async fn list(
     source: &mut dyn Source,
     folder: &Folder,
@@ -116,17 +186,20 @@ async fn list(
     let mut attempt = 1;
     loop {
         match source.list(folder, from, PAGE).await {
-            Err(err) if attempt < ATTEMPTS && is_passing(&err) => {
-                attempt += 1;
-                let pause = match err {
-                    SourceError::Throttled { retry_after: Some(pause), .. } => pause,
-                    _ => std::time::Duration::from_secs(1 << attempt),
-                };
-                tokio::time::sleep(pause).await;
-            }
+            Err(err) if attempt < ATTEMPTS && is_passing(&err) => pause(&mut attempt, &err).await,
             listed => return listed,
         }
     }
+}
+
+/// Waits as long as the server asks, or a little longer after each attempt.
+async fn pause(attempt: &mut u32, err: &SourceError) {
+    *attempt += 1;
+    let pause = match err {
+        SourceError::Throttled { retry_after: Some(pause), .. } => *pause,
+        _ => Duration::from_secs(1 << *attempt),
+    };
+    tokio::time::sleep(pause).await;
 }
 
 fn is_passing(err: &SourceError) -> bool {
@@ -138,7 +211,12 @@ fn is_passing(err: &SourceError) -> bool {
     )
 }
 
-async fn compare(files: &LocalFiles, route: &Route, source: Inventory) -> Result<Verdict, Ending> {
+async fn compare(
+    files: &LocalFiles,
+    route: &Route,
+    inventory: Inventory,
+) -> Result<Verdict, Ending> {
+    let Inventory { items: source, closed } = inventory;
     let fail = |err: &record::SinkError| Ending::from(err);
     let mut verdict = Verdict { mailbox: route.mailbox.to_string(), ..Verdict::default() };
     let mut differences = Vec::new();
@@ -151,6 +229,10 @@ async fn compare(files: &LocalFiles, route: &Route, source: Inventory) -> Result
             problem,
         });
     };
+    for path in closed {
+        let problem = format!("the folder {} cannot be listed", shown(&path));
+        differ(None, None, problem);
+    }
     let set_aside = files.quarantined(route).await.map_err(|err| fail(&err))?;
     let quarantine: BTreeMap<Uid, String> =
         set_aside.into_iter().map(|item| (item.uid, item.code)).collect();

@@ -13,6 +13,7 @@ use appliance::{
     exit::{Ending, Exit},
     flags::Flags,
     run::local_prefix,
+    shard::Shard,
     status, verify,
 };
 use chrono::{DateTime, Utc};
@@ -22,7 +23,7 @@ use sinks::{export, local_files::LocalFiles};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    demo, environment,
+    demo, environment, read_environment,
     serve::{Signals, runtime},
 };
 
@@ -199,9 +200,13 @@ fn simulate(args: simulators::command::ExchangeArgs) -> Result<Exit, Ending> {
     Ok(Exit::Success)
 }
 
+fn shard(flags: &Flags) -> Result<Shard, Ending> {
+    flags.shard().map_err(|err| Ending::config(&err))
+}
+
 fn load(flags: &Flags) -> Result<Settings, Ending> {
     flags.check().map_err(|err| Ending::config(&err))?;
-    let settings = ConfigFile::find(flags, &environment()?)?.load();
+    let settings = ConfigFile::find(flags, Arc::new(read_environment))?.load();
     settings.map_err(|err| Ending::config(&err))
 }
 
@@ -210,6 +215,7 @@ impl Config {
         match self {
             Self::Check { flags, online } => {
                 let settings = load(&flags)?;
+                appliance::exchange::check(&settings)?;
                 for warning in &settings.warnings {
                     eprintln!("warning: {warning}");
                 }
@@ -220,7 +226,8 @@ impl Config {
                 if !online {
                     return Ok(Exit::Success);
                 }
-                let report = runtime()?.block_on(appliance::online::check(&settings))?;
+                let report =
+                    runtime()?.block_on(appliance::online::check(&settings, shard(&flags)?))?;
                 show(&report.text)?;
                 Ok(if report.all_good { Exit::Success } else { Exit::Refused })
             }
@@ -251,7 +258,8 @@ impl Verify {
     fn run(self) -> Result<Exit, Ending> {
         let settings = load(&self.flags)?;
         let prefix = local_prefix(&self.flags, &environment()?)?;
-        let verdicts = runtime()?.block_on(verify::verify(&settings, &prefix))?;
+        let verdicts =
+            runtime()?.block_on(verify::verify(&settings, &prefix, shard(&self.flags)?))?;
         if self.json {
             show_json(&verdicts)?
         } else {
@@ -345,6 +353,11 @@ impl Quarantine {
                     .into_iter()
                     .filter(|route| mailbox.as_ref().is_none_or(|only| *only == route.mailbox))
                     .collect();
+                if let (Some(only), true) = (&mailbox, wanted.is_empty()) {
+                    let folder = place.local_files_prefix.display();
+                    let text = format!("`{only}` has no state in `{folder}`");
+                    return Err(Ending::new(Exit::Config, text));
+                }
                 for route in &wanted {
                     files.request_quarantine_retry(route).map_err(|err| Ending::from(&err))?;
                 }

@@ -8,7 +8,7 @@ mod serve;
 use std::{ffi::OsString, process::ExitCode};
 
 use appliance::{
-    environment::Environment,
+    environment::{Environment, EnvironmentError},
     exit::{Ending, Exit},
     flags::{self, Request},
 };
@@ -33,6 +33,10 @@ pub fn tributary() -> ExitCode {
         return end(appliance(arguments));
     }
     let mut command = CommandLine::command();
+    if arguments.peek().is_none() {
+        eprint!("{}", command.render_help());
+        return ExitCode::from(Exit::Config.code());
+    }
     let all = std::iter::once(program).chain(arguments);
     let parsed = command
         .try_get_matches_from_mut(all)
@@ -58,12 +62,16 @@ fn appliance(arguments: impl Iterator<Item = OsString>) -> Result<Exit, Ending> 
             print!("{text}");
             Ok(Exit::Success)
         }
-        Request::Run(flags) => serve::run(*flags, environment()?),
+        Request::Run(flags) => serve::run(*flags),
     }
 }
 
+fn read_environment() -> Result<Environment, EnvironmentError> {
+    Environment::read(std::env::vars_os())
+}
+
 fn environment() -> Result<Environment, Ending> {
-    Environment::read(std::env::vars_os()).map_err(|err| Ending::config(&err))
+    read_environment().map_err(|err| Ending::config(&err))
 }
 
 fn end(result: Result<Exit, Ending>) -> ExitCode {

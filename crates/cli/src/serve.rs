@@ -1,9 +1,8 @@
 //! The appliance as a process: log, progress bars and signals.
 
-use std::{io, io::IsTerminal, sync::Arc};
+use std::{io, io::IsTerminal, sync::Arc, time::Duration};
 
 use appliance::{
-    environment::Environment,
     exit::{Ending, Exit},
     flags::{Flags, LogFormat},
     logging::{self, LogQueue},
@@ -18,12 +17,17 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::read_environment;
+
 /// Signal of a file that exceeds the process's limit for file sizes. Handled, the write fails
 /// with an error instead; unhandled, it kills.
 const SIGXFSZ: i32 = 25;
 
 /// Threads for file work. Each costs memory that a small container has little of.
 const BLOCKING_THREADS: usize = 24;
+
+/// Time for file work that is under way when everything else has ended.
+const LAST_WRITES: Duration = Duration::from_secs(1);
 
 pub(crate) fn runtime() -> Result<Runtime, Ending> {
     tokio::runtime::Builder::new_multi_thread()
@@ -34,7 +38,7 @@ pub(crate) fn runtime() -> Result<Runtime, Ending> {
         .map_err(|err| Ending::new(Exit::Io, format!("could not start the runtime: {err}")))
 }
 
-pub(crate) fn run(flags: Flags, environment: Environment) -> Result<Exit, Ending> {
+pub(crate) fn run(flags: Flags) -> Result<Exit, Ending> {
     let terminal = io::stderr().is_terminal();
     let bars = terminal.then(MultiProgress::new);
     let format =
@@ -43,14 +47,18 @@ pub(crate) fn run(flags: Flags, environment: Environment) -> Result<Exit, Ending
     let filter = std::env::var("RUST_LOG").ok();
     let queue = LogQueue::start(Box::new(io::stderr()), bars.clone());
     logging::install(flags.debug_level, format, filter.as_deref(), queue.clone());
-    let served = runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let served = runtime.block_on(async {
         let shutdown = CancellationToken::new();
         let reload = Arc::new(Notify::new());
         let signals = Signals::listen()?;
         tokio::spawn(signals.obey(shutdown.clone(), Arc::clone(&reload)));
         let observers = Vec::new();
-        run::run(Options { flags, environment, bars, observers, shutdown, reload }).await
+        let read_environment = Arc::new(read_environment);
+        run::run(Options { flags, read_environment, bars, observers, shutdown, reload }).await
     });
+    // A write that hangs must not keep the process from ending.
+    runtime.shutdown_timeout(LAST_WRITES);
     queue.flush();
     served.map(|()| Exit::Success)
 }

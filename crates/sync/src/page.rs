@@ -199,8 +199,7 @@ impl MailboxSync {
         };
         for (entry, held) in wanted.into_iter().zip(held) {
             match held {
-                // A draft is fetched again: it may have changed since.
-                Some(held) if !entry.is_draft => {
+                Some(held) => {
                     skip(SkipReason::Held);
                     if held.folder != folder.path {
                         delivery.moved.push((entry.uid, folder.path.clone()));

@@ -31,16 +31,20 @@ pub(crate) fn check() -> Result<()> {
             bail!("{page} is out of date; run `cargo xtask docs`");
         }
     }
-    run(cargo()
-        .env("RUSTDOCFLAGS", "-D warnings")
-        .args(["doc", "--quiet", "--workspace", "--no-deps"]))
+    run(cargo().env("RUSTDOCFLAGS", "-D warnings").args([
+        "doc",
+        "--quiet",
+        "--workspace",
+        "--no-deps",
+    ]))
 }
 
 fn generate() -> Result<Vec<(&'static str, Vec<u8>)>> {
     run(cargo().args(["build", "--quiet", "--package", "cli"]))?;
     let binary = target_dir().join("debug/tributary");
     let print = |args: &[&str]| -> Result<Vec<u8>> {
-        let output = Command::new(&binary).args(args).output().context("could not run tributary")?;
+        let output =
+            Command::new(&binary).args(args).output().context("could not run tributary")?;
         if !output.status.success() {
             bail!("`tributary {}` failed", args.join(" "));
         }

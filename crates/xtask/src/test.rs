@@ -25,8 +25,15 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     programs::need_for_tests()?;
     if filter.is_none() {
         xtask::run(cargo().args(["fmt", "--all", "--check"])).context("run `cargo fmt --all`")?;
-        xtask::run(cargo()
-            .args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+        xtask::run(cargo().args([
+            "clippy",
+            "--quiet",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]))?;
     }
     // Tests of the command line start the real program.
     xtask::run(cargo().args(["build", "--quiet", "--package", "cli"]))?;

@@ -53,8 +53,9 @@ pub(crate) struct EwsConfig {
     #[schemars(extend("default" = false))]
     pub(crate) ews_allow_http: Option<bool>,
 
-    /// Version of EWS that is asked for, such as `Exchange2013_SP1`. Without it the newest one
-    /// that the server understands is found by trying.
+    /// Highest version of EWS that is asked for, such as `Exchange2010_SP1`. A server that
+    /// refuses it is asked for lower ones. Nothing newer than `Exchange2010_SP2` is needed, so
+    /// that later versions mean the same as this one, and as none.
     #[schemars(extend("enum" = [
         "Exchange2007_SP1", "Exchange2010", "Exchange2010_SP1", "Exchange2010_SP2",
         "Exchange2013", "Exchange2013_SP1", "Exchange2016", null,
@@ -162,7 +163,8 @@ pub(crate) struct EwsConfig {
     #[schemars(range(min = 0, max = 3600))]
     pub(crate) poll_message_sleep: Option<f64>,
 
-    /// Emails written at the same time. 0 means one after another, as 1 does.
+    /// Emails sent to the platform at the same time. 0 means one after another, as 1 does. No
+    /// effect while emails are written to a folder.
     #[schemars(
         range(min = 0, max = 32),
         extend("default" = default::MAX_CONCURRENT_UPLOADS),
@@ -207,7 +209,8 @@ pub(crate) struct EwsConfig {
     )]
     pub(crate) response_size_cap: Option<u64>,
 
-    /// Whether drafts that were never sent are copied too.
+    /// Whether drafts that were never sent are copied too, each as it was when it was first seen.
+    /// What is sent later is an email of its own.
     #[schemars(extend("default" = false))]
     pub(crate) include_drafts: Option<bool>,
 
@@ -223,7 +226,8 @@ pub(crate) struct EwsConfig {
     /// least one; no address twice, in whatever case it is written.
     pub(crate) mailboxes: BTreeMap<String, MailboxConfig>,
 
-    /// Address that is told by email when a remote configuration is changed.
+    /// Address that the platform tells by email when a remote configuration is changed. No
+    /// effect with a local configuration.
     pub(crate) audit_email: Option<String>,
 }
 

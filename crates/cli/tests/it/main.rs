@@ -12,6 +12,7 @@
 
 mod crashes;
 mod harness;
+mod memory;
 mod operators;
 mod real_mail;
 mod trouble;

@@ -83,7 +83,7 @@ fn status_tells_counts_folders_and_the_last_error() {
     appliance.wait_until_up_to_date(1);
     appliance.wait_until("the failing mailbox in the status", |_| {
         let status = world.status();
-        status[0]["state"] == "ok" && status[0]["caught_up_at"].is_string()
+        status[0]["state"] == "ok" && status[1]["state"] == "error"
     });
     let status = world.status();
     assert_eq!(status[0]["mailbox"], "0@example.com");
@@ -155,7 +155,8 @@ fn the_log_at_full_level_shows_no_secret_and_no_content() {
     let mime = "Subject: canary-subject\r\n\r\ncanary-body\r\n";
     let now = chrono::DateTime::from_timestamp(1_790_000_000, 0).unwrap();
     world.server.deliver("0@example.com", &["Inbox"], mime, now).unwrap();
-    world.server.fault(Fault::http(503));
+    let busy = Fault::Http { status: 503, retry_after: Some(std::time::Duration::from_secs(1)) };
+    world.server.fault(busy);
     world.set("poll_message_sleep", json!(0));
     let mut appliance = world.appliance_with(&["--debug-level", "2"]);
     appliance.wait_until_up_to_date(1);
@@ -218,4 +219,82 @@ fn of_version(text: &str, version: u64) -> String {
     let head = format!("{head}{}\n{}\n{payload}", part("bucket"), part("mailbox"));
     let checksum = hex(&Sha256::digest(head));
     text.replacen(&part("sha256"), &checksum, 1).replacen("\"version\":1", "\"version\":999", 1)
+}
+
+// A refused sign-in that is tried again and again locks the account.
+#[test]
+fn restarting_inside_does_not_lock_the_account() {
+    let mut world = World::generated(1, 5);
+    let good = world.config.clone();
+    world.set("auth_password", json!("wrong"));
+    let mut appliance = world.appliance_with(&["--restart-on-unrecoverable-errors"]);
+    appliance.wait_until("the refusal", |this| this.log().contains("restarts in 3600 s"));
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let attempts = world.server.requests().iter().filter(|r| r.scheme.is_some()).count();
+    assert!(attempts <= 3, "{attempts} attempts");
+    // A mended configuration is taken at once.
+    world.config = good;
+    world.write_config();
+    appliance.signal(Signal::HUP);
+    appliance.wait_until_up_to_date(1);
+    appliance.stop();
+    world.assert_complete();
+}
+
+#[test]
+fn a_new_configuration_that_cannot_be_used_keeps_the_old_one() {
+    let mut world = World::generated(1, 5);
+    let mut appliance = world.appliance();
+    appliance.wait_until_up_to_date(1);
+    world.set("ews_ca_file", json!("/nonexistent/ca.pem"));
+    appliance.signal(Signal::HUP);
+    appliance.wait_until("the complaint", |this| this.log().contains("is not used"));
+    let checked = world.command(&["config", "check"]).output().unwrap();
+    assert_eq!(checked.status.code(), Some(78));
+    assert!(String::from_utf8_lossy(&checked.stderr).contains("/nonexistent/ca.pem"));
+    appliance.stop();
+}
+
+#[test]
+fn a_replaced_secret_file_is_read_again() {
+    let mut world = World::generated(1, 5);
+    let secret = world.folder.path().join("password");
+    fs::write(&secret, "wrong\n").unwrap();
+    world.config.as_object_mut().unwrap().remove("auth_password");
+    world.write_config();
+    let prefix = world.prefix();
+    let log = world.folder.path().join("log");
+    let mut child = world
+        .command(&["appliance", "--local-files-prefix", prefix.to_str().unwrap()])
+        .arg("--restart-on-unrecoverable-errors")
+        .env("REINFER_EWS_AUTH_PASS_FILE", &secret)
+        .stderr(fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let began = std::time::Instant::now();
+    let wait = |what: &str, done: &dyn Fn() -> bool| {
+        while !done() {
+            assert!(began.elapsed() < crate::harness::PATIENCE, "{what}");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    };
+    wait("the refusal", &|| fs::read_to_string(&log).unwrap().contains("restarts in"));
+    fs::write(&secret, simulators::exchange::Options::PASSWORD).unwrap();
+    wait("the mail", &|| world.stored() == world.truth());
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn every_request_to_try_quarantine_again_is_obeyed() {
+    let world = World::generated(20, 3);
+    world.server.fault(FaultRule::new(Fault::item_error("ErrorItemCorrupt")).always());
+    let mut appliance = world.appliance();
+    appliance.wait_until_up_to_date(20);
+    assert!(world.stored().is_empty());
+    world.server.clear_faults();
+    assert!(world.run(&["quarantine", "retry"]).status.success());
+    appliance.wait_until("everything", |_| world.stored() == world.truth());
+    appliance.stop();
+    world.assert_complete();
 }

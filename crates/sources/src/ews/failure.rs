@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use chrono::DateTime;
 use net::{HeaderMap, NetError, Stage, header};
 use record::{FolderId, Scope, SourceError};
 
@@ -426,7 +427,17 @@ struct NotSoap {
 /// `Retry-After` in seconds. Its other form, a date, would have to be compared with a clock
 /// that may differ from the server's; the caller's own pause is used then.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: u64 = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let wanted = text(header::RETRY_AFTER)?;
+    let seconds: u64 = match wanted.parse() {
+        Ok(seconds) => seconds,
+        // A date (RFC 9110 §10.2.3) is compared with the server's own clock, not with ours.
+        Err(_) => {
+            let until = DateTime::parse_from_rfc2822(wanted).ok()?;
+            let now = DateTime::parse_from_rfc2822(text(header::DATE)?).ok()?;
+            u64::try_from((until - now).num_seconds()).ok()?
+        }
+    };
     Some(Duration::from_secs(seconds.min(24 * 3600)))
 }
 

@@ -68,7 +68,7 @@ pub(super) struct Answer<T> {
 
 impl EwsMailbox {
     pub(super) fn new(service: Arc<Ews>, id: MailboxId) -> Self {
-        let version = Version::NEWEST;
+        let version = service.settings.version;
         Self {
             service,
             id,
@@ -295,6 +295,11 @@ impl EwsMailbox {
                 read: reply::get_items,
             };
             let found = match self.ask(question).await {
+                // Half an answer would give the rest another identity for ever.
+                Ok(Answer { broken: Some(err), .. }) => {
+                    let host = self.service.host().to_owned();
+                    return Err(SourceError::Unreachable { host, cause: Box::new(err) });
+                }
                 Ok(answer) => answer.value,
                 // The whole page would be asked for again: without its key an email is only in
                 // danger of being copied twice.
@@ -323,7 +328,14 @@ impl EwsMailbox {
         let key = row.search_key.as_deref().unwrap_or(row.id.0.as_bytes());
         let message_id = row.message_id.as_deref().unwrap_or_default();
         Entry {
-            uid: Uid::derive("exchange", &self.id, key, message_id),
+            // A draft has an identity of its own: when it is sent, both keys may stay, and the
+            // message that was sent must not count as held already.
+            uid: Uid::derive(
+                if row.is_draft { "exchange-draft" } else { "exchange" },
+                &self.id,
+                key,
+                message_id,
+            ),
             item: row.id,
             message_id: row.message_id,
             received: row.received,

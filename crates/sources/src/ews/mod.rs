@@ -30,5 +30,5 @@ mod suspect;
 mod tests;
 
 pub use mailbox::EwsMailbox;
-pub use request::Access;
+pub use request::{Access, Version};
 pub use service::{Ews, EwsSettings};

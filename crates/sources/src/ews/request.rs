@@ -29,6 +29,19 @@ pub enum Version {
 impl Version {
     pub const NEWEST: Self = Self::Exchange2010Sp2;
 
+    /// The version with this name in the protocol. Later ones than we need count as the newest.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "Exchange2007_SP1" => Some(Self::Exchange2007Sp1),
+            "Exchange2010" => Some(Self::Exchange2010),
+            "Exchange2010_SP1" => Some(Self::Exchange2010Sp1),
+            "Exchange2010_SP2" | "Exchange2013" | "Exchange2013_SP1" | "Exchange2016" => {
+                Some(Self::NEWEST)
+            }
+            _ => None,
+        }
+    }
+
     /// The next lower version, for a server that refuses this one.
     pub fn lower(self) -> Option<Self> {
         match self {

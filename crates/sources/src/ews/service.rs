@@ -21,7 +21,7 @@ use super::{
     failure::{Context, Signal, Verdict, is_html, judge},
     mailbox::EwsMailbox,
     reply::{self, Fault},
-    request::Access,
+    request::{Access, Version},
     stream::{Bodies, Reply, SplitError, Splitter},
 };
 
@@ -36,6 +36,8 @@ const GROW_AFTER: Duration = Duration::from_secs(600);
 #[derive(Clone, Debug)]
 pub struct EwsSettings {
     pub access: Access,
+    /// Version that is asked for first; a server that refuses it is asked for lower ones.
+    pub version: Version,
     /// Connections kept open to the server, shared by all mailboxes of the account. The number
     /// of mailboxes that are worked on at the same time is a good one.
     pub connections: NonZeroUsize,
@@ -138,7 +140,10 @@ impl Ews {
     }
 
     pub(super) fn pause_for(&self, pause: Duration) {
-        self.shared().paused_until = Some(Instant::now() + pause);
+        let until = Some(Instant::now() + pause);
+        let mut shared = self.shared();
+        // Of several answers on their way, the longest pause counts.
+        shared.paused_until = shared.paused_until.max(until);
     }
 
     /// Gives up one connection for a while; the last one stays. Returns whether it could.

@@ -15,6 +15,7 @@ pub(crate) const INBOX: &[&str] = &["Inbox"];
 
 pub(crate) fn settings() -> EwsSettings {
     EwsSettings {
+        version: sources::ews::Version::NEWEST,
         access: Access::Delegate,
         connections: NonZeroUsize::new(2).unwrap(),
         max_email_size: 200 * 1024 * 1024,

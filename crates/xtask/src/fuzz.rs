@@ -1,0 +1,139 @@
+//! `cargo xtask fuzz`: any bytes into the readers of what others send, for some seconds.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{self as xtask, cargo, root, show, target_dir};
+
+/// How long each target runs, in seconds.
+const SECONDS: u64 = 10;
+
+/// What the passes of `cargo fuzz` are on the command line of a stable compiler. libFuzzer finds
+/// its way by these counters; no sanitizer is needed where `unsafe` is forbidden.
+const INSTRUMENT: &str = "-Cpasses=sancov-module \
+    -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+    -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares \
+    --cfg fuzzing";
+
+/// What each target may take. Most inputs are read within a millisecond.
+const LIMITS: [&str; 4] =
+    ["-rss_limit_mb=512", "-max_len=65536", "-timeout=10", "-print_final_stats=1"];
+
+struct Target {
+    name: String,
+    binary: PathBuf,
+    log: PathBuf,
+    process: Child,
+}
+
+/// `cargo xtask fuzz [SECONDS]`
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    let seconds = match args {
+        [] => SECONDS,
+        [seconds] => seconds.parse().context("give the time of each target in seconds")?,
+        _ => bail!("too many arguments; allowed: the time of each target in seconds"),
+    };
+    let folder = target_dir().join("fuzz");
+    let binaries = build(&folder)?;
+    let targets = names()?
+        .into_iter()
+        .map(|name| start(&folder, &binaries, name, seconds))
+        .collect::<Result<Vec<_>>>()?;
+    let mut crashes = Vec::new();
+    for target in targets {
+        crashes.extend(finish(target)?);
+    }
+    if crashes.is_empty() { Ok(()) } else { bail!("{}", crashes.join("\n")) }
+}
+
+/// Builds all targets and returns the folder of their binaries.
+fn build(folder: &Path) -> Result<PathBuf> {
+    let told = cargo().arg("-vV").output().context("could not start cargo")?.stdout;
+    let told = String::from_utf8_lossy(&told);
+    let host = told.lines().find_map(|line| line.strip_prefix("host: "));
+    let host = host.context("`cargo -vV` does not name this machine's platform")?;
+    // Where a platform is named, build scripts and procedural macros are not instrumented; they
+    // would lack libFuzzer.
+    let mut command = cargo();
+    command
+        .env("RUSTFLAGS", INSTRUMENT)
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .args(["build", "--quiet", "--release", "--bins", "--target", host])
+        .args(["--manifest-path", "fuzz/Cargo.toml", "--target-dir"])
+        .arg(folder);
+    xtask::run(&mut command)?;
+    Ok(folder.join(host).join("release"))
+}
+
+/// The targets, by the names of their files.
+fn names() -> Result<Vec<String>> {
+    let folder = root().join("fuzz/fuzz_targets");
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&folder).with_context(|| format!("no `{}`", folder.display()))? {
+        let path = entry?.path();
+        names.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Starts one target. What it finds of interest is kept for the next time.
+fn start(folder: &Path, binaries: &Path, name: String, seconds: u64) -> Result<Target> {
+    let corpus = folder.join("corpus").join(&name);
+    let artifacts = folder.join("artifacts");
+    for folder in [&corpus, &artifacts] {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("could not create `{}`", folder.display()))?;
+    }
+    let binary = binaries.join(&name);
+    let log = folder.join(format!("{name}.log"));
+    let output =
+        File::create(&log).with_context(|| format!("could not create `{}`", log.display()))?;
+    let mut command = Command::new(&binary);
+    command
+        .args(LIMITS)
+        .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-artifact_prefix={}/{name}-", artifacts.display()))
+        .arg(corpus)
+        .arg(root().join("fuzz/seeds").join(&name))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(output);
+    let process =
+        command.spawn().with_context(|| format!("could not start `{}`", show(&command)))?;
+    Ok(Target { name, binary, log, process })
+}
+
+/// Waits for a target, and tells what it did. Returns its crash.
+fn finish(mut target: Target) -> Result<Option<String>> {
+    let Target { name, binary, log, process } = &mut target;
+    let status = process.wait().with_context(|| format!("lost `{name}`"))?;
+    let told = fs::read(&*log).with_context(|| format!("could not read `{}`", log.display()))?;
+    let told = String::from_utf8_lossy(&told);
+    let after = |mark: &str| told.lines().rev().find_map(|line| Some(line.split_once(mark)?.1));
+    let number = |name: &str| after(&format!("stat::{name}:")).map_or("?", str::trim);
+    println!(
+        "fuzz {name}: {} executions, {} a second, {} MB",
+        number("number_of_executed_units"),
+        number("average_exec_per_sec"),
+        number("peak_rss_mb"),
+    );
+    if status.success() {
+        return Ok(None);
+    }
+    let log = log.display();
+    let Some(artifact) = after("Test unit written to ") else {
+        return Ok(Some(format!("fuzz target `{name}` failed ({status}); see `{log}`")));
+    };
+    let binary = binary.display();
+    Ok(Some(format!(
+        "fuzz target `{name}` failed on `{artifact}`; see `{log}`, repeat with: {binary} {artifact}"
+    )))
+}
