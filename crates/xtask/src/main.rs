@@ -1,8 +1,10 @@
-//! The project's chores: `cargo xtask demo`, `test`, `docs`, `bench`, `tidy`.
+//! The project's chores: `cargo xtask demo`, `test`, `docs`, `fuzz`, `bench`, `tidy`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line program")]
 
 mod bench;
 mod docs;
+mod fuzz;
+mod links;
 mod programs;
 mod test;
 mod tidy;
@@ -21,6 +23,7 @@ Usage: cargo xtask <command>
   demo [ARGS]    build the release binary and run `tributary demo ARGS`
   test [FILTER]  install what the tests need, then format, lint, test and check the docs
   docs           write the generated pages of docs/reference and the JSON Schema
+  fuzz [SECONDS] feed random bytes to the readers of what comes from outside
   bench [NAME]   run the benchmarks beside their peers and print a table
   tidy           print the sizes and habits that a review asks about";
 
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         "demo" => demo(rest),
         "test" => test::run(rest.first().map(String::as_str)),
         "docs" => docs::write(),
+        "fuzz" => fuzz::run(rest),
         "bench" => bench::run_named(rest),
         "tidy" => tidy::run(),
         _ => {

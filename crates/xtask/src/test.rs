@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::{self as xtask, cargo, docs, programs};
+use crate::{self as xtask, cargo, docs, fuzz, programs};
 
 /// Slowest test programs that are named in the end.
 const SLOWEST: usize = 5;
@@ -57,6 +57,7 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     }
     if filter.is_none() {
         docs::check()?;
+        fuzz::run(&[])?;
     }
     Ok(())
 }
