@@ -45,11 +45,18 @@ class Simulator:
              "--config-file", self.config, *map(str, args)],
             stdout=open(self.folder / "simulator.log", "w"), stderr=subprocess.STDOUT)
         deadline = time.monotonic() + 120
-        while not self.config.exists():
+        while not self.read_settings():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 sys.exit("the simulator did not start:\n" + (self.folder / "simulator.log").read_text())
             time.sleep(0.05)
-        self.settings = json.loads(self.config.read_text())
+
+    def read_settings(self):
+        """Whether the configuration is there and whole."""
+        try:
+            self.settings = json.loads(self.config.read_text())
+        except (OSError, ValueError):
+            return False
+        return True
 
     def close(self):
         self.process.send_signal(signal.SIGTERM)

@@ -24,8 +24,8 @@ pub(crate) use value::is_loopback;
 /// Copies mail from Exchange to a folder, continuously.
 #[derive(Clone, Debug, Args)]
 pub struct Flags {
-    /// Address and port that serve health and metrics, such as `0.0.0.0:8000`. Without it
-    /// nothing is served.
+    /// Address and port that will serve health and metrics, such as `0.0.0.0:8000`. Accepted, but
+    /// nothing is served by this version.
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = value::bind)]
     pub bind: Option<SocketAddr>,
 
@@ -311,12 +311,16 @@ impl Flags {
                 "`{endpoint}` is not encrypted: token and mail can be read on the way."
             ));
         }
+        if let Some(address) = self.bind {
+            warnings.push(format!(
+                "Nothing is served on `{address}`: health and metrics come with a later version."
+            ));
+        }
         let many = self.shard().is_ok_and(|shard| shard.total() > 1);
         if let Some(folder) = self.local_files_prefix.as_ref().filter(|_| many) {
             warnings.push(format!(
-                "Several shards write below `{}`. All of them must see the same directory; on a \
-                 directory that only this process sees, a mailbox that moves to another shard is \
-                 read anew.",
+                "Each shard needs a folder of its own: one process at a time writes `{}`. A mailbox \
+                 that moves to another shard is read anew there.",
                 folder.display()
             ));
         }

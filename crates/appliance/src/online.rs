@@ -2,12 +2,19 @@
 
 use record::{Checkpoint, Source};
 
-use crate::{config::Settings, exchange, exit::Ending, run::routes, shard::Shard};
+use crate::{
+    config::Settings,
+    exchange,
+    exit::{Ending, Exit},
+    run::routes,
+    shard::Shard,
+};
 
 /// What the server said about each mailbox.
 pub struct Report {
     pub text: String,
-    pub all_good: bool,
+    /// The worst that was found.
+    pub exit: Exit,
 }
 
 /// Looks into every mailbox of the configuration.
@@ -17,7 +24,7 @@ pub struct Report {
 /// What concerns all mailboxes: the server cannot be reached or refuses the sign-in.
 pub async fn check(settings: &Settings, shard: Shard) -> Result<Report, Ending> {
     let ews = exchange::open(settings, &std::env::temp_dir())?;
-    let mut report = Report { text: String::new(), all_good: true };
+    let mut report = Report { text: String::new(), exit: Exit::Success };
     for route in routes(settings, shard) {
         let mut source = ews.mailbox(&route.mailbox);
         let line = match source.survey(&Checkpoint::default(), true).await {
@@ -33,8 +40,12 @@ pub async fn check(settings: &Settings, shard: Shard) -> Result<Report, Ending> 
                 return Err(Ending::from(&err));
             }
             Err(err) => {
-                report.all_good = false;
-                let message = Ending::from(&err).message.replace('\n', "\n        ");
+                let ending = Ending::from(&err);
+                // What may work later is told apart from what the server refuses.
+                if report.exit != Exit::Refused {
+                    report.exit = ending.exit;
+                }
+                let message = ending.message.replace('\n', "\n        ");
                 format!("failed  {}: {message}", route.mailbox)
             }
         };

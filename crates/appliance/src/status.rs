@@ -62,7 +62,7 @@ pub async fn report(prefix: &Path, clock: &dyn Clock) -> Result<Vec<MailboxRepor
     routes.dedup();
     let running = is_running(prefix);
     for route in routes {
-        let mut report = mailbox(&files, &route, &statuses, clock.now()).await?;
+        let mut report = mailbox(&files, &route, &statuses, clock.now()).await;
         if !running && report.state != "error" && report.state != "stopped" {
             "not running".clone_into(&mut report.state);
         }
@@ -83,19 +83,26 @@ async fn mailbox(
     route: &Route,
     statuses: &Statuses,
     now: DateTime<Utc>,
-) -> Result<MailboxReport, Ending> {
-    let quarantined = files.quarantined(route).await.map_err(|err| Ending::from(&err))?.len();
+) -> MailboxReport {
     let status = statuses.mailboxes.get(&status_file::key(route)).cloned().unwrap_or_else(|| {
         MailboxStatus { state: "not served".to_owned(), ..MailboxStatus::default() }
     });
-    // A checkpoint that cannot be read is what this command is there to show.
-    let (checkpoint, broken) = match files.load_checkpoint(route).await {
-        Ok(checkpoint) => (checkpoint, None),
-        Err(err) => (record::Checkpoint::default(), Some(Ending::from(&err).message)),
-    };
+    // State that cannot be read is what this command is there to show.
+    let mut broken = None;
+    let checkpoint = files.load_checkpoint(route).await.unwrap_or_else(|err| {
+        broken = Some(Ending::from(&err).message);
+        record::Checkpoint::default()
+    });
+    let quarantined = files.quarantined(route).await.map_or_else(
+        |err| {
+            broken = Some(Ending::from(&err).message);
+            0
+        },
+        |items| items.len(),
+    );
     let sum = |part: fn(&FolderState) -> u64| checkpoint.folders.values().map(part).sum();
     let lag = |at: DateTime<Utc>| now.signed_duration_since(at).max(TimeDelta::zero());
-    Ok(MailboxReport {
+    MailboxReport {
         bucket: route.bucket.to_string(),
         mailbox: route.mailbox.to_string(),
         state: if broken.is_some() { "error".to_owned() } else { status.state },
@@ -106,7 +113,7 @@ async fn mailbox(
         quarantined,
         lag_seconds: status.caught_up_at.map(|at| lag(at).num_seconds()),
         folders: checkpoint.folders.into_values().map(folder).collect(),
-    })
+    }
 }
 
 fn folder(state: FolderState) -> FolderReport {

@@ -229,7 +229,7 @@ impl Config {
                 let report =
                     runtime()?.block_on(appliance::online::check(&settings, shard(&flags)?))?;
                 show(&report.text)?;
-                Ok(if report.all_good { Exit::Success } else { Exit::Refused })
+                Ok(report.exit)
             }
             Self::Print { flags } => show(&load(&flags)?.print()).map(|()| Exit::Success),
             Self::Schema => show(&config::reference::json_schema()).map(|()| Exit::Success),

@@ -179,8 +179,8 @@ impl SinkError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Corrupt { .. } => Some(
-                "Restore the file from a backup, or move it away to read the mailbox again from \
-                 its start; emails that are stored already are not stored twice.",
+                "Restore the file from a backup. Without one, move away the state and the data of \
+                 this mailbox, and it is read again from its start.",
             ),
             Self::TooNew { .. } => Some("Run the newer version again."),
             Self::Superseded { .. } => Some("See that only one process serves this mailbox."),
@@ -194,12 +194,41 @@ pub struct Chain<'a>(pub &'a (dyn Error + 'static));
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
+        let mut last = self.0.to_string();
+        f.write_str(&last)?;
         let mut cause = self.0.source();
         while let Some(err) = cause {
-            write!(f, ": {err}")?;
+            let text = err.to_string();
+            // An error of one layer often says the same as that of the next, or a little less.
+            match text.strip_prefix(&last) {
+                Some(more) => f.write_str(more)?,
+                None => write!(f, ": {text}")?,
+            }
+            last = text;
             cause = err.source();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Layer {
+        text: &'static str,
+        #[source]
+        cause: Option<Box<Layer>>,
+    }
+
+    #[test]
+    fn a_chain_says_each_thing_once() {
+        let layer = |text, cause: Option<Layer>| Layer { text, cause: cause.map(Box::new) };
+        let inner = layer("no route", None);
+        let middle = layer("could not reach `x` (timed out)", Some(inner));
+        let outer = layer("could not reach `x`", Some(middle));
+        assert_eq!(Chain(&outer).to_string(), "could not reach `x` (timed out): no route");
     }
 }

@@ -5,7 +5,7 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use record::SinkError;
@@ -18,6 +18,9 @@ use super::{
     durable::{at, remove_temps, unwritable},
     layout::Layout,
 };
+
+const LOCK_ATTEMPTS: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Takes the lock. The kernel drops it with the file, also after a crash.
 ///
@@ -32,7 +35,7 @@ pub(super) fn take(path: &Path) -> Result<File, SinkError> {
         other => other,
     };
     let file = file.map_err(at(path))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    match lock_soon(&file) {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => {
             let mut holder = String::new();
@@ -54,6 +57,19 @@ pub(super) fn take(path: &Path) -> Result<File, SinkError> {
         tracing::debug!(error = %err, "Could not note the process id in the lock file");
     }
     Ok(file)
+}
+
+/// A command that only looks holds the lock for an instant: that is worth a moment's wait.
+fn lock_soon(file: &File) -> Result<(), Errno> {
+    let mut attempts = 0;
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if attempts < LOCK_ATTEMPTS => attempts += 1,
+            taken => return taken,
+        }
+        #[expect(clippy::disallowed_methods, reason = "opening is not asynchronous")]
+        std::thread::sleep(LOCK_PAUSE);
+    }
 }
 
 /// Removes temporary files of earlier processes.
