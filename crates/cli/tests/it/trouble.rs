@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use simulators::exchange::{Fault, FaultRule, Forbidden, Op, Place, Shape};
+use simulators::exchange::{
+    Auth, Fault, FaultRule, Forbidden, Op, Options, Place, Shape, Transport,
+};
 
 use crate::harness::World;
 
@@ -194,4 +196,45 @@ fn few_file_descriptors_are_enough_or_are_waited_for() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+// Fault F15: nobody answers, then somebody does.
+#[test]
+fn a_server_that_is_down_is_waited_for() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    drop(taken);
+    let mut down = World::empty(Options { auth: Auth::basic(), ..Options::default() });
+    down.config["mailboxes"] =
+        json!({"abc@example.com": {"bucket": {"owner": "project", "name": "bucket"}}});
+    down.config["ews_endpoint"] = json!(format!("http://{address}/EWS/Exchange.asmx"));
+    down.write_config();
+    let mut appliance = down.appliance();
+    appliance.wait_until("the complaint", |this| this.log().contains("could not reach"));
+
+    let options = Options {
+        bind: address,
+        auth: Auth::basic(),
+        transport: Transport::Plain,
+        ..Options::default()
+    };
+    let up = World::empty(options);
+    let now = chrono::DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+    up.server.add_mailbox("abc@example.com");
+    up.server.deliver("abc@example.com", &["Inbox"], "Subject: x\r\n\r\n", now).unwrap();
+    appliance.wait_until_up_to_date(1);
+    appliance.stop();
+    assert_eq!(down.stored(), up.truth());
+}
+
+// Fault F15: the name does not resolve. It may tomorrow, so that the program goes on.
+#[test]
+fn a_name_that_does_not_resolve_is_tried_again() {
+    let mut world = World::generated(1, 1);
+    world.set("ews_endpoint", json!("https://exchange.invalid/EWS/Exchange.asmx"));
+    let mut appliance = world.appliance();
+    appliance.wait_until("two attempts", |this| {
+        this.log().matches("could not reach `exchange.invalid").count() >= 2
+    });
+    appliance.stop();
 }

@@ -305,3 +305,23 @@ async fn trying_quarantine_again_does_not_hold_up_new_mail() {
     assert!(sink.set_aside()[0].attempts > 6, "tried again");
     service.stop().await.unwrap();
 }
+
+// Fault F19: the wall clock jumps. Nothing but time stamps depends on it.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_changes_neither_pace_nor_mail() {
+    let mailbox = MemoryMailbox::new("abc@example.com");
+    let inbox = mailbox.add_folder("Inbox");
+    let sink = MemorySink::default();
+    let service = serve(&mailbox, &sink, &MailboxSettings::default());
+    service.catches_up(1).await;
+    let (before, _) = mailbox.requests();
+    for hours in [1, -1, 24, -24, 10_000] {
+        *service.clock.shift.lock().unwrap() = chrono::TimeDelta::hours(hours);
+        mailbox.deliver(&inbox, hours);
+        service.catches_up(2).await;
+    }
+    assert_eq!(sink.uids().len(), 5);
+    let (after, _) = mailbox.requests();
+    assert_eq!(after - before, 10, "one survey a round, whatever the clock says");
+    service.stop().await.unwrap();
+}

@@ -62,6 +62,7 @@ impl Diary {
 
 /// A service under test.
 pub struct Running {
+    pub clock: Arc<SimClock>,
     pub diary: Arc<Diary>,
     pub commands: mpsc::Sender<Command>,
     pub shutdown: CancellationToken,
@@ -110,10 +111,11 @@ pub fn start(
     seed: u64,
 ) -> Running {
     let diary = Arc::new(Diary::default());
+    let clock = Arc::new(SimClock::new());
     let workers = pace.workers;
     let shared = Shared {
         sink,
-        clock: Arc::new(SimClock::new()),
+        clock: Arc::clone(&clock) as Arc<dyn Clock>,
         observer: Arc::clone(&diary) as Arc<dyn Observer>,
         pace,
     };
@@ -129,5 +131,5 @@ pub fn start(
     let shutdown = CancellationToken::new();
     let service = Service::new(mailboxes, workers, Arc::clone(&diary) as Arc<dyn Observer>);
     let task = tokio::spawn(service.run(receiver, shutdown.clone()));
-    Running { diary, commands, shutdown, task }
+    Running { clock, diary, commands, shutdown, task }
 }
