@@ -40,6 +40,7 @@ struct Inner {
     hidden: BTreeSet<Uid>,
     /// Folders that cannot be listed.
     sick: BTreeSet<FolderId>,
+    panics: bool,
     surveys: u64,
     lists: u64,
 }
@@ -70,6 +71,7 @@ impl MemoryMailbox {
             poison: BTreeSet::new(),
             hidden: BTreeSet::new(),
             sick: BTreeSet::new(),
+            panics: false,
             surveys: 0,
             lists: 0,
         })))
@@ -140,6 +142,11 @@ impl MemoryMailbox {
     /// Listing this folder always fails, although the server is well.
     pub fn make_sick(&self, folder: &FolderId) {
         self.0.lock().unwrap().sick.insert(folder.clone());
+    }
+
+    /// Listing any folder panics, as a bug in a source would.
+    pub fn panic(&self) {
+        self.0.lock().unwrap().panics = true;
     }
 
     pub fn heal(&self) {
@@ -254,6 +261,7 @@ impl Source for MemorySource {
         if !inner.folders.contains_key(&folder.id) {
             return Err(SourceError::FolderGone { folder: folder.id.clone() });
         }
+        assert!(!inner.panics, "a bug, put in on purpose");
         if inner.sick.contains(&folder.id) {
             let code = "ErrorInternalServerError".to_owned();
             let host = "memory".to_owned();

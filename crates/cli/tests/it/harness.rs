@@ -136,7 +136,7 @@ impl World {
         let file = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let mut command = self.command_of(program, arguments);
         let child = command.stdout(Stdio::null()).stderr(file).spawn().unwrap();
-        Appliance { child, log, prefix: self.prefix() }
+        Appliance { child: Guarded(child), log, prefix: self.prefix() }
     }
 
     /// Everything that the server says should be archived: how often each content occurs, by
@@ -156,10 +156,11 @@ impl World {
     /// What is on the disk, in the same form.
     pub fn stored(&self) -> BTreeMap<(String, String), usize> {
         let mut stored = BTreeMap::new();
-        for path in files(&self.prefix().join("data"), "eml") {
-            let sidecar: Value =
-                serde_json::from_slice(&fs::read(path.with_extension("json")).unwrap()).unwrap();
-            let hash = hex(&Sha256::digest(fs::read(&path).unwrap()));
+        // The sidecar appears last: with it, the email is there.
+        for path in files(&self.prefix().join("data"), "json") {
+            let sidecar: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+            let email = fs::read(path.with_extension("eml")).unwrap();
+            let hash = hex(&Sha256::digest(email));
             assert_eq!(sidecar["sha256"], json!(hash), "{}", path.display());
             let mailbox = sidecar["mailbox"].as_str().unwrap().to_owned();
             *stored.entry((mailbox, hash)).or_default() += 1;
@@ -192,7 +193,7 @@ impl World {
 }
 
 pub struct Appliance {
-    child: Child,
+    child: Guarded,
     log: PathBuf,
     prefix: PathBuf,
 }
@@ -207,7 +208,7 @@ impl Appliance {
     pub fn wait_until(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) {
         let began = Instant::now();
         while !done(self) {
-            if let Some(status) = self.child.try_wait().unwrap() {
+            if let Some(status) = self.child.0.try_wait().unwrap() {
                 panic!("ended with {status} before {what}:\n{}", self.log());
             }
             assert!(began.elapsed() < PATIENCE, "{what} did not happen:\n{}", tail(&self.log()));
@@ -230,13 +231,13 @@ impl Appliance {
     }
 
     pub fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        kill_process(Pid::from_child(&self.child.0), signal).unwrap();
     }
 
     pub fn wait(&mut self) -> ExitStatus {
         let began = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
+            if let Some(status) = self.child.0.try_wait().unwrap() {
                 return status;
             }
             assert!(began.elapsed() < PATIENCE, "does not end:\n{}", tail(&self.log()));
@@ -258,11 +259,14 @@ impl Appliance {
     }
 }
 
-impl Drop for Appliance {
+/// A child that does not outlive its test.
+pub struct Guarded(pub Child);
+
+impl Drop for Guarded {
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            self.child.kill().unwrap();
-            self.child.wait().unwrap();
+        if matches!(self.0.try_wait(), Ok(None)) {
+            self.0.kill().unwrap();
+            self.0.wait().unwrap();
         }
     }
 }

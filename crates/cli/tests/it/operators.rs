@@ -7,7 +7,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use simulators::exchange::{Fault, FaultRule};
 
-use crate::harness::{World, drain, files, hex};
+use crate::harness::{Guarded, World, drain, files, hex};
 
 #[test]
 fn a_wrong_key_ends_with_78_and_one_message() {
@@ -175,17 +175,18 @@ fn a_blocked_log_does_not_stop_the_mail() {
     let prefix = world.prefix();
     let arguments =
         ["appliance", "--local-files-prefix", prefix.to_str().unwrap(), "--debug-level", "2"];
-    let mut child =
-        world.command(&arguments).env("RUST_LOG", "trace").stderr(Stdio::piped()).spawn().unwrap();
+    let child = world.command(&arguments).env("RUST_LOG", "trace").stderr(Stdio::piped()).spawn();
+    let mut child = Guarded(child.unwrap());
     let began = std::time::Instant::now();
     while world.stored() != world.truth() {
         assert!(began.elapsed() < crate::harness::PATIENCE, "the mail has stopped");
-        assert!(child.try_wait().unwrap().is_none(), "ended");
+        assert!(child.0.try_wait().unwrap().is_none(), "ended");
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
-    rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM).unwrap();
-    drop(drain(child.stderr.take().unwrap()));
-    assert!(child.wait().unwrap().success());
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child.0), Signal::TERM)
+        .unwrap();
+    drop(drain(child.0.stderr.take().unwrap()));
+    assert!(child.0.wait().unwrap().success());
 }
 
 // Fault F23: state of a newer version is not touched.
@@ -264,13 +265,13 @@ fn a_replaced_secret_file_is_read_again() {
     world.write_config();
     let prefix = world.prefix();
     let log = world.folder.path().join("log");
-    let mut child = world
+    let child = world
         .command(&["appliance", "--local-files-prefix", prefix.to_str().unwrap()])
         .arg("--restart-on-unrecoverable-errors")
         .env("REINFER_EWS_AUTH_PASS_FILE", &secret)
         .stderr(fs::File::create(&log).unwrap())
-        .spawn()
-        .unwrap();
+        .spawn();
+    let _child = Guarded(child.unwrap());
     let began = std::time::Instant::now();
     let wait = |what: &str, done: &dyn Fn() -> bool| {
         while !done() {
@@ -281,8 +282,6 @@ fn a_replaced_secret_file_is_read_again() {
     wait("the refusal", &|| fs::read_to_string(&log).unwrap().contains("restarts in"));
     fs::write(&secret, simulators::exchange::Options::PASSWORD).unwrap();
     wait("the mail", &|| world.stored() == world.truth());
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
 #[test]

@@ -182,20 +182,18 @@ fn few_file_descriptors_are_enough_or_are_waited_for() {
         crate::harness::PROGRAM,
         prefix.display()
     );
-    let mut child = std::process::Command::new("bash")
+    let child = std::process::Command::new("bash")
         .args(["-c", &command])
         .env("REINFER_EWS_CONFIG", world.config_path())
         .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
+        .spawn();
+    let mut child = crate::harness::Guarded(child.unwrap());
     let began = Instant::now();
     while world.stored() != world.truth() {
-        assert!(child.try_wait().unwrap().is_none(), "it ended");
+        assert!(child.0.try_wait().unwrap().is_none(), "it ended");
         assert!(began.elapsed() < crate::harness::PATIENCE, "not everything arrives");
         std::thread::sleep(Duration::from_millis(100));
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
 // Fault F15: nobody answers, then somebody does.

@@ -160,3 +160,28 @@ fn reinfer_ews_is_the_same_program_in_both_argument_forms() {
         world.assert_complete();
     }
 }
+
+// Promise I6: whoever looks, at any moment, sees whole files.
+#[test]
+fn a_reader_never_sees_half_a_file() {
+    let mut world = World::generated(3, 200);
+    world.set("reinfer_batch_size", json!(10));
+    let mut appliance = world.appliance();
+    let mut looks = 0;
+    while appliance.log().matches("is up to date").count() < 3 {
+        for path in files(&world.prefix(), "json") {
+            // A file may be replaced between listing and reading, but not be cut.
+            let Ok(text) = fs::read_to_string(&path) else { continue };
+            let value: Value = serde_json::from_str(&text)
+                .unwrap_or_else(|err| panic!("{}: {err}: {text}", path.display()));
+            if let (Some(size), Some(_)) = (value["size"].as_u64(), value["sha256"].as_str()) {
+                let eml = fs::metadata(path.with_extension("eml")).unwrap();
+                assert_eq!(eml.len(), size, "{}", path.display());
+                looks += 1;
+            }
+        }
+        appliance.wait_until("life", |_| true);
+    }
+    assert!(looks > 100, "{looks} looks are too few to tell");
+    appliance.stop();
+}

@@ -190,7 +190,8 @@ fn write_parameters(out: &mut String, value: &[u8], charset: &str, newline: &str
             out.push_str(newline);
         }
         let safe = part.chars().all(|c| c.is_ascii() && c != '\0');
-        let named = part.split_once('=').filter(|(name, _)| number > 0 && name.is_ascii());
+        let named =
+            part.split_once('=').filter(|(name, _)| number > 0 && name.bytes().all(is_safe));
         match named {
             Some((name, value)) if !safe => {
                 let name = name.trim();

@@ -205,3 +205,10 @@ proptest! {
         prop_assert_eq!(&STANDARD.decode(body).unwrap()[..], message.get(27..).unwrap());
     }
 }
+
+// Found by the fuzz target.
+#[test]
+fn a_nul_in_the_name_of_a_parameter_does_not_get_out() {
+    let text = to_unicode(b"Content-Type: a; b\0=c\r\n\r\n".to_vec());
+    assert!(!text.contains('\0'), "{text:?}");
+}

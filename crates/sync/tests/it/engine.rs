@@ -325,3 +325,25 @@ async fn a_clock_that_jumps_changes_neither_pace_nor_mail() {
     assert_eq!(after - before, 10, "one survey a round, whatever the clock says");
     service.stop().await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_one_mailbox_stops_that_one_only() {
+    let (bad, good) =
+        (MemoryMailbox::new("bad@example.com"), MemoryMailbox::new("good@example.com"));
+    let inbox = bad.add_folder("Inbox");
+    bad.deliver(&inbox, 1);
+    bad.panic();
+    let inbox = good.add_folder("Inbox");
+    let wanted = good.deliver(&inbox, 1);
+    let sink = testkit::memory_sink::ManySinks::default();
+    let sources = vec![
+        (route("bad@example.com"), Box::new(bad.source()) as Box<dyn Source>),
+        (route("good@example.com"), Box::new(good.source()) as Box<dyn Source>),
+    ];
+    let shared = Arc::new(sink.clone()) as Arc<dyn Sink>;
+    let service = start(sources, shared, &MailboxSettings::default(), pace(), 1);
+    service.catches_up(3).await;
+    assert!(sink.of(&route("good@example.com")).has(wanted));
+    assert_eq!(service.diary.count("Stopped"), 1, "the operator is told");
+    service.stop().await.unwrap();
+}
