@@ -18,7 +18,7 @@ pub struct Checkpoint {
     /// Number of this version: 0 is the state of a mailbox that never ran, and every save
     /// raises it by one. A sink refuses to replace any version but the one before.
     pub generation: u64,
-    /// Cursor of the folder list.
+    /// What the source knows of the folder list, in its own terms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hierarchy: Option<Position>,
     pub folders: BTreeMap<FolderId, FolderState>,

@@ -21,7 +21,7 @@ pub struct Folder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Survey {
     pub folders: Vec<Folder>,
-    /// Cursor of the folder list, to be kept in the checkpoint.
+    /// What the source wants to know of the folder list next time, kept in the checkpoint.
     pub hierarchy: Option<Position>,
 }
 

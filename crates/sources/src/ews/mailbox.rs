@@ -18,7 +18,6 @@ use super::{
     request::{Envelope, ItemShape, MAX_CHANGES, Version},
     service::{Ews, Received, or_web_page, remaining},
     stream::{Bodies, Malformed},
-    survey::Tree,
 };
 
 /// Most memory that the bodies of one `fetch` take; what comes after them goes to files.
@@ -31,7 +30,7 @@ const MAX_SQUEEZES: u32 = 3;
 /// Reads one mailbox.
 ///
 /// Between calls it keeps what saves requests, and nothing that the results depend on: the
-/// version that the server understands, its primary address, the folder tree.
+/// version that the server understands, and its primary address.
 #[derive(Debug)]
 pub struct EwsMailbox {
     pub(super) service: Arc<Ews>,
@@ -40,7 +39,6 @@ pub struct EwsMailbox {
     /// The primary address, if the configured one is another.
     primary: Option<Box<str>>,
     paused_until: Option<Instant>,
-    pub(super) tree: Option<Tree>,
     /// Folders that the server shows but does not let us read, and since when.
     pub(super) closed_folders: Vec<(FolderId, Instant)>,
 }
@@ -69,15 +67,7 @@ pub(super) struct Answer<T> {
 impl EwsMailbox {
     pub(super) fn new(service: Arc<Ews>, id: MailboxId) -> Self {
         let version = service.settings.version;
-        Self {
-            service,
-            id,
-            version,
-            primary: None,
-            paused_until: None,
-            tree: None,
-            closed_folders: Vec::new(),
-        }
+        Self { service, id, version, primary: None, paused_until: None, closed_folders: Vec::new() }
     }
 
     pub(super) fn limits(&self) -> Limits {
@@ -389,8 +379,8 @@ fn read<T>(
 
 #[async_trait]
 impl Source for EwsMailbox {
-    async fn survey(&mut self, _known: &Checkpoint, thorough: bool) -> Result<Survey, SourceError> {
-        self.look_around(thorough).await
+    async fn survey(&mut self, known: &Checkpoint, thorough: bool) -> Result<Survey, SourceError> {
+        self.look_around(known, thorough).await
     }
 
     async fn list(

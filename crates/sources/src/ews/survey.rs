@@ -16,7 +16,8 @@ use std::{
     time::Duration,
 };
 
-use record::{Folder, FolderId, SourceError, Survey};
+use record::{Checkpoint, Folder, FolderId, Position, SourceError, Survey};
+use serde::{Deserialize, Serialize};
 
 use super::{
     failure::{Subject, Verdict},
@@ -48,40 +49,54 @@ const SYNC_ISSUES: &[&str] = &[
     "Synchronisierungsprobleme",
 ];
 
-/// What is remembered of a mailbox's folders: little, since 10,000 mailboxes are remembered.
-#[derive(Debug)]
-pub(super) struct Tree {
+/// What is remembered of a mailbox's folders. It travels in the checkpoint, so that an idle
+/// mailbox takes no memory here, and so that the first round after a start is cheap.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Tree {
     /// [`shape`] of the top folder.
     top: u64,
-    folders: Box<[Known]>,
+    folders: Vec<Known>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Known {
     id: FolderId,
-    /// Names from the top down, with NUL between them, which no name can hold.
-    path: Box<str>,
+    /// Names from the top down.
+    path: Vec<String>,
     /// What must stay the same for the tree to be the same.
     shape: u64,
     /// Holds mail. Other folders are watched for new children only.
     is_mail: bool,
 }
 
+impl Tree {
+    /// Reads a tree that [`Tree::position`] wrote. One that another version wrote, in another
+    /// form, is no loss: the tree is read from the server again.
+    fn parse(position: &Position) -> Option<Self> {
+        let Position::Cursor { token } = position;
+        serde_json::from_str(token).ok()
+    }
+
+    fn position(&self) -> Option<Position> {
+        serde_json::to_string(self).ok().map(|token| Position::Cursor { token })
+    }
+}
+
 impl EwsMailbox {
-    pub(super) async fn look_around(&mut self, thorough: bool) -> Result<Survey, SourceError> {
-        if !thorough && let Some(tree) = self.tree.take() {
-            let checked = self.check(&tree).await;
-            // Kept even after an error: the next round is to be cheap too.
-            self.tree = Some(tree);
-            if let Some(survey) = checked? {
+    pub(super) async fn look_around(
+        &mut self,
+        known: &Checkpoint,
+        thorough: bool,
+    ) -> Result<Survey, SourceError> {
+        let tree = known.hierarchy.as_ref().filter(|_| !thorough).and_then(Tree::parse);
+        if let Some(tree) = tree {
+            if let Some(survey) = self.check(&tree).await? {
                 return Ok(survey);
             }
             tracing::debug!(mailbox.id = %self.id, "The folders of `{}` changed", self.id);
         }
-        let tree = self.read_tree().await?;
-        let (tree, survey) = self.first_check(tree).await?;
-        self.tree = Some(tree);
-        Ok(survey)
+        let found = self.read_tree().await?;
+        self.first_check(found).await
     }
 
     /// The folders with their marks; `None` if the tree is no longer the same.
@@ -92,22 +107,22 @@ impl EwsMailbox {
         if shape(&marks.top) != tree.top || !tree.folders.iter().all(same) {
             return Ok(None);
         }
-        Ok(Some(self.survey_of(&tree.folders, &marks.rows)))
+        Ok(Some(self.survey_of(tree, &marks.rows)))
     }
 
     /// Adds to a new tree what later checks compare with. Folders that vanished meanwhile, or
     /// may not be read, are left out.
-    async fn first_check(&mut self, found: Vec<Found>) -> Result<(Tree, Survey), SourceError> {
+    async fn first_check(&mut self, found: Vec<Found>) -> Result<Survey, SourceError> {
         let ids: Vec<&FolderId> = found.iter().map(|found| &found.id).collect();
         let marks = self.partial_marks(&ids).await?;
         let known = |found: Found| {
             let row = marks.rows.get(&found.id)?;
             let Found { id, path, is_mail } = found;
-            Some(Known { id, path: path.join("\0").into(), shape: shape(row), is_mail })
+            Some(Known { id, path, shape: shape(row), is_mail })
         };
-        let folders: Box<[Known]> = found.into_iter().filter_map(known).collect();
-        let survey = self.survey_of(&folders, &marks.rows);
-        Ok((Tree { top: shape(&marks.top), folders }, survey))
+        let folders = found.into_iter().filter_map(known).collect();
+        let tree = Tree { top: shape(&marks.top), folders };
+        Ok(self.survey_of(&tree, &marks.rows))
     }
 
     /// The marks of the top and of `ids`; `None` if one of them is gone.
@@ -191,20 +206,20 @@ impl EwsMailbox {
         err
     }
 
-    fn survey_of(&mut self, folders: &[Known], rows: &HashMap<FolderId, FolderRow>) -> Survey {
+    fn survey_of(&mut self, tree: &Tree, rows: &HashMap<FolderId, FolderRow>) -> Survey {
         self.closed_folders.retain(|(_, since)| since.elapsed() < TRY_CLOSED_AFTER);
         let closed = |known: &Known| self.closed_folders.iter().any(|(id, _)| *id == known.id);
         let folder = |known: &Known| {
             let row = rows.get(&known.id);
             Folder {
                 id: known.id.clone(),
-                path: known.path.split('\0').map(str::to_owned).collect(),
+                path: known.path.clone(),
                 mark: row.and_then(mark),
                 total: row.and_then(|row| row.total),
             }
         };
-        let open = folders.iter().filter(|known| known.is_mail && !closed(known));
-        Survey { folders: open.map(folder).collect(), hierarchy: None }
+        let open = tree.folders.iter().filter(|known| known.is_mail && !closed(known));
+        Survey { folders: open.map(folder).collect(), hierarchy: tree.position() }
     }
 
     fn bad_reply(&self, malformed: Malformed) -> SourceError {
@@ -397,8 +412,19 @@ mod tests {
     }
 
     #[test]
-    fn a_remembered_mailbox_of_five_folders_is_small() {
-        let known = size_of::<Known>() + "AAMkAD".len() * 25 + "Inbox\0Claims".len();
-        assert!(size_of::<EwsMailbox>() + 5 * known < 1536, "{}", size_of::<EwsMailbox>());
+    fn an_idle_mailbox_is_small() {
+        // The tree of its folders is not part of it.
+        assert!(size_of::<EwsMailbox>() < 256, "{}", size_of::<EwsMailbox>());
+    }
+
+    #[test]
+    fn a_tree_comes_back_from_the_checkpoint() {
+        let id = FolderId("AAMkAD=".to_owned());
+        let path = vec!["Inbox".to_owned(), "Claims \"2026\"".to_owned()];
+        let tree =
+            Tree { top: u64::MAX, folders: vec![Known { id, path, shape: 7, is_mail: true }] };
+        assert_eq!(Tree::parse(&tree.position().unwrap()), Some(tree));
+        let strange = Position::Cursor { token: "H4sIAAA=".to_owned() };
+        assert_eq!(Tree::parse(&strange), None);
     }
 }

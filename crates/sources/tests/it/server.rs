@@ -1,6 +1,6 @@
 //! A simulated Exchange with one mailbox, and a source that reads it.
 
-use std::{io::Read, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{cell::RefCell, io::Read, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use net::{Egress, Endpoint, Identity, Limits, Login, PlainHttp, Tls, TlsSettings, egress::Level};
@@ -82,8 +82,16 @@ pub(crate) fn deliver(exchange: &Exchange, numbers: std::ops::Range<i64>) -> Vec
         .collect()
 }
 
+thread_local! {
+    /// What a checkpoint would keep from one survey to the next; each test has its own thread.
+    static HIERARCHY: RefCell<Option<Position>> = const { RefCell::new(None) };
+}
+
 pub(crate) async fn survey(source: &mut EwsMailbox, thorough: bool) -> Vec<Folder> {
-    source.survey(&Checkpoint::default(), thorough).await.unwrap().folders
+    let known = Checkpoint { hierarchy: HIERARCHY.take(), ..Checkpoint::default() };
+    let survey = source.survey(&known, thorough).await.unwrap();
+    HIERARCHY.set(survey.hierarchy);
+    survey.folders
 }
 
 pub(crate) async fn folder(source: &mut EwsMailbox, path: &[&str]) -> Folder {
