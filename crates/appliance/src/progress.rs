@@ -2,11 +2,12 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use record::Route;
 use sync::{Event, MailboxState, Observer};
 
@@ -33,7 +34,7 @@ impl Progress {
     pub fn new(bars: MultiProgress, mailboxes: usize) -> Self {
         let sum = bars.add(ProgressBar::new(0));
         sum.set_style(style(
-            "{prefix:24!} {wide_bar} {pos}/{len} emails  {per_sec:>10}  {eta:>4} left  {msg}",
+            "{prefix:24!} {wide_bar} {pos}/{len} emails  {rate:>8}  {eta:>4} left  {msg}",
         ));
         sum.set_prefix(format!("{mailboxes} mailboxes"));
         sum.enable_steady_tick(Duration::from_millis(500));
@@ -75,7 +76,12 @@ impl Progress {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+    let style = ProgressStyle::with_template(template);
+    let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
+        // There is nowhere to report that a terminal does not take a number.
+        write!(out, "{:.0}/s", state.per_sec()).unwrap_or_default();
+    };
+    style.unwrap_or_else(|_| ProgressStyle::default_bar()).with_key("rate", rate)
 }
 
 impl Observer for Progress {

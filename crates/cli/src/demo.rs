@@ -23,7 +23,7 @@ use appliance::{
     verify,
 };
 use clap::Args;
-use indicatif::MultiProgress;
+use indicatif::{MultiProgress, ProgressDrawTarget};
 use record::{Clock, Route, clock::SystemClock};
 use serde_json::json;
 use simulators::{
@@ -60,6 +60,16 @@ pub(crate) struct Demo {
     /// Ends after the comparison and one more email, instead of waiting for Ctrl-C.
     #[arg(long)]
     once: bool,
+}
+
+/// What the demo shows.
+struct Stage<'a> {
+    server: &'a Exchange,
+    settings: &'a Settings,
+    into: &'a Path,
+    counter: &'a Counter,
+    bars: Option<MultiProgress>,
+    shutdown: &'a CancellationToken,
 }
 
 /// What the demo counts while the appliance runs.
@@ -140,17 +150,24 @@ impl Demo {
         let options = Options {
             flags: flags(into)?,
             read_environment: Arc::new(move || Ok(environment.clone())),
-            bars,
+            bars: bars.clone(),
             observers: vec![Arc::clone(&counter) as Arc<dyn Observer>],
             shutdown: shutdown.clone(),
             reload: Arc::default(),
         };
         tokio::spawn(Signals::listen()?.obey(shutdown.clone(), Arc::default()));
-        let began = Instant::now();
+        let stage = Stage {
+            server: &server,
+            settings: &settings,
+            into,
+            counter: &counter,
+            bars,
+            shutdown: &shutdown,
+        };
         let mut appliance = tokio::spawn(run::run(options));
         let watched = tokio::select! {
             ended = &mut appliance => return finish(ended),
-            watched = self.watch(&server, &settings, into, &counter, began, &shutdown) => watched,
+            watched = self.watch(stage) => watched,
         };
         shutdown.cancel();
         finish(appliance.await)?;
@@ -204,15 +221,9 @@ impl Demo {
     }
 
     /// Tells what happens until the user has seen enough. Returns whether all is equal.
-    async fn watch(
-        &self,
-        server: &Exchange,
-        settings: &Settings,
-        into: &Path,
-        counter: &Counter,
-        began: Instant,
-        shutdown: &CancellationToken,
-    ) -> Result<bool, Ending> {
+    async fn watch(&self, stage: Stage<'_>) -> Result<bool, Ending> {
+        let Stage { server, settings, into, counter, bars, shutdown } = stage;
+        let began = Instant::now();
         while counter.caught_up() < settings.mailboxes.len() {
             tokio::select! {
                 () = counter.news.notified() => {}
@@ -220,6 +231,11 @@ impl Demo {
             }
         }
         let seconds = began.elapsed().as_secs_f64();
+        if let Some(bars) = bars {
+            // From here on there is text to read.
+            bars.set_draw_target(ProgressDrawTarget::hidden());
+            println!();
+        }
         let emails = counter.emails();
         #[expect(clippy::cast_precision_loss, reason = "for people")]
         let (mib, rate) = (
