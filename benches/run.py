@@ -154,7 +154,7 @@ def bench_sync(tributary, folder):
 
 
 def bench_idle(tributary, folder):
-    """1,000 mailboxes of 5 folders, nothing new: CPU at the default poll_frequency."""
+    """1,000 mailboxes of 15 folders, nothing new: CPU at the default poll_frequency."""
     simulator = Simulator(tributary, folder, "--mailboxes", 1000, "--messages", 5, "--size", 2000, "--minimal-folders")
     with closing(simulator, Appliance(tributary, simulator, {"poll_frequency": 15})) as (_, appliance):
         appliance.wait_until_caught_up(600)
@@ -163,7 +163,7 @@ def bench_idle(tributary, folder):
         time.sleep(60)
         cores = (cpu_seconds(appliance.process.pid) - before) / (time.monotonic() - began)
         rss = memory(appliance.process.pid, "VmRSS")
-    print("\nNo-change rounds, 1,000 mailboxes of 5 folders, `poll_frequency` 15\n")
+    print("\nNo-change rounds, 1,000 mailboxes of 15 folders, `poll_frequency` 15\n")
     row("CPU", "memory")
     row("--:", "--:")
     row(f"{cores:.3f} core", f"{rss:.0f} MiB")
@@ -206,7 +206,7 @@ def bench_many(tributary, folder):
         appliance.wait_until_caught_up(900)
         time.sleep(5)
         rss = memory(appliance.process.pid, "VmRSS")
-    print("\nIdle with 10,000 mailboxes of 5 folders\n")
+    print("\nIdle with 10,000 mailboxes of 15 folders\n")
     row("memory")
     row("--:")
     row(f"{rss:.0f} MiB")

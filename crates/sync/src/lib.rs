@@ -8,6 +8,7 @@ pub mod backoff;
 pub mod mailbox;
 pub mod observer;
 pub mod page;
+mod quarantine;
 mod recovery;
 pub mod service;
 pub mod settings;

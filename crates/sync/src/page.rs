@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use record::{
-    Advice, Email, Entry, Fetched, Folder, FolderId, FolderState, ItemId, Page, Quarantined,
-    SinkError, Source, SourceError, Uid,
+    Advice, Email, Entry, Fetched, Folder, FolderState, ItemId, Page, Quarantined, SinkError,
+    Source, SourceError, Uid,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -51,7 +51,7 @@ pub(crate) struct PageEnd {
 
 /// A page on its way: what is still to be fetched, and what is to be written beside the emails.
 #[derive(Default)]
-struct Delivery {
+pub(crate) struct Delivery {
     pending: VecDeque<Entry>,
     moved: Vec<(Uid, Vec<String>)>,
     set_aside: Vec<Quarantined>,
@@ -219,26 +219,6 @@ impl MailboxSync {
         Ok(delivery)
     }
 
-    fn too_large(&self, entry: &Entry) -> bool {
-        matches!((entry.size, self.settings.max_email_size), (Some(size), Some(most)) if size > most)
-    }
-
-    fn quarantined(&self, folder: &Folder, entry: &Entry, code: &str, detail: &str) -> Quarantined {
-        Quarantined {
-            uid: entry.uid,
-            item: entry.item.clone(),
-            folder: folder.id.clone(),
-            folder_path: folder.path.clone(),
-            message_id: entry.message_id.clone(),
-            received: entry.received,
-            size: entry.size,
-            code: code.to_owned(),
-            detail: detail.to_owned(),
-            since: self.shared.clock.now(),
-            attempts: 1,
-        }
-    }
-
     /// Fetches what is pending and writes it, each portion while the next one is fetched.
     async fn deliver(
         &mut self,
@@ -304,7 +284,7 @@ impl MailboxSync {
         chunk
     }
 
-    fn after_write(
+    pub(crate) fn after_write(
         &self,
         written: Result<(), SinkError>,
         emails: &[Email],
@@ -440,53 +420,6 @@ impl MailboxSync {
         }
         self.save().await
     }
-
-    /// Tries everything in quarantine once more.
-    pub(crate) async fn read_quarantine(
-        &mut self,
-        shutdown: &CancellationToken,
-    ) -> Result<(), Failed> {
-        for item in self.shared.sink.quarantined(&self.route).await? {
-            let folder = Folder {
-                id: FolderId(item.folder.0.clone()),
-                path: item.folder_path.clone(),
-                mark: None,
-                total: None,
-            };
-            let entry = item.entry();
-            if self.too_large(&entry) {
-                continue;
-            }
-            let entries = std::slice::from_ref(&entry);
-            let fetched = fetch(self.source.as_mut(), &folder, entries, shutdown).await;
-            let (code, detail) = match fetched.map(|all| all.into_iter().next()) {
-                Ok(Some(Fetched::Email(email))) => {
-                    let emails = std::slice::from_ref(email.as_ref());
-                    let written = self.shared.sink.write(&self.route, emails).await;
-                    let mut delivery = Delivery::default();
-                    self.after_write(written, emails, &mut delivery)?;
-                    continue;
-                }
-                Ok(Some(Fetched::Refused { code, detail })) => (code, detail),
-                Ok(Some(Fetched::Gone)) => {
-                    (item.code.clone(), "no longer in the folder that listed it".to_owned())
-                }
-                Ok(Some(Fetched::Later) | None) => (item.code.clone(), item.detail.clone()),
-                Err(Failed::Source(err)) if ends_retries(&err) => return Err(err.into()),
-                // The attempt counts; new mail is not to wait for an item that breaks requests.
-                Err(Failed::Source(err)) => (item.code.clone(), record::Chain(&err).to_string()),
-                Err(failed) => return Err(failed),
-            };
-            let again = Quarantined { code, detail, attempts: item.attempts + 1, ..item };
-            self.shared.sink.quarantine(&self.route, &[again]).await?;
-        }
-        Ok(())
-    }
-}
-
-/// Whether a failure says nothing about the item that was tried again.
-fn ends_retries(err: &SourceError) -> bool {
-    matches!(err.advice(), Advice::StopService | Advice::Retry { after: Some(_), .. })
 }
 
 /// How many of `entries` one step may take.
@@ -499,7 +432,7 @@ fn affordable(entries: &[Entry]) -> usize {
     fits.count().max(1)
 }
 
-async fn fetch(
+pub(crate) async fn fetch(
     source: &mut dyn Source,
     folder: &Folder,
     entries: &[Entry],
