@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::{self as xtask, cargo, docs, fuzz, programs};
+use crate::{self as xtask, cargo, docs, fuzz, links, programs, root};
 
 /// Slowest test programs that are named in the end.
 const SLOWEST: usize = 5;
@@ -24,6 +24,7 @@ struct TestProgram {
 pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     programs::need_for_tests()?;
     if filter.is_none() {
+        links::check(&root())?;
         xtask::run(cargo().args(["fmt", "--all", "--check"])).context("run `cargo fmt --all`")?;
         xtask::run(cargo().args([
             "clippy",
