@@ -194,7 +194,7 @@ impl MailboxSync {
     ///
     /// # Errors
     ///
-    /// The failure that concerns every mailbox of the service, see [`Advice::StopService`].
+    /// The failure that concerns every mailbox of the service, see [`record::Advice::StopService`].
     pub async fn step(&mut self, shutdown: &CancellationToken) -> Result<Next, SourceError> {
         match self.try_step(shutdown).await {
             Ok(next) => Ok(next),
