@@ -1,4 +1,4 @@
-//! What every source promises. [`source_contract!`](crate::source_contract) makes each promise a
+//! What every source promises. [`source_contract!`](crate::source_contract!) makes each promise a
 //! test of its own.
 
 use std::{io::Read, time::Duration};
