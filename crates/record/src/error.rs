@@ -77,7 +77,8 @@ pub enum SourceError {
     },
 }
 
-/// What the engine does about a failed call to a source. Matched in one place: `sync::mailbox`.
+/// What the engine does about a failed call to a source. Matched in `sync::recovery` for folder and
+/// mailbox, in `sync::page` for a single item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advice {
     /// The same call again: after exactly this long, or after a growing pause.

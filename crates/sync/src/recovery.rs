@@ -1,4 +1,4 @@
-//! What a mailbox does about a failure: the one place where advice is matched.
+//! What a mailbox does about a failure.
 
 use std::time::Duration;
 

@@ -99,17 +99,16 @@ impl MemoryMailbox {
     /// Moves an email: it gets a new item id, its uid stays.
     pub fn move_email(&self, uid: Uid, to: &FolderId) {
         let mut inner = self.0.lock().unwrap();
-        let Some((id, mut item)) = inner.take(uid) else { return };
+        let Some(mut item) = inner.take(uid) else { return };
         inner.remove_from(&item.folder.clone());
         item.folder = to.clone();
         inner.put(item);
-        let _ = id;
     }
 
     /// Deletes an email for good; what is not delivered yet need not be any more.
     pub fn delete(&self, uid: Uid) {
         let mut inner = self.0.lock().unwrap();
-        if let Some((_, item)) = inner.take(uid) {
+        if let Some(item) = inner.take(uid) {
             inner.remove_from(&item.folder.clone());
             inner.truth.remove(&uid);
         }
@@ -206,10 +205,9 @@ impl Inner {
         self.items.insert(ItemId(format!("item-{:06}", self.next_item)), item);
     }
 
-    fn take(&mut self, uid: Uid) -> Option<(ItemId, Item)> {
+    fn take(&mut self, uid: Uid) -> Option<Item> {
         let id = self.items.iter().find(|(_, item)| item.uid == uid)?.0.clone();
-        let item = self.items.remove(&id)?;
-        Some((id, item))
+        self.items.remove(&id)
     }
 
     fn remove_from(&mut self, folder: &FolderId) {

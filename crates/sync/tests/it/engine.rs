@@ -9,9 +9,18 @@ use testkit::{memory_sink::MemorySink, memory_source::MemoryMailbox};
 use crate::world::{Running, pace, route, start};
 
 fn serve(mailbox: &MemoryMailbox, sink: &MemorySink, settings: &MailboxSettings) -> Running {
+    serve_at(pace(), mailbox, sink, settings)
+}
+
+fn serve_at(
+    pace: Pace,
+    mailbox: &MemoryMailbox,
+    sink: &MemorySink,
+    settings: &MailboxSettings,
+) -> Running {
     let source = Box::new(mailbox.source()) as Box<dyn Source>;
     let sink = Arc::new(sink.clone()) as Arc<dyn Sink>;
-    start(vec![(route("abc@example.com"), source)], sink, settings, pace(), 1)
+    start(vec![(route("abc@example.com"), source)], sink, settings, pace, 1)
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,15 +155,12 @@ async fn a_huge_folder_does_not_starve_a_small_one() {
     });
     let wanted = mailbox.deliver(&small, 1);
     let sink = MemorySink::default();
-    let source = Box::new(mailbox.source()) as Box<dyn Source>;
     let pace = Pace {
         emails_per_folder: 10,
         poll_message_sleep: Some(Duration::from_millis(100)),
         ..pace()
     };
-    let shared = Arc::new(sink.clone()) as Arc<dyn Sink>;
-    let settings = MailboxSettings::default();
-    let service = start(vec![(route("abc@example.com"), source)], shared, &settings, pace, 1);
+    let service = serve_at(pace, &mailbox, &sink, &MailboxSettings::default());
     while !sink.has(wanted) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -170,12 +176,9 @@ async fn poll_message_sleep_sets_the_pace() {
         mailbox.deliver(&inbox, minute);
     });
     let sink = MemorySink::default();
-    let source = Box::new(mailbox.source()) as Box<dyn Source>;
     let pace = Pace { poll_message_sleep: Some(Duration::from_millis(100)), ..pace() };
-    let shared = Arc::new(sink.clone()) as Arc<dyn Sink>;
-    let settings = MailboxSettings::default();
     let began = tokio::time::Instant::now();
-    let service = start(vec![(route("abc@example.com"), source)], shared, &settings, pace, 1);
+    let service = serve_at(pace, &mailbox, &sink, &MailboxSettings::default());
     service.catches_up(1).await;
     let took = began.elapsed();
     // The pause after the last page belongs to the next round.
@@ -208,11 +211,8 @@ async fn emails_per_folder_of_one_still_reads_everything() {
         mailbox.deliver(&folders[minute % 5], 1);
     }
     let sink = MemorySink::default();
-    let source = Box::new(mailbox.source()) as Box<dyn Source>;
     let pace = Pace { emails_per_folder: 1, ..pace() };
-    let shared = Arc::new(sink.clone()) as Arc<dyn Sink>;
-    let settings = MailboxSettings::default();
-    let service = start(vec![(route("abc@example.com"), source)], shared, &settings, pace, 1);
+    let service = serve_at(pace, &mailbox, &sink, &MailboxSettings::default());
     service.catches_up(1).await;
     assert_eq!(sink.uids().len(), 50);
     service.stop().await.unwrap();
