@@ -90,7 +90,12 @@ impl From<&SinkError> for Ending {
     fn from(err: &SinkError) -> Self {
         let exit = match err {
             SinkError::TooNew { .. } => Exit::Config,
-            SinkError::Superseded { .. } => Exit::Temporary,
+            SinkError::Unauthorized { .. } | SinkError::Denied { .. } => Exit::Refused,
+            SinkError::Superseded { .. }
+            | SinkError::Busy { .. }
+            | SinkError::Unreachable { .. }
+            | SinkError::Unavailable { .. }
+            | SinkError::Throttled { .. } => Exit::Temporary,
             SinkError::Corrupt { .. } | SinkError::Unwritable { .. } => Exit::Io,
         };
         Self::new(exit, with_hint(Chain(err).to_string(), err.hint()))

@@ -21,6 +21,9 @@ pub struct Checkpoint {
     /// What the source knows of the folder list, in its own terms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hierarchy: Option<Position>,
+    /// The server asked for a pause until then; a restart does not cut it short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_until: Option<DateTime<Utc>>,
     pub folders: BTreeMap<FolderId, FolderState>,
 }
 
@@ -32,6 +35,10 @@ pub struct FolderState {
     /// Last position whose items are all delivered. `None`: nothing yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<Position>,
+    /// Without a position, the emails received before this count as delivered: where a sink could
+    /// keep no position, it kept at least this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered_until: Option<DateTime<Utc>>,
     /// The listing was followed to its end at least once since `position` began.
     #[serde(default)]
     pub caught_up: bool,

@@ -148,6 +148,9 @@ pub enum SinkError {
     /// Somebody else has written this route since we loaded it.
     #[error("another process has written the state `{place}`")]
     Superseded { place: String },
+    /// Another process serves this route at the moment.
+    #[error("another process serves `{place}`")]
+    Busy { place: String },
     /// Disk full, read-only, an I/O error.
     #[error("could not write `{place}`")]
     Unwritable {
@@ -155,29 +158,65 @@ pub enum SinkError {
         #[source]
         cause: Cause,
     },
+    /// DNS, TCP, TLS, a time-out, an answer cut short: it may be stored or not.
+    #[error("could not reach `{host}`")]
+    Unreachable {
+        host: String,
+        #[source]
+        cause: Cause,
+    },
+    /// HTTP 5xx and the like: it cannot at the moment.
+    #[error("`{host}` cannot take it now ({code})")]
+    Unavailable { host: String, code: String },
+    /// HTTP 429, or 503 with a time: it asks for a pause.
+    #[error("`{host}` asked for a pause")]
+    Throttled { host: String, retry_after: Option<Duration> },
+    /// HTTP 401: the token or the key is not accepted.
+    #[error("`{host}` refused the credentials")]
+    Unauthorized {
+        host: String,
+        #[source]
+        cause: Option<Cause>,
+    },
+    /// HTTP 403, a bucket or container that is not there, a request that it does not understand:
+    /// the operator has to act. `detail` is what the other side says.
+    #[error("`{place}` does not take what is sent ({detail})")]
+    Denied { place: String, detail: String, hint: Option<String> },
 }
 
 /// What the engine does about a failed call to a sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SinkAdvice {
-    /// The same call again after a growing pause; nothing is acknowledged until it succeeds.
-    Retry,
+    /// The same call again; nothing is acknowledged until it succeeds. After exactly this long,
+    /// or after a growing pause.
+    Retry { after: Option<Duration> },
+    /// Leave this mailbox alone for a long while and tell the operator.
+    PauseMailbox,
     /// Stop this mailbox and tell the operator.
     StopMailbox,
+    /// Nothing can work until the operator acts.
+    StopService,
 }
 
 impl SinkError {
+    /// Total: a new variant does not compile until it has its line here.
     pub fn advice(&self) -> SinkAdvice {
         match self {
-            Self::Unwritable { .. } => SinkAdvice::Retry,
+            Self::Unwritable { .. }
+            | Self::Unreachable { .. }
+            | Self::Unavailable { .. }
+            | Self::Busy { .. } => SinkAdvice::Retry { after: None },
+            Self::Throttled { retry_after, .. } => SinkAdvice::Retry { after: *retry_after },
+            Self::Denied { .. } => SinkAdvice::PauseMailbox,
             Self::Corrupt { .. } | Self::TooNew { .. } | Self::Superseded { .. } => {
                 SinkAdvice::StopMailbox
             }
+            Self::Unauthorized { .. } => SinkAdvice::StopService,
         }
     }
 
     /// What the operator can do, as a complete sentence, if we know.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Corrupt { .. } => Some(
                 "Restore the file from a backup. Without one, move away the state and the data of \
@@ -185,7 +224,15 @@ impl SinkError {
             ),
             Self::TooNew { .. } => Some("Run the newer version again."),
             Self::Superseded { .. } => Some("See that only one process serves this mailbox."),
-            Self::Unwritable { .. } => None,
+            Self::Unauthorized { .. } => {
+                Some("Check the token or the credentials of the destination.")
+            }
+            Self::Denied { hint, .. } => hint.as_deref(),
+            Self::Busy { .. }
+            | Self::Unwritable { .. }
+            | Self::Unreachable { .. }
+            | Self::Unavailable { .. }
+            | Self::Throttled { .. } => None,
         }
     }
 }

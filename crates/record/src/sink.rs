@@ -11,6 +11,15 @@ pub struct Held {
     pub folder: Vec<String>,
 }
 
+/// An email that a sink will not take, now or later. The engine sets it aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub uid: Uid,
+    /// `TooLarge`, or what the other side calls it.
+    pub code: String,
+    pub detail: String,
+}
+
 /// Keeps emails, what is in quarantine, and how far each mailbox has come.
 ///
 /// Every promise is about what survives a power cut once the call has returned.
@@ -24,11 +33,12 @@ pub trait Sink: Send + Sync {
     /// writing twice is harmless.
     async fn find(&self, route: &Route, uids: &[Uid]) -> Result<Vec<Option<Held>>, SinkError>;
 
-    /// Stores `emails`, all durable once this returns. Same uid, same place: writing one twice
-    /// leaves one copy. A stored uid leaves the quarantine list.
-    async fn write(&self, route: &Route, emails: &[Email]) -> Result<(), SinkError>;
+    /// Stores `emails`, all durable once this returns, but for those that it refuses. Same uid,
+    /// same place: writing one twice leaves one copy. A stored uid leaves the quarantine list.
+    async fn write(&self, route: &Route, emails: &[Email]) -> Result<Vec<Refusal>, SinkError>;
 
-    /// Corrects the folder path of emails that the sink holds.
+    /// Corrects the folder path of emails that the sink holds. Of uids that it does not hold, and
+    /// in a sink that cannot tell, nothing happens.
     async fn relocate(&self, route: &Route, moved: &[(Uid, Vec<String>)]) -> Result<(), SinkError>;
 
     /// Adds to the quarantine list, durably; an entry with a known uid replaces the old one.

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use record::{
-    Advice, Email, Entry, Fetched, Folder, FolderState, ItemId, Page, Quarantined, SinkError,
-    Source, SourceError, Uid,
+    Advice, Email, Entry, Fetched, Folder, FolderState, ItemId, Page, Quarantined, Refusal,
+    SinkError, Source, SourceError, Uid,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -54,7 +54,7 @@ pub(crate) struct PageEnd {
 pub(crate) struct Delivery {
     pending: VecDeque<Entry>,
     moved: Vec<(Uid, Vec<String>)>,
-    set_aside: Vec<Quarantined>,
+    pub(crate) set_aside: Vec<Quarantined>,
     /// The server says that they are not there.
     gone: Vec<Entry>,
     delivered: usize,
@@ -235,11 +235,11 @@ impl MailboxSync {
             let (fetched, written) =
                 tokio::join!(fetch(self.source.as_mut(), folder, &chunk, shutdown), async {
                     if to_write.is_empty() {
-                        return Ok(());
+                        return Ok(Vec::new());
                     }
                     self.shared.sink.write(&self.route, &to_write).await
                 });
-            let written = self.after_write(written, &to_write, delivery);
+            let written = self.after_write(folder, written, &to_write, delivery);
             if let Err(Failed::Source(err)) = &fetched
                 && matches!(err.advice(), Advice::Retry { after: Some(_), .. })
             {
@@ -284,25 +284,35 @@ impl MailboxSync {
         chunk
     }
 
+    /// Counts what was stored, and sets aside what the sink will never take.
     pub(crate) fn after_write(
         &self,
-        written: Result<(), SinkError>,
+        folder: &Folder,
+        written: Result<Vec<Refusal>, SinkError>,
         emails: &[Email],
         delivery: &mut Delivery,
     ) -> Result<(), Failed> {
-        written?;
-        if emails.is_empty() {
-            return Ok(());
+        let refused = written?;
+        let is_refused = |email: &Email| refused.iter().any(|refusal| refusal.uid == email.uid);
+        let (mut stored, mut bytes) = (0, 0);
+        for email in emails.iter().filter(|email| refused.is_empty() || !is_refused(email)) {
+            stored += 1;
+            bytes += email.body.size();
+            delivery.newest = delivery.newest.max(Some(email.timestamp));
         }
-        delivery.delivered += emails.len();
-        let newest = emails.iter().map(|email| email.timestamp).max();
-        delivery.newest = delivery.newest.max(newest);
-        let bytes = emails.iter().map(|email| email.body.size()).sum();
-        self.shared.observer.observe(&Event::Delivered {
-            route: &self.route,
-            emails: emails.len(),
-            bytes,
-        });
+        for refusal in &refused {
+            if let Some(email) = emails.iter().find(|email| email.uid == refusal.uid) {
+                delivery.set_aside.push(self.refused(folder, email, refusal));
+            }
+        }
+        delivery.delivered += stored;
+        if stored > 0 {
+            self.shared.observer.observe(&Event::Delivered {
+                route: &self.route,
+                emails: stored,
+                bytes,
+            });
+        }
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Items that are set aside: what is known of them, and another attempt on demand.
 
-use record::{Advice, Entry, Fetched, Folder, FolderId, Quarantined, SourceError};
+use record::{Advice, Email, Entry, Fetched, Folder, FolderId, Quarantined, Refusal, SourceError};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -36,6 +36,23 @@ impl MailboxSync {
         }
     }
 
+    /// What is known of an email that the sink will not take.
+    pub(crate) fn refused(&self, folder: &Folder, email: &Email, why: &Refusal) -> Quarantined {
+        Quarantined {
+            uid: email.uid,
+            item: email.item.clone(),
+            folder: folder.id.clone(),
+            folder_path: folder.path.clone(),
+            message_id: email.message_id.clone(),
+            received: email.metadata.received_at,
+            size: Some(email.body.size()),
+            code: why.code.clone(),
+            detail: why.detail.clone(),
+            since: self.shared.clock.now(),
+            attempts: 1,
+        }
+    }
+
     /// Tries everything in quarantine once more.
     pub(crate) async fn read_quarantine(
         &mut self,
@@ -59,8 +76,11 @@ impl MailboxSync {
                     let emails = std::slice::from_ref(email.as_ref());
                     let written = self.shared.sink.write(&self.route, emails).await;
                     let mut delivery = Delivery::default();
-                    self.after_write(written, emails, &mut delivery)?;
-                    continue;
+                    self.after_write(&folder, written, emails, &mut delivery)?;
+                    match delivery.set_aside.pop() {
+                        Some(refused) => (refused.code, refused.detail),
+                        None => continue,
+                    }
                 }
                 Ok(Some(Fetched::Refused { code, detail })) => (code, detail),
                 Ok(Some(Fetched::Gone)) => {

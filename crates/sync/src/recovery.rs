@@ -113,17 +113,21 @@ impl MailboxSync {
         self.checkpoint = None;
         self.asleep = None;
         match err.advice() {
-            SinkAdvice::Retry => {
-                let pause = self.backoff.failed(&mut self.rng);
+            SinkAdvice::Retry { after } => {
+                let pause = after.unwrap_or_else(|| self.backoff.failed(&mut self.rng));
                 self.set_state(MailboxState::Retrying, &detail, pause);
                 Next::After(pause)
+            }
+            SinkAdvice::PauseMailbox | SinkAdvice::StopService => {
+                self.set_state(MailboxState::Error, &detail, OPERATOR_PAUSE);
+                Next::Blocked(OPERATOR_PAUSE)
             }
             SinkAdvice::StopMailbox => {
                 self.set_state(MailboxState::Stopped, &detail, Duration::MAX);
                 Next::Stop(match err {
                     SinkError::TooNew { .. } => StopReason::TooNew,
                     SinkError::Superseded { .. } => StopReason::Superseded,
-                    SinkError::Corrupt { .. } | SinkError::Unwritable { .. } => StopReason::Corrupt,
+                    _ => StopReason::Corrupt,
                 })
             }
         }

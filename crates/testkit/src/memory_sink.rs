@@ -84,11 +84,11 @@ impl Sink for MemorySink {
         Ok(uids.iter().map(held).collect())
     }
 
-    async fn write(&self, _: &Route, emails: &[Email]) -> Result<(), SinkError> {
+    async fn write(&self, _: &Route, emails: &[Email]) -> Result<Vec<record::Refusal>, SinkError> {
         for email in emails {
             self.put(email);
         }
-        Ok(())
+        Ok(Vec::new())
     }
 
     async fn relocate(&self, _: &Route, moved: &[(Uid, Vec<String>)]) -> Result<(), SinkError> {
@@ -144,7 +144,11 @@ impl Sink for ManySinks {
         self.of(route).find(route, uids).await
     }
 
-    async fn write(&self, route: &Route, emails: &[Email]) -> Result<(), SinkError> {
+    async fn write(
+        &self,
+        route: &Route,
+        emails: &[Email],
+    ) -> Result<Vec<record::Refusal>, SinkError> {
         self.of(route).write(route, emails).await
     }
 

@@ -42,7 +42,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use record::{Checkpoint, Email, Held, Quarantined, Route, Sink, SinkError, Uid};
+use record::{Checkpoint, Email, Held, Quarantined, Refusal, Route, Sink, SinkError, Uid};
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
@@ -169,7 +169,7 @@ impl Sink for LocalFiles {
         .await
     }
 
-    async fn write(&self, route: &Route, emails: &[Email]) -> Result<(), SinkError> {
+    async fn write(&self, route: &Route, emails: &[Email]) -> Result<Vec<Refusal>, SinkError> {
         let (route, emails) = (route.clone(), emails.to_vec());
         self.run(move |store| {
             store.with(&route, |work| {
@@ -184,7 +184,8 @@ impl Sink for LocalFiles {
                     .collect();
                 work.apply(&changes)?;
                 let stored: Vec<Uid> = last.into_keys().collect();
-                work.release_from_quarantine(&stored)
+                work.release_from_quarantine(&stored)?;
+                Ok(Vec::new())
             })
         })
         .await

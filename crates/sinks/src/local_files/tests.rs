@@ -223,7 +223,7 @@ async fn a_reader_changes_nothing() {
     let reader = LocalFiles::open_read_only(dir.path()).unwrap();
     let err = reader.write(&route(), &[email(1)]).await.unwrap_err();
     assert!(Chain(&err).to_string().contains("reading only"));
-    assert_eq!(err.advice(), SinkAdvice::Retry);
+    assert_eq!(err.advice(), SinkAdvice::Retry { after: None });
     assert_eq!(reader.ledger(&route()).unwrap().count(), 0);
     assert_eq!(reader.stored(&route()).unwrap().count(), 0);
     assert!(!dir.path().join("data/owner").exists());

@@ -188,7 +188,7 @@ impl Sink for ChaosSink {
         self.inner.find(route, uids).await
     }
 
-    async fn write(&self, _: &Route, emails: &[Email]) -> Result<(), SinkError> {
+    async fn write(&self, _: &Route, emails: &[Email]) -> Result<Vec<record::Refusal>, SinkError> {
         let works = self.gate().await?;
         if self.acknowledges_early {
             let (inner, emails) = (self.inner.clone(), emails.to_vec());
@@ -198,14 +198,14 @@ impl Sink for ChaosSink {
                 tokio::time::sleep(pause).await;
                 emails.iter().for_each(|email| inner.put(email));
             });
-            return Self::answer(works);
+            return Self::answer(works).map(|()| Vec::new());
         }
         for email in emails {
             // A crash may come between any two of a batch.
             tokio::time::sleep(Duration::from_millis(1)).await;
             self.inner.put(email);
         }
-        Self::answer(works)
+        Self::answer(works).map(|()| Vec::new())
     }
 
     async fn relocate(&self, route: &Route, moved: &[(Uid, Vec<String>)]) -> Result<(), SinkError> {
