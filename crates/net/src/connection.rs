@@ -158,7 +158,7 @@ impl Connection {
 /// Opens a TCP connection to the first address that answers. The egress policy is applied to
 /// the very addresses that are then connected to, so that a name cannot resolve to one thing
 /// for the check and to another for the connection.
-async fn dial(endpoint: &Endpoint, deadline: Instant) -> Result<TcpStream, NetError> {
+pub(crate) async fn dial(endpoint: &Endpoint, deadline: Instant) -> Result<TcpStream, NetError> {
     let name = endpoint.name();
     let resolved: Vec<SocketAddr> = match endpoint.address() {
         Some(ip) => vec![SocketAddr::new(ip, endpoint.port())],

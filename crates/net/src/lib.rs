@@ -18,6 +18,7 @@ pub mod channel_binding;
 pub mod egress;
 pub mod ntlm;
 pub mod oauth;
+pub mod probe;
 pub mod tls;
 
 pub use body::{Body, Response};
