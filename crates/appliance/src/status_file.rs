@@ -33,6 +33,20 @@ pub struct MailboxStatus {
     /// When the last round came to its end with nothing left to read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caught_up_at: Option<DateTime<Utc>>,
+    #[serde(skip)]
+    pub numbers: Numbers,
+}
+
+/// What is counted of a mailbox since the service began. Not part of the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    pub began: Option<DateTime<Utc>>,
+    /// When its source last told what is new.
+    pub polled_at: Option<DateTime<Utc>>,
+    pub committed_at: Option<DateTime<Utc>>,
+    pub delivered: u64,
+    pub skipped: u64,
+    pub quarantined: u64,
 }
 
 /// The status of every mailbox that a process serves, by `owner/bucket/mailbox`.
@@ -69,8 +83,9 @@ impl StatusBoard {
     /// `prefix` is the folder that receives the emails.
     pub fn new(prefix: &Path, routes: &[Route], clock: Arc<dyn Clock>) -> Self {
         let since = clock.now();
-        let starting =
-            MailboxStatus { state: "starting".to_owned(), since, ..MailboxStatus::default() };
+        let numbers = Numbers { began: Some(since), ..Numbers::default() };
+        let state = "starting".to_owned();
+        let starting = MailboxStatus { state, since, numbers, ..MailboxStatus::default() };
         let mailboxes = routes.iter().map(|route| (key(route), starting.clone())).collect();
         let process = std::process::id();
         let statuses = Mutex::new(Statuses { written_at: since, process, mailboxes });
@@ -109,8 +124,41 @@ impl StatusBoard {
         fs::rename(&temporary, &self.path)
     }
 
+    /// How many mailboxes there are.
+    pub fn len(&self) -> usize {
+        self.lock().mailboxes.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.lock().mailboxes.is_empty()
+    }
+
+    /// Whom the board is about.
+    pub fn routes(&self) -> Vec<Route> {
+        self.lock().mailboxes.keys().filter_map(|key| route(key)).collect()
+    }
+
+    /// Everything as it is now.
+    pub fn snapshot(&self) -> Statuses {
+        self.lock().clone()
+    }
+
+    /// Hands each mailbox to `look`, which must be quick: the engine waits meanwhile.
+    pub(crate) fn read<T>(
+        &self,
+        look: impl FnOnce(&mut dyn Iterator<Item = &MailboxStatus>) -> T,
+    ) -> T {
+        look(&mut self.lock().mailboxes.values())
+    }
+
     fn lock(&self) -> MutexGuard<'_, Statuses> {
         self.statuses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, route: &Route, change: impl FnOnce(&mut Numbers)) {
+        if let Some(status) = self.lock().mailboxes.get_mut(&key(route)) {
+            change(&mut status.numbers);
+        }
     }
 
     fn update(&self, route: &Route, change: impl FnOnce(&mut MailboxStatus)) {
@@ -166,11 +214,21 @@ impl Observer for StatusBoard {
                     status.since = now;
                 }
             }),
-            Event::Surveyed { .. }
-            | Event::Delivered { .. }
-            | Event::Skipped { .. }
-            | Event::Quarantined { .. }
-            | Event::Committed { .. } => {}
+            Event::Surveyed { route, .. } => {
+                self.count(route, |numbers| numbers.polled_at = Some(now));
+            }
+            Event::Delivered { route, emails, .. } => {
+                self.count(route, |numbers| numbers.delivered += *emails as u64);
+            }
+            Event::Skipped { route, items, .. } => {
+                self.count(route, |numbers| numbers.skipped += *items as u64);
+            }
+            Event::Quarantined { route, items, .. } => {
+                self.count(route, |numbers| numbers.quarantined += *items as u64);
+            }
+            Event::Committed { route, .. } => {
+                self.count(route, |numbers| numbers.committed_at = Some(now));
+            }
         }
     }
 }

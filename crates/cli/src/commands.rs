@@ -23,7 +23,9 @@ use sinks::{export, local_files::LocalFiles};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    demo, environment, read_environment,
+    demo, environment,
+    plan::Plan,
+    read_environment,
     serve::{Signals, runtime},
 };
 
@@ -40,6 +42,8 @@ pub(crate) enum Command {
     /// Checks and explains the configuration.
     #[command(subcommand)]
     Config(Config),
+    /// Tells what would be copied, by which shard, into which bucket and from where.
+    Plan(Plan),
     /// Tells how far each mailbox and folder is.
     Status(Status),
     /// Compares every mailbox with the ledger and with the files; exit code 0 only if they agree.
@@ -166,6 +170,7 @@ impl Command {
             Self::Demo(demo) => demo.run(),
             Self::Simulate(Simulate::Exchange(args)) => simulate(args),
             Self::Config(command) => command.run(),
+            Self::Plan(command) => command.run(),
             Self::Status(command) => command.run(),
             Self::Verify(command) => command.run(),
             Self::Export(command) => command.run(),
@@ -175,7 +180,7 @@ impl Command {
 }
 
 /// Prints to stdout; a reader that has gone away, as of `| head`, is no failure.
-fn show(text: &str) -> Result<(), Ending> {
+pub(crate) fn show(text: &str) -> Result<(), Ending> {
     match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
         Err(err) if err.kind() != io::ErrorKind::BrokenPipe => {
             Err(Ending::new(Exit::Io, format!("could not write to stdout: {err}")))
@@ -184,7 +189,7 @@ fn show(text: &str) -> Result<(), Ending> {
     }
 }
 
-fn show_json(value: &impl serde::Serialize) -> Result<(), Ending> {
+pub(crate) fn show_json(value: &impl serde::Serialize) -> Result<(), Ending> {
     let text = serde_json::to_string_pretty(value);
     show(&(text.map_err(|err| Ending::new(Exit::Io, err.to_string()))? + "\n"))
 }
@@ -200,11 +205,11 @@ fn simulate(args: simulators::command::ExchangeArgs) -> Result<Exit, Ending> {
     Ok(Exit::Success)
 }
 
-fn shard(flags: &Flags) -> Result<Shard, Ending> {
+pub(crate) fn shard(flags: &Flags) -> Result<Shard, Ending> {
     flags.shard().map_err(|err| Ending::config(&err))
 }
 
-fn load(flags: &Flags) -> Result<Settings, Ending> {
+pub(crate) fn load(flags: &Flags) -> Result<Settings, Ending> {
     flags.check().map_err(|err| Ending::config(&err))?;
     let settings = ConfigFile::find(flags, Arc::new(read_environment))?.load();
     settings.map_err(|err| Ending::config(&err))

@@ -3,6 +3,7 @@
 
 mod commands;
 mod demo;
+mod plan;
 mod serve;
 
 use std::{ffi::OsString, process::ExitCode};

@@ -12,6 +12,7 @@
 
 mod crashes;
 mod harness;
+mod health;
 mod memory;
 mod operators;
 mod real_mail;
