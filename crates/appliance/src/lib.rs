@@ -4,6 +4,7 @@
 
 pub mod config;
 pub mod config_file;
+pub mod doctor;
 pub mod environment;
 pub mod exchange;
 pub mod exit;

@@ -23,7 +23,9 @@ use sinks::{export, local_files::LocalFiles};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    demo, environment,
+    demo,
+    doctor::Doctor,
+    environment,
     plan::Plan,
     read_environment,
     serve::{Signals, runtime},
@@ -44,6 +46,8 @@ pub(crate) enum Command {
     Config(Config),
     /// Tells what would be copied, by which shard, into which bucket and from where.
     Plan(Plan),
+    /// Tries everything that the appliance needs, and tells what to do about what fails.
+    Doctor(Doctor),
     /// Tells how far each mailbox and folder is.
     Status(Status),
     /// Compares every mailbox with the ledger and with the files; exit code 0 only if they agree.
@@ -171,6 +175,7 @@ impl Command {
             Self::Simulate(Simulate::Exchange(args)) => simulate(args),
             Self::Config(command) => command.run(),
             Self::Plan(command) => command.run(),
+            Self::Doctor(command) => command.run(),
             Self::Status(command) => command.run(),
             Self::Verify(command) => command.run(),
             Self::Export(command) => command.run(),

@@ -11,6 +11,7 @@
 )]
 
 mod crashes;
+mod doctor;
 mod harness;
 mod health;
 mod memory;
