@@ -16,6 +16,7 @@ mod harness;
 mod health;
 mod memory;
 mod operators;
+mod prometheus;
 mod real_mail;
 mod trouble;
 mod whole_way;
