@@ -170,7 +170,11 @@ impl Observer for StatusBoard {
             | Event::Delivered { .. }
             | Event::Skipped { .. }
             | Event::Quarantined { .. }
-            | Event::Committed { .. } => {}
+            | Event::Fetched { .. }
+            | Event::Redelivered { .. }
+            | Event::Committed { .. }
+            | Event::Corrupt { .. }
+            | Event::Behind { .. } => {}
         }
     }
 }
