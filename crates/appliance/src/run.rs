@@ -29,7 +29,7 @@ use crate::{
     monitor::{CountedBy, Monitor, Place},
     progress::Progress,
     shard::Shard,
-    status_file::StatusBoard,
+    status_file::StatusFile,
 };
 
 /// How often the configuration file and requests of the operator are looked for.
@@ -206,10 +206,9 @@ async fn serve(
     let routes = routes(settings, shard);
     announce(settings, shard, routes.len(), prefix);
     let spool = prefix.join("state").join(".spool");
-    let board = Arc::new(StatusBoard::new(prefix, &routes, Arc::clone(&clock)));
     let places = [("data", prefix), ("spool", &spool)];
     let places = places.map(|(name, path)| Place { name, path: path.to_owned() });
-    monitor.begin(settings, &board, places.into());
+    let board = monitor.begin(settings, &routes, places.into());
     if routes.is_empty() {
         // Nothing to do for this shard, until a configuration gives it something.
         return Ok(match wait(options, file, Duration::from_secs(u64::MAX >> 32), monitor).await {
@@ -219,7 +218,6 @@ async fn serve(
     }
     let mut observers = options.observers.clone();
     observers.push(Arc::clone(monitor) as Arc<dyn Observer>);
-    observers.push(Arc::clone(&board) as Arc<dyn Observer>);
     let progress = options.bars.clone().map(|bars| Arc::new(Progress::new(bars, routes.len())));
     observers.extend(progress.clone().map(|progress| progress as Arc<dyn Observer>));
 
@@ -248,7 +246,8 @@ async fn serve(
     let (commands, receiver) = mpsc::channel(16);
     let service = Service::new(mailboxes, settings.max_concurrent_mailboxes, observer);
     let mut service = Box::pin(service.run(receiver, life.clone()));
-    let writing = board.keep_written(life.clone());
+    let status = StatusFile::new(prefix, board, Arc::new(SystemClock));
+    let writing = status.keep_written(life.clone());
     tokio::pin!(writing);
     // Only for those who look.
     let endpoints = options.flags.bind.map(|_| exchange::endpoints(settings)).transpose()?;
@@ -283,7 +282,7 @@ async fn serve(
     };
     life.cancel();
     // Its last act is to write the file once more.
-    board.keep_written(life).await;
+    status.keep_written(life).await;
     if let Some(progress) = progress {
         progress.finish();
     }

@@ -44,6 +44,9 @@ enum Reach {
     /// Every write may fail: nobody answered.
     PerhapsAll,
     Mailbox,
+    /// It works as it should: another process has the mailbox for now, or it asks for a pause. A
+    /// roll-out that waits until a new process is ready must not wait for the old one to go.
+    Nobody,
 }
 
 /// What the writes of all mailboxes together tell about the destination. Reads do not count: a
@@ -64,8 +67,10 @@ impl SinkHealth {
     }
 
     pub(crate) fn failed(&mut self, route: &Route, err: &SinkError) {
-        self.failing.insert(route.clone());
         let (reach, what) = reach(err);
+        if reach != Reach::Nobody {
+            self.failing.insert(route.clone());
+        }
         match reach {
             Reach::All => self.broken = Some(what),
             Reach::PerhapsAll => {
@@ -74,7 +79,7 @@ impl SinkHealth {
                     self.broken = Some(what);
                 }
             }
-            Reach::Mailbox => {}
+            Reach::Mailbox | Reach::Nobody => {}
         }
     }
 
@@ -112,12 +117,12 @@ fn reach(err: &SinkError) -> (Reach, &'static str) {
         SinkError::Unreachable { .. } => (Reach::PerhapsAll, "the destination cannot be reached"),
         SinkError::Unavailable { .. } => (Reach::PerhapsAll, "the destination cannot answer"),
         SinkError::Unauthorized { .. } => (Reach::All, "the destination refuses the credentials"),
-        SinkError::Corrupt { .. }
-        | SinkError::TooNew { .. }
-        | SinkError::Superseded { .. }
-        | SinkError::Busy { .. }
-        | SinkError::Throttled { .. }
-        | SinkError::Denied { .. } => (Reach::Mailbox, ""),
+        SinkError::Corrupt { .. } | SinkError::TooNew { .. } | SinkError::Denied { .. } => {
+            (Reach::Mailbox, "")
+        }
+        SinkError::Superseded { .. } | SinkError::Busy { .. } | SinkError::Throttled { .. } => {
+            (Reach::Nobody, "")
+        }
     }
 }
 
@@ -165,7 +170,7 @@ mod tests {
     #[test]
     fn trouble_of_one_mailbox_is_its_own_unless_it_is_the_only_one() {
         let mut health = SinkHealth::default();
-        let denied = || SinkError::Superseded { place: "p".into() };
+        let denied = || SinkError::Denied { place: "p".into(), detail: "d".into(), hint: None };
         (0..9).for_each(|_| health.failed(&route(0), &denied()));
         assert_eq!(health.check(2), Ok(()));
         assert!(health.check(1).is_err());
@@ -173,6 +178,14 @@ mod tests {
         assert!(health.check(2).is_err());
         health.begin(&HashSet::from([&route(2)]));
         assert_eq!(health.check(1), Ok(()));
+    }
+
+    #[test]
+    fn a_process_that_waits_for_another_to_go_is_ready() {
+        let mut health = SinkHealth::default();
+        health.failed(&route(0), &SinkError::Busy { place: "p".into() });
+        health.failed(&route(1), &SinkError::Superseded { place: "p".into() });
+        assert_eq!(health.check(2), Ok(()));
     }
 
     #[test]

@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use chrono::{DateTime, Utc};
 use sync::SkipReason;
 
-use crate::status_file::MailboxStatus;
-
 use super::{
-    Life, Monitor, lock, process,
+    Life, Monitor,
+    board::Entry,
+    lock, process,
     series::Requests,
     text::{Exposition, Histogram, Kind, whole},
 };
@@ -79,11 +79,9 @@ impl Monitor {
     fn describe_mailboxes(&self, text: &mut Exposition, life: &Life) {
         let now = self.clock.now();
         let refused = self.refused.load(Ordering::Relaxed);
-        let summary = life.board.read(|mailboxes| {
-            let mut summary = Summary::default();
-            mailboxes.for_each(|mailbox| summary.add(mailbox, now, refused));
-            summary
-        });
+        let mut summary = Summary::default();
+        let began = life.board.began();
+        life.board.for_each(|mailbox| summary.add(mailbox, began, now, refused));
         let help = "Always 1; the label is a digest of every setting in force, without secrets.";
         text.family("tributary_config_info", Kind::Gauge, help)
             .sample(&[("hash", &life.config_hash)], 1.0);
@@ -105,8 +103,8 @@ impl Monitor {
         );
         gauge(
             "tributary_oldest_unsynced_item_age_seconds",
-            "Longest time since a mailbox had been read to its end: no email that waits to be \
-             copied has come to the source earlier than that, unless it is history.",
+            "Age of the oldest email that is known to wait; without one, the longest time since a \
+             mailbox had been read to its end.",
             summary.longest_lag,
         );
         if let Some(at) = summary.last_poll {
@@ -133,8 +131,13 @@ impl Monitor {
             |name, help, value| text.family(name, Kind::Counter, help).sample(&[], whole(value));
         counter(
             "tributary_items_fetched_total",
-            "Emails fetched from the source and handed to the destination.",
+            "Emails that the source has handed out, some perhaps more than once.",
             counts.fetched,
+        );
+        counter(
+            "tributary_redeliveries_total",
+            "Emails sent to the destination again, since nobody knows what became of them.",
+            counts.redelivered,
         );
         counter(
             "tributary_items_uploaded_total",
@@ -176,9 +179,12 @@ impl Monitor {
         let help = "Attempts to save how far a mailbox is; a conflict means that two processes \
                     write the same mailbox.";
         let mut family = text.family("tributary_checkpoint_commits_total", Kind::Counter, help);
-        for result in ["ok", "conflict", "error"] {
-            let found = counts.commits.iter().find(|(known, _)| *known == result);
-            family.sample(&[("result", result)], whole(found.map_or(0, |(_, count)| count)));
+        for (result, count) in [
+            ("ok", counts.commits),
+            ("conflict", counts.conflicts),
+            ("error", counts.failed_commits),
+        ] {
+            family.sample(&[("result", result)], whole(count));
         }
         drop(counts);
         let uploads = whole(self.uploads_in_flight.load(Ordering::Relaxed));
@@ -233,17 +239,15 @@ impl Default for Summary {
 }
 
 impl Summary {
-    fn add(&mut self, mailbox: &MailboxStatus, now: DateTime<Utc>, refused: bool) {
-        let state = if refused { "auth_error" } else { mailbox.state.as_str() };
+    fn add(&mut self, mailbox: &Entry, began: DateTime<Utc>, now: DateTime<Utc>, refused: bool) {
+        let state = if refused { "auth_error" } else { mailbox.status.state.as_str() };
         for (known, count) in STATES.iter().zip(&mut self.states) {
             *count += u64::from(*known == state);
         }
         let age = |at: DateTime<Utc>| (now - at).as_seconds_f64().max(0.0);
-        let numbers = &mailbox.numbers;
-        let complete = mailbox.caught_up_at.or(numbers.began);
-        self.longest_lag = complete.map_or(0.0, age).max(self.longest_lag);
-        self.last_poll = self.last_poll.max(numbers.polled_at);
-        if let Some(at) = numbers.committed_at {
+        self.longest_lag = age(mailbox.behind_since(began)).max(self.longest_lag);
+        self.last_poll = self.last_poll.max(mailbox.polled_at);
+        if let Some(at) = mailbox.committed_at {
             self.ages.observe(age(at));
         }
     }

@@ -4,6 +4,7 @@
 //! inside it. It is told what happens ([`sync::Observer`], [`record::Meter`], [`Monitor::watch`])
 //! and tells it in three forms: ready or not, metrics, the status of each mailbox.
 
+mod board;
 mod disk;
 mod health;
 mod metrics;
@@ -14,7 +15,7 @@ mod text;
 mod watched;
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     future::Future,
     pin::pin,
     sync::{
@@ -27,7 +28,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use net::{Endpoint, probe};
 use record::{Clock, Meter, Peer, Route, Sink};
-use sync::{Event, MailboxState, Observer, SkipReason};
+use sync::{CommitResult, Event, MailboxState, Observer, SkipReason};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -36,10 +37,10 @@ use crate::{
     exit::{Ending, Exit},
     plan::config_hash,
     shard::Shard,
-    status_file::StatusBoard,
 };
 
 pub use self::{
+    board::Board,
     disk::{Place, Room, room},
     watched::CountedBy,
 };
@@ -86,7 +87,7 @@ pub struct Monitor {
 
 /// The service between two changes of its configuration.
 struct Life {
-    board: Arc<StatusBoard>,
+    board: Arc<Board>,
     configured: usize,
     config_hash: String,
     tls_verify: bool,
@@ -101,7 +102,11 @@ struct Counts {
     upload_bytes: u64,
     skipped: BTreeMap<SkipReason, u64>,
     quarantined: Counter,
-    commits: Counter,
+    redelivered: u64,
+    commits: u64,
+    /// Somebody else has written the mailbox.
+    conflicts: u64,
+    failed_commits: u64,
     state_corrupt: u64,
     throttled: Duration,
 }
@@ -145,25 +150,27 @@ impl Monitor {
         }
     }
 
-    /// The service begins, or begins again with other settings.
+    /// The service begins, or begins again with other settings: it serves `routes` and writes to
+    /// `places`. The board is told what the monitor is told.
     pub fn begin(
         self: &Arc<Self>,
         settings: &Settings,
-        board: &Arc<StatusBoard>,
+        routes: &[Route],
         places: Vec<Place>,
-    ) {
+    ) -> Arc<Board> {
+        let board = Arc::new(Board::new(routes, Arc::clone(&self.clock)));
         let life = Life {
-            board: Arc::clone(board),
+            board: Arc::clone(&board),
             configured: settings.mailboxes.len(),
             config_hash: config_hash(settings),
             tls_verify: settings.tls.verify,
             places,
         };
-        let served = life.board.routes();
-        self.sink_health().begin(&served.iter().collect::<HashSet<&Route>>());
+        self.sink_health().begin(&routes.iter().collect());
         *lock(&self.life) = Some(Arc::new(life));
         self.interrupted.store(false, Ordering::Relaxed);
         self.look_at_disks();
+        board
     }
 
     /// The service has ended with a failure and will be started again.
@@ -258,25 +265,42 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Observer for Monitor {
     fn observe(&self, event: &Event<'_>) {
+        if let Some(life) = self.life() {
+            life.board.observe(event);
+        }
         match event {
+            Event::Fetched { emails, .. } => self.counts().fetched += *emails as u64,
             Event::Delivered { emails, bytes, .. } => {
                 let mut counts = self.counts();
                 counts.uploaded += *emails as u64;
                 counts.upload_bytes += bytes;
             }
+            Event::Redelivered { emails, .. } => self.counts().redelivered += *emails as u64,
             Event::Skipped { reason, items, .. } => {
                 *self.counts().skipped.entry(*reason).or_default() += *items as u64;
             }
-            Event::Quarantined { items, .. } => {
-                self.counts().quarantined.add("any", *items as u64);
+            Event::Quarantined { code, items, .. } => {
+                self.counts().quarantined.add(code, *items as u64);
             }
+            Event::Committed { result, .. } => {
+                let mut counts = self.counts();
+                match result {
+                    CommitResult::Ok => counts.commits += 1,
+                    CommitResult::Conflict => counts.conflicts += 1,
+                    CommitResult::Error => counts.failed_commits += 1,
+                }
+            }
+            Event::Corrupt { .. } => self.counts().state_corrupt += 1,
             Event::State { state, pause, .. } => match state {
-                MailboxState::Throttled => self.counts().throttled += *pause,
+                MailboxState::Throttled => {
+                    let mut counts = self.counts();
+                    counts.throttled = counts.throttled.saturating_add(*pause);
+                }
                 MailboxState::Ok => self.refused.store(false, Ordering::Relaxed),
                 MailboxState::Retrying | MailboxState::Error | MailboxState::Stopped => {}
             },
             Event::Surveyed { .. } => self.refused.store(false, Ordering::Relaxed),
-            Event::Committed { .. } | Event::CaughtUp { .. } => {}
+            Event::Behind { .. } | Event::CaughtUp { .. } => {}
         }
     }
 }

@@ -3,9 +3,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use crate::status_file::{self, MailboxStatus};
+use crate::status_file;
 
-use super::Monitor;
+use super::{Monitor, board::Entry};
 
 #[derive(Serialize)]
 struct Status<'a> {
@@ -40,6 +40,9 @@ struct Mailbox<'a> {
     caught_up_at: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lag_seconds: Option<i64>,
+    /// When the oldest email was received that is known to wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest_waiting: Option<DateTime<Utc>>,
     delivered: u64,
     skipped: u64,
     quarantined: u64,
@@ -60,14 +63,15 @@ impl Monitor {
             reason: ready.err(),
             shard: ShardStatus { ordinal: self.shard.ordinal(), total: self.shard.total() },
             mailboxes_configured: life.map_or(0, |life| life.configured),
-            mailboxes: snapshot.mailboxes.iter().filter_map(|(k, m)| mailbox(k, m, now)).collect(),
+            mailboxes: snapshot.iter().filter_map(|(k, m)| mailbox(k, m, now)).collect(),
         };
         serde_json::to_vec(&status).unwrap_or_default()
     }
 }
 
-fn mailbox<'a>(key: &str, status: &'a MailboxStatus, now: DateTime<Utc>) -> Option<Mailbox<'a>> {
+fn mailbox<'a>(key: &str, entry: &'a Entry, now: DateTime<Utc>) -> Option<Mailbox<'a>> {
     let route = status_file::route(key)?;
+    let status = &entry.status;
     let lag = |at: DateTime<Utc>| now.signed_duration_since(at).max(TimeDelta::zero());
     Some(Mailbox {
         bucket: route.bucket.to_string(),
@@ -77,8 +81,9 @@ fn mailbox<'a>(key: &str, status: &'a MailboxStatus, now: DateTime<Utc>) -> Opti
         last_error: &status.detail,
         caught_up_at: status.caught_up_at,
         lag_seconds: status.caught_up_at.map(|at| lag(at).num_seconds()),
-        delivered: status.numbers.delivered,
-        skipped: status.numbers.skipped,
-        quarantined: status.numbers.quarantined,
+        oldest_waiting: entry.oldest,
+        delivered: entry.delivered,
+        skipped: entry.skipped,
+        quarantined: entry.quarantined,
     })
 }

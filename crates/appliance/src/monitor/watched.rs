@@ -1,4 +1,4 @@
-//! A sink whose calls are counted: what became of commits, what is under way, whether it works.
+//! A sink whose calls are watched: how many, how long, what is under way, whether it works.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -37,9 +37,6 @@ impl Watched {
         let code = result.as_ref().err().map_or("ok", code);
         if self.counted_by == CountedBy::Monitor {
             self.monitor.request(Peer::Sink, operation, code, began.elapsed());
-        }
-        if matches!(result, Err(SinkError::Corrupt { .. })) {
-            self.monitor.counts().state_corrupt += 1;
         }
         result
     }
@@ -92,7 +89,6 @@ impl Sink for Watched {
 
     async fn write(&self, route: &Route, emails: &[Email]) -> Result<Vec<Refusal>, SinkError> {
         let began = Instant::now();
-        self.monitor.counts().fetched += emails.len() as u64;
         let _flight = Flight::begin(&self.monitor);
         let written = self.sink.write(route, emails).await;
         self.after_write("write", route, began, written)
@@ -119,17 +115,7 @@ impl Sink for Watched {
     async fn save_checkpoint(&self, route: &Route, new: &Checkpoint) -> Result<(), SinkError> {
         let began = Instant::now();
         let saved = self.sink.save_checkpoint(route, new).await;
-        self.monitor.counts().commits.add(commit(&saved), 1);
         self.after_write("save_checkpoint", route, began, saved)
-    }
-}
-
-/// What became of a commit. There are no leases, so that nothing is ever `fenced`.
-fn commit(saved: &Result<(), SinkError>) -> &'static str {
-    match saved {
-        Ok(()) => "ok",
-        Err(SinkError::Superseded { .. }) => "conflict",
-        Err(_) => "error",
     }
 }
 

@@ -12,4 +12,5 @@
 mod chaos;
 mod engine;
 mod simulation;
+mod trouble;
 mod world;
