@@ -194,7 +194,10 @@ impl Report {
             let detail = one_line(detail);
             let advice = advice.as_deref().map(one_line);
             let line = match advice {
-                Some(advice) => format!("{outcome:<5} {check:<width$}  {detail}. {advice}\n"),
+                Some(advice) => {
+                    let detail = detail.trim_end_matches('.');
+                    format!("{outcome:<5} {check:<width$}  {detail}. {advice}\n")
+                }
                 None => format!("{outcome:<5} {check:<width$}  {detail}\n"),
             };
             text.push_str(&line);
@@ -218,6 +221,39 @@ impl Report {
 
 fn one_line(text: &str) -> String {
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    words.trim_end_matches('.').chars().filter(|c| !c.is_control()).collect::<String>()
-        + if text.trim_end().ends_with('.') && text.contains(' ') { "." } else { "" }
+    words.chars().filter(|c| !c.is_control()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn a_report_has_a_line_for_each_check_and_no_secret() {
+        let secret: Secret = "canary-of-a-secret".to_owned().into();
+        let mut report = Report {
+            checks: vec![
+                CheckResult::ok("server dns", "mail.example.com: 192.0.2.1"),
+                CheckResult::fail(
+                    "sign-in",
+                    "`mail.example.com` said:\n  canary-of-a-secret is wrong",
+                    "Do not use canary-of-a-secret.",
+                ),
+                CheckResult::warn("disk", "5 % are free.", "Free some room."),
+            ],
+        };
+        report.redact(&[secret, "".into()]);
+        expect![[r#"
+            ok    server dns  mail.example.com: 192.0.2.1
+            fail  sign-in     `mail.example.com` said: *** is wrong. Do not use ***.
+            warn  disk        5 % are free. Free some room.
+            1 ok, 1 warnings, 1 failed
+        "#]]
+        .assert_eq(&report.table());
+        assert_eq!(report.exit(), Exit::Difference);
+        report.checks.remove(1);
+        assert_eq!(report.exit(), Exit::Success, "a warning is no failure");
+    }
 }

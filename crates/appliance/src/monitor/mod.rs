@@ -11,6 +11,8 @@ mod metrics;
 mod process;
 mod series;
 mod status;
+#[cfg(test)]
+mod tests;
 mod text;
 mod watched;
 
