@@ -4,5 +4,6 @@ mod client;
 mod emails;
 mod faults;
 mod large;
+mod official_client;
 mod states;
 mod strictness;
