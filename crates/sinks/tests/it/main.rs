@@ -14,6 +14,7 @@ mod crash;
 mod disk;
 mod machine;
 mod mail;
+mod object_store;
 mod power;
 mod process;
 mod writer;
