@@ -19,8 +19,12 @@ use url::{Url, form_urlencoded};
 
 pub use assertion::{BadSigningKey, SigningKey};
 
-use crate::{BadEndpoint, Endpoint, NetError, Response, Stage, Transport};
-use crate::{connection::Connection, request};
+use crate::{
+    BadEndpoint, Endpoint, NetError, Response, Stage, Transport,
+    body::{Coding, Holder},
+    connection::Connection,
+    request,
+};
 
 /// A token is renewed this long before it ends.
 const MARGIN: Duration = Duration::from_secs(5 * 60);
@@ -165,7 +169,8 @@ impl TokenSource {
         let reply = connection.send(&self.endpoint, request, Stage::Answer).await;
         let reply = reply.map_err(|lost| lost.error)?;
         let mut connection = Some(connection);
-        let mut reply = Response::new(&self.endpoint, reply, &mut connection)?;
+        let holder = Holder::Session(&mut connection);
+        let mut reply = Response::new(&self.endpoint, reply, holder, Coding::Gzip)?;
         let body = reply.body.collect(MAX_REPLY).await?;
         if reply.status != StatusCode::OK {
             return Err(reply::failure(name, reply.status, retry_after(&reply.headers), &body));
