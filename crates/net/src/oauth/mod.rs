@@ -6,7 +6,7 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use hyper::{
@@ -51,6 +51,9 @@ pub struct ClientCredentials {
 pub enum Proof {
     Secret(Secret),
     Certificate(SigningKey),
+    /// A signed statement that somebody else keeps up to date: the token that Kubernetes gives to
+    /// a service account. Read for each request. Spec: RFC 7523 §2.2.
+    AssertionFile(PathBuf),
 }
 
 /// Hands out access tokens, and asks for a new one before the old one ends.
@@ -195,6 +198,12 @@ impl TokenSource {
                 let assertion = key
                     .assertion(&self.client_id, &self.endpoint.url(), now)
                     .map_err(|err| NetError::crypto(self.endpoint.name(), err))?;
+                form.append_pair("client_assertion_type", assertion::TYPE);
+                form.append_pair("client_assertion", assertion.reveal());
+            }
+            Proof::AssertionFile(path) => {
+                let assertion = assertion::read(path)
+                    .map_err(|err| NetError::unreachable(self.endpoint.name(), err))?;
                 form.append_pair("client_assertion_type", assertion::TYPE);
                 form.append_pair("client_assertion", assertion.reveal());
             }

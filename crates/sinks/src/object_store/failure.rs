@@ -53,9 +53,7 @@ impl Error for Reason {
 impl From<Failure> for SinkError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Unreachable { host, cause } => {
-                Self::Unreachable { host, cause: cause.into() }
-            }
+            Failure::Unreachable { host, cause } => Self::Unreachable { host, cause: cause.into() },
             Failure::Unavailable { host, code } => Self::Unavailable { host, code },
             Failure::Throttled { host, retry_after } => Self::Throttled { host, retry_after },
             Failure::Unauthorized { host, cause } => {

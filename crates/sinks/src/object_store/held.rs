@@ -15,10 +15,7 @@ use futures_util::TryStreamExt;
 use record::{Route, SinkError, Uid};
 use tokio::sync::Semaphore;
 
-use super::{
-    names::uid_of,
-    store::Store,
-};
+use super::{names::uid_of, store::Store};
 
 /// Up to this many uids, no list is made.
 pub(crate) const FEW: usize = 16;

@@ -112,11 +112,7 @@ impl States {
         self.with(route, |known| known.checkpoint = stored);
     }
 
-    pub(crate) async fn load(
-        &self,
-        store: &Store,
-        route: &Route,
-    ) -> Result<Checkpoint, SinkError> {
+    pub(crate) async fn load(&self, store: &Store, route: &Route) -> Result<Checkpoint, SinkError> {
         // If it cannot be read, the next save must look at it, too.
         self.remember(route, None);
         let Some(opened) = read::<Saved>(store, route, CHECKPOINT).await? else {
@@ -228,9 +224,7 @@ impl States {
         for _ in 0..ATTEMPTS {
             let opened = read::<SetAside>(store, route, QUARANTINE).await?;
             let (seen, generation, mut list) = match opened {
-                Some(opened) => {
-                    (Some(opened.found.version), opened.generation, opened.payload)
-                }
+                Some(opened) => (Some(opened.found.version), opened.generation, opened.payload),
                 None => (None, 0, SetAside::default()),
             };
             let changed = change(&mut list.items);

@@ -8,8 +8,8 @@ use std::{
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
-    Attribute, Attributes, GetOptions, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt,
-    PutMode, PutMultipartOptions, PutOptions, PutPayload, UpdateVersion, path::Path,
+    Attribute, Attributes, GetOptions, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, UpdateVersion, path::Path,
 };
 use record::{Body, SinkError};
 use sha2::{Digest, Sha256};
@@ -198,8 +198,7 @@ impl Store {
         bytes: Bytes,
         mode: PutMode,
     ) -> Result<Put, SinkError> {
-        let options =
-            PutOptions { mode, attributes: kind.attributes(), ..PutOptions::default() };
+        let options = PutOptions { mode, attributes: kind.attributes(), ..PutOptions::default() };
         match self.objects.put_opts(path, bytes.into(), options).await {
             Ok(done) => Ok(Put::Done(done.into())),
             // A blob that was to be replaced and is gone is a conflict as well.
@@ -269,8 +268,8 @@ impl Store {
             (source, block) = self.next_block(path, source, BLOCK).await?;
         }
         let cut = source.size != whole;
-        let there = self.large_create == LargeCreate::CheckedFirst
-            && self.objects.head(path).await.is_ok();
+        let there =
+            self.large_create == LargeCreate::CheckedFirst && self.objects.head(path).await.is_ok();
         if cut || there {
             upload.abort().await.map_err(at(self.place_of(path)))?;
             return Ok((Put::Conflict, source));
@@ -298,9 +297,9 @@ impl Store {
             Ok::<_, io::Error>((source, block))
         });
         let place = || self.place_of(path);
-        read.await.map_err(|err| unwritable(place(), err))?.map_err(|err| {
-            unwritable(place(), format!("could not read the spooled email: {err}"))
-        })
+        read.await
+            .map_err(|err| unwritable(place(), err))?
+            .map_err(|err| unwritable(place(), format!("could not read the spooled email: {err}")))
     }
 
     /// The blobs whose names begin with `prefix` and a slash.

@@ -46,8 +46,7 @@ pub(crate) async fn copies(objects: &Objects, route: &Route) -> Vec<(Uid, Vec<u8
     let stored: Vec<_> = objects.stored(route).try_collect().await.unwrap();
     let mut copies = Vec::new();
     for email in stored {
-        let pieces: Vec<Bytes> =
-            email.body().await.unwrap().unwrap().try_collect().await.unwrap();
+        let pieces: Vec<Bytes> = email.body().await.unwrap().unwrap().try_collect().await.unwrap();
         copies.push((email.sidecar.uid, pieces.concat()));
     }
     copies

@@ -21,9 +21,7 @@ const EMULATOR_ENDPOINT: &str = "http://127.0.0.1:10000/devstoreaccount1";
 pub enum BadAccount {
     #[error("`AZURE_STORAGE_CONNECTION_STRING` is not a list of `Name=value`, separated by `;`")]
     ConnectionString,
-    #[error(
-        "`AZURE_STORAGE_CONNECTION_STRING` is that of account `{found}`, not of `{wanted}`"
-    )]
+    #[error("`AZURE_STORAGE_CONNECTION_STRING` is that of account `{found}`, not of `{wanted}`")]
     OtherAccount { found: String, wanted: String },
     #[error("{0} is no account key: those are base64")]
     Key(&'static str),

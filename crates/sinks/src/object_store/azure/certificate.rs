@@ -38,8 +38,7 @@ pub(super) fn read(path: &Path, password: Option<&Secret>) -> Result<SigningKey,
         )
     })?;
     let unusable = |err: &dyn std::fmt::Display| format!("`{shown}` is not usable: {err}");
-    let thumbprint =
-        certificate.digest(MessageDigest::sha256()).map_err(|err| unusable(&err))?;
+    let thumbprint = certificate.digest(MessageDigest::sha256()).map_err(|err| unusable(&err))?;
     let pem = key.private_key_to_pem_pkcs8().map_err(|err| unusable(&err))?;
     let pem = String::from_utf8(pem).map(Secret::from).map_err(|err| unusable(&err))?;
     SigningKey::new(&pem, &hex(&thumbprint)).map_err(|err| unusable(&err))
@@ -48,9 +47,10 @@ pub(super) fn read(path: &Path, password: Option<&Secret>) -> Result<SigningKey,
 fn from_pem(bytes: &[u8], password: &str) -> Option<(PKey<Private>, X509)> {
     let key = PKey::private_key_from_pem_passphrase(bytes, password.as_bytes()).ok()?;
     // The first that belongs to the key; the others are those that issued it.
-    let certificate = X509::stack_from_pem(bytes).ok()?.into_iter().find(|certificate| {
-        certificate.public_key().is_ok_and(|public| public.public_eq(&key))
-    })?;
+    let certificate = X509::stack_from_pem(bytes)
+        .ok()?
+        .into_iter()
+        .find(|certificate| certificate.public_key().is_ok_and(|public| public.public_eq(&key)))?;
     Some((key, certificate))
 }
 

@@ -6,9 +6,10 @@
 //! of a URL that the library could put into a message.
 
 mod account;
+mod answer;
 mod certificate;
-mod crypto;
 mod credential;
+mod crypto;
 mod environment;
 mod identity;
 mod location;
@@ -25,15 +26,15 @@ use object_store::{
 };
 use record::Meter;
 
-pub use self::{
-    account::BadAccount,
-    environment::AzureEnvironment,
-    location::{AzureLocation, BadLocation},
-};
 use self::{
     account::Account,
     credential::{BadCredential, Credentials},
     service::Service,
+};
+pub use self::{
+    account::BadAccount,
+    environment::AzureEnvironment,
+    location::{AzureLocation, BadLocation},
 };
 use super::{
     BadPrefix, Objects, held,
@@ -93,6 +94,7 @@ impl Objects {
             place.clone(),
             credentials,
             meter,
+            Arc::clone(&transport.clock),
         );
         let azure = MicrosoftAzureBuilder::new()
             .with_account(&location.account)
