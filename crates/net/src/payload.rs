@@ -77,10 +77,13 @@ impl Payload {
     }
 }
 
+/// A reader, and what came out of it.
+type PartRead = (Box<dyn Read + Send>, io::Result<Vec<u8>>);
+
 /// A reader whose next part is read on a thread for blocking work.
 enum Reading {
     Idle(Box<dyn Read + Send>),
-    Busy(JoinHandle<(Box<dyn Read + Send>, io::Result<Vec<u8>>)>),
+    Busy(JoinHandle<PartRead>),
     Done,
 }
 
@@ -115,7 +118,7 @@ impl Body for Reading {
 }
 
 /// Reads one full part, or what is left.
-fn read_part(mut reader: Box<dyn Read + Send>) -> (Box<dyn Read + Send>, io::Result<Vec<u8>>) {
+fn read_part(mut reader: Box<dyn Read + Send>) -> PartRead {
     let mut part = Vec::with_capacity(PART);
     let read = reader.by_ref().take(PART as u64).read_to_end(&mut part);
     (reader, read.map(|_| part))
