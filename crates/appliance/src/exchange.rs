@@ -7,7 +7,7 @@ use net::{
     egress::Level,
     oauth::{ClientCredentials, Proof, SigningKey},
 };
-use record::{Chain, Clock, clock::SystemClock};
+use record::{Chain, Clock, Unmetered, clock::SystemClock};
 use sources::ews::{Access, Ews, EwsSettings, Version};
 
 use crate::{
@@ -75,6 +75,7 @@ fn wire(settings: &Settings, spool: &Path) -> Result<Arc<Ews>, Ending> {
             .unwrap_or(NonZeroUsize::MIN),
         max_email_size: settings.max_email_size,
         spool_dir: spool.to_owned(),
+        meter: Arc::new(Unmetered),
     };
     Ok(Ews::new(endpoint, identity, ews))
 }

@@ -25,6 +25,18 @@ const FOR_TESTS: &[Program] = &[
     Program { name: "promtool", package: "prometheus" },
 ];
 
+/// What checks and builds that which is shipped.
+const FOR_DEPLOYMENT: &[Program] = &[
+    Program { name: "buildah", package: "buildah" },
+    Program { name: "runc", package: "runc" },
+    Program { name: "umoci", package: "umoci" },
+    Program { name: "systemd-analyze", package: "systemd" },
+    Program { name: "update-ca-certificates", package: "ca-certificates" },
+    Program { name: "cc", package: "gcc" },
+    Program { name: "python3", package: "python3" },
+    Program { name: "npm", package: "npm" },
+];
+
 /// Makes sure that the OpenSSL headers can be found; without them the build fails with a long
 /// message that hides this reason.
 pub(crate) fn need_libraries() -> Result<()> {
@@ -41,8 +53,18 @@ pub(crate) fn need_libraries() -> Result<()> {
 /// Installs what the tests need and this machine lacks.
 pub(crate) fn need_for_tests() -> Result<()> {
     need_libraries()?;
+    need(FOR_TESTS)
+}
+
+/// The same for `cargo xtask deploy` and `image`.
+pub(crate) fn need_for_deployment() -> Result<()> {
+    need_libraries()?;
+    need(FOR_DEPLOYMENT)
+}
+
+fn need(programs: &[Program]) -> Result<()> {
     let mut missing: Vec<&str> =
-        FOR_TESTS.iter().filter(|p| !is_installed(p.name)).map(|p| p.package).collect();
+        programs.iter().filter(|p| !is_installed(p.name)).map(|p| p.package).collect();
     if !python_makes_environments() {
         missing.push("python3-venv");
     }
