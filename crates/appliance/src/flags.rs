@@ -51,7 +51,8 @@ pub struct Flags {
     pub local_files_prefix: Option<PathBuf>,
 
     /// Azure Blob Storage container that receives emails and state, such as
-    /// `az://account/container`. Excludes `--reinfer-api-endpoint` and `--local-files-prefix`.
+    /// `az://account/container`, or a prefix in it, such as `az://account/container/emails`.
+    /// Excludes `--reinfer-api-endpoint` and `--local-files-prefix`.
     #[arg(long, value_name = "az://ACCOUNT/CONTAINER", value_parser = value::container)]
     pub private_file_prefix: Option<Url>,
 

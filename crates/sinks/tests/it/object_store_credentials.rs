@@ -54,7 +54,8 @@ impl Fake {
                 let length = body.len();
                 let end = format!("Content-Length: {length}\r\nConnection: close\r\n\r\n{body}");
                 let mut stream = stream;
-                let _ = stream.write_all(format!("{head}{end}").as_bytes());
+                // Who has gone away needs no answer.
+                stream.write_all(format!("{head}{end}").as_bytes()).ok();
             }
         });
         Self { url, requests }
@@ -129,6 +130,8 @@ impl Meter for Meters {
     }
 }
 
+/// No credentials. The metadata service and the CLI of the machine that runs the tests are none of
+/// their business.
 fn nothing() -> AzureEnvironment {
     AzureEnvironment {
         metadata_host: Some("http://127.0.0.1:9".into()),
@@ -253,17 +256,19 @@ async fn the_azure_cli_is_the_last_resort() {
                   echo '{\"accessToken\": \"CanaryToken1\", \"expires_on\": 4102444800}'\n";
     std::fs::write(&program, script).unwrap();
     std::fs::set_permissions(&program, PermissionsExt::from_mode(0o700)).unwrap();
-    // Without another address, an absent metadata service is no failure.
-    let environment =
-        AzureEnvironment { azure_cli: Some(program), metadata_host: None, ..nothing() };
-    signs_in(&fake.open(environment)).await;
+    // An absent metadata service is no failure, nor is that of another cloud.
+    let other = Fake::start(|_, _| Some(("HTTP/1.1 403 x\r\n".into(), String::new())));
+    for host in ["http://127.0.0.1:9", &other.url] {
+        let (azure_cli, metadata_host) = (Some(program.clone()), Some(host.to_owned()));
+        let environment = AzureEnvironment { azure_cli, metadata_host, ..nothing() };
+        signs_in(&fake.open(environment)).await;
+    }
 }
 
 #[tokio::test]
 async fn without_credentials_the_error_lists_what_was_tried() {
     let fake = Fake::with_token("CanaryToken1");
-    let environment = AzureEnvironment { metadata_host: None, ..nothing() };
-    let err = fake.open(environment).load_checkpoint(&mail::route()).await.unwrap_err();
+    let err = fake.open(nothing()).load_checkpoint(&mail::route()).await.unwrap_err();
     assert_eq!(err.advice(), SinkAdvice::StopService);
     let told = Chain(&err).to_string();
     for part in ["no key, shared access signature", "the managed identity: ", "the Azure CLI: "] {

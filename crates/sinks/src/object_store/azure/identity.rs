@@ -73,7 +73,7 @@ impl ManagedIdentity {
                 query.append_pair("api-version", "2018-02-01");
                 let host = environment.metadata_host.as_deref().unwrap_or(METADATA);
                 let url = format!("{}/metadata/identity/oauth2/token", host.trim_end_matches('/'));
-                (url, ("metadata", Secret::from("true")), environment.metadata_host.is_none())
+                (url, ("metadata", Secret::from("true")), true)
             }
         };
         let parsed = Url::parse(&url)?;
@@ -104,9 +104,17 @@ impl ManagedIdentity {
         }
         let why = format!("HTTP {}{}", status.as_u16(), told(&body));
         Err(match status {
-            // Spec: the metadata service answers so when no identity is assigned.
             StatusCode::BAD_REQUEST if self.guessed => {
                 NoToken::NotHere(format!("no identity is assigned to this machine ({why})"))
+            }
+            // Other clouds have a service at the same address, which knows nothing of this.
+            StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::NOT_FOUND
+            | StatusCode::METHOD_NOT_ALLOWED
+                if self.guessed =>
+            {
+                NoToken::NotHere(format!("the metadata service is not that of Azure ({why})"))
             }
             StatusCode::NOT_FOUND
             | StatusCode::GONE
