@@ -56,6 +56,8 @@ pub(crate) enum Command {
 pub(crate) enum Simulate {
     /// Exchange Web Services, with mailboxes of generated mail or of your own.
     Exchange(simulators::command::ExchangeArgs),
+    /// The platform that takes emails, as far as an appliance uses it.
+    Platform(simulators::command::platform::PlatformArgs),
 }
 
 #[derive(Subcommand)]
@@ -164,7 +166,7 @@ impl Command {
             // Handled before; here for the list of commands only.
             Self::Appliance => Ok(Exit::Success),
             Self::Demo(demo) => demo.run(),
-            Self::Simulate(Simulate::Exchange(args)) => simulate(args),
+            Self::Simulate(simulated) => simulated.run(),
             Self::Config(command) => command.run(),
             Self::Status(command) => command.run(),
             Self::Verify(command) => command.run(),
@@ -189,15 +191,22 @@ fn show_json(value: &impl serde::Serialize) -> Result<(), Ending> {
     show(&(text.map_err(|err| Ending::new(Exit::Io, err.to_string()))? + "\n"))
 }
 
-fn simulate(args: simulators::command::ExchangeArgs) -> Result<Exit, Ending> {
-    runtime()?.block_on(async {
-        let shutdown = CancellationToken::new();
-        tokio::spawn(Signals::listen()?.obey(shutdown.clone(), Arc::default()));
-        let mut out = io::stdout();
-        let run = simulators::command::run(&args, &mut out, shutdown.cancelled_owned());
-        run.await.map_err(|err| Ending::new(Exit::Config, format!("{err:#}")))
-    })?;
-    Ok(Exit::Success)
+impl Simulate {
+    fn run(self) -> Result<Exit, Ending> {
+        runtime()?.block_on(async {
+            let shutdown = CancellationToken::new();
+            tokio::spawn(Signals::listen()?.obey(shutdown.clone(), Arc::default()));
+            let (mut out, stop) = (io::stdout(), shutdown.cancelled_owned());
+            let ended = match self {
+                Self::Exchange(args) => simulators::command::run(&args, &mut out, stop).await,
+                Self::Platform(args) => {
+                    simulators::command::platform::run(&args, &mut out, stop).await
+                }
+            };
+            ended.map_err(|err| Ending::new(Exit::Config, format!("{err:#}")))
+        })?;
+        Ok(Exit::Success)
+    }
 }
 
 fn shard(flags: &Flags) -> Result<Shard, Ending> {
