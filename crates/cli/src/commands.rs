@@ -9,10 +9,9 @@ use std::{
 
 use appliance::{
     config::{self, Settings},
-    config_file::ConfigFile,
+    destination::{self, local_prefix},
     exit::{Ending, Exit},
     flags::Flags,
-    run::local_prefix,
     shard::Shard,
     status, verify,
 };
@@ -225,8 +224,8 @@ pub(crate) fn shard(flags: &Flags) -> Result<Shard, Ending> {
 
 pub(crate) fn load(flags: &Flags) -> Result<Settings, Ending> {
     flags.check().map_err(|err| Ending::config(&err))?;
-    let settings = ConfigFile::find(flags, Arc::new(read_environment))?.load();
-    settings.map_err(|err| Ending::config(&err))
+    let mut configuration = destination::configuration(flags, Arc::new(read_environment))?;
+    Ok(runtime()?.block_on(configuration.load())?)
 }
 
 impl Config {

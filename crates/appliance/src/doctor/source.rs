@@ -26,7 +26,7 @@ pub(super) async fn check(settings: &Settings, shard: Shard) -> Vec<CheckResult>
         let detail = "this shard serves no mailbox to try it with";
         return vec![CheckResult::warn(SIGN_IN, detail, "Ask another shard.")];
     };
-    let ews = match exchange::open(settings, &std::env::temp_dir()) {
+    let ews = match exchange::open_to_look(settings) {
         Ok(ews) => ews,
         Err(ending) => return vec![broken(&ending)],
     };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use record::Secret;
 
 /// What the environment says about Azure. Nobody else reads it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AzureEnvironment {
     /// `AZURE_STORAGE_CONNECTION_STRING`.
     pub connection_string: Option<Secret>,
