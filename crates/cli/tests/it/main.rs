@@ -12,8 +12,12 @@
 
 mod crashes;
 mod harness;
+mod limits;
+mod machine;
 mod memory;
+mod network;
 mod operators;
 mod real_mail;
+mod startup;
 mod trouble;
 mod whole_way;
