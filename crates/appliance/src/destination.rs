@@ -23,6 +23,7 @@ use crate::{
     config::Settings,
     configuration::{Configuration, Connect, ReadEnvironment, RemoteConfig},
     environment::Environment,
+    doctor::{LocalProbe, PlatformProbe, SinkProbe},
     exit::{Ending, Exit},
     flags::{self, Flags},
     monitor::{CountedBy, Monitor},
@@ -167,6 +168,30 @@ impl Destination {
             appliance: appliance(flags, shard),
         };
         Ok(PlatformApi::new(api, settings))
+    }
+
+    /// What `doctor` tries.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::connect`].
+    pub fn probe(
+        &self,
+        flags: &Flags,
+        environment: &Environment,
+        settings: &Settings,
+    ) -> Result<Box<dyn SinkProbe>, Ending> {
+        let meter = Arc::new(Unmetered);
+        Ok(match self {
+            Self::Folder { prefix, .. } => Box::new(LocalProbe::new(prefix)),
+            Self::Platform(endpoint) => {
+                let api = api(flags, environment, endpoint, 1, meter)?;
+                let platform = self.platform(flags, settings, api)?;
+                let buckets = settings.mailboxes.values().map(|mailbox| mailbox.bucket.clone());
+                Box::new(PlatformProbe { platform, buckets: buckets.collect() })
+            }
+            Self::Azure(place) => Box::new(objects(flags, environment, place, 1, meter)?),
+        })
     }
 
     /// Tells the monitor when the credentials of the destination end, if that is known.

@@ -62,6 +62,20 @@ impl AzureEnvironment {
         "AZURE_STORAGE_SAS_KEY",
     ];
 
+    /// Everything that must not be shown.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        [
+            &self.connection_string,
+            &self.account_key,
+            &self.sas_token,
+            &self.client_secret,
+            &self.client_certificate_password,
+            &self.identity_header,
+        ]
+        .into_iter()
+        .flatten()
+    }
+
     /// Takes what it needs from `variable`. One that is set to nothing counts as not set.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
         let text = |name: &str| {
