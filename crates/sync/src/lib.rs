@@ -6,6 +6,7 @@
 
 pub mod backoff;
 pub mod carried;
+mod caught;
 mod contest;
 pub mod mailbox;
 pub mod observer;

@@ -67,6 +67,8 @@ pub enum Fatal {
 pub(crate) enum Failed {
     Source(SourceError),
     Sink(SinkError),
+    /// A bug showed while items were fetched or written.
+    Panicked(String),
     /// The service is shutting down.
     Interrupted,
 }
@@ -225,6 +227,7 @@ impl MailboxSync {
             Ok(next) => Ok(next),
             Err(Failed::Interrupted) => Ok(Next::Stop(StopReason::Shutdown)),
             Err(Failed::Sink(err)) => self.after_sink_failure(err),
+            Err(Failed::Panicked(detail)) => Ok(self.after_panic(&detail)),
             Err(Failed::Source(err)) => {
                 let next = self.after_source_failure(err)?;
                 self.keep_pause(next).await

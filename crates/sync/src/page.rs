@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
+    caught::caught,
     mailbox::{Failed, MailboxSync},
     observer::{Event, SkipReason},
 };
@@ -225,11 +226,14 @@ impl MailboxSync {
             let (fetched, written) =
                 tokio::join!(fetch(self.source.as_mut(), folder, &chunk, shutdown), async {
                     if to_write.is_empty() {
-                        return Ok(Vec::new());
+                        return Ok(Ok(Vec::new()));
                     }
-                    self.shared.sink.write(&self.route, &to_write).await
+                    caught(self.shared.sink.write(&self.route, &to_write)).await
                 });
-            let written = self.after_write(folder, written, &to_write, delivery);
+            let written = match written {
+                Ok(written) => self.after_write(folder, written, &to_write, delivery),
+                Err(panic) => self.after_write_panic(folder, panic, &to_write, delivery),
+            };
             if let Err(Failed::Source(err)) = &fetched
                 && let Advice::Retry { after: Some(asked), .. } = err.advice()
                 && !written.as_ref().is_err_and(|failed| outweighs(failed, asked))
@@ -299,6 +303,29 @@ impl MailboxSync {
         Ok(())
     }
 
+    /// Writing showed a bug. Several emails: they are written one by one from now on. A single
+    /// one: it is blamed, and set aside when it has happened often enough.
+    fn after_write_panic(
+        &mut self,
+        folder: &Folder,
+        panic: String,
+        emails: &[Email],
+        delivery: &mut Delivery,
+    ) -> Result<(), Failed> {
+        self.cautious = true;
+        let [email] = emails else { return Err(Failed::Panicked(panic)) };
+        let attempts = self.attempts.entry(email.item.clone()).or_insert(0);
+        *attempts += 1;
+        if *attempts < UNREADABLE_ATTEMPTS {
+            return Err(Failed::Panicked(panic));
+        }
+        self.not_stored(email.uid);
+        let (uid, code) = (email.uid, "WriteFailed".to_owned());
+        let item = self.refused(folder, email, Refusal { uid, code, detail: panic });
+        delivery.set_aside.push(Quarantined { attempts: UNREADABLE_ATTEMPTS, ..item });
+        Ok(())
+    }
+
     /// Sorts the results of one fetch.
     fn settle(
         &self,
@@ -334,12 +361,12 @@ impl MailboxSync {
         failed: Failed,
         delivery: &mut Delivery,
     ) -> Result<(), Failed> {
-        let Failed::Source(err) = failed else { return Err(failed) };
-        let patience = match err.advice() {
-            Advice::Split => UNREADABLE_ATTEMPTS,
+        let patience = match &failed {
+            Failed::Panicked(_) => UNREADABLE_ATTEMPTS,
+            Failed::Source(err) if err.advice() == Advice::Split => UNREADABLE_ATTEMPTS,
             // A server that says that it is unwell says nothing against the item.
-            _ if matches!(err, SourceError::Unreachable { .. }) => UNREACHABLE_ATTEMPTS,
-            _ => return Err(err.into()),
+            Failed::Source(SourceError::Unreachable { .. }) => UNREACHABLE_ATTEMPTS,
+            Failed::Source(_) | Failed::Sink(_) | Failed::Interrupted => return Err(failed),
         };
         let [entry] = chunk else {
             if patience == UNREADABLE_ATTEMPTS {
@@ -351,15 +378,19 @@ impl MailboxSync {
             }
             // Without an answer, the network gets a second chance before an item is suspected.
             self.cautious |= self.failures() > 0;
-            return Err(err.into());
+            return Err(failed);
         };
         self.cautious = true;
         let attempts = self.attempts.entry(entry.item.clone()).or_insert(0);
         *attempts += 1;
         if *attempts < patience {
-            return Err(err.into());
+            return Err(failed);
         }
-        let detail = record::Chain(&err).to_string();
+        let detail = match failed {
+            Failed::Source(err) => record::Chain(&err).to_string(),
+            Failed::Panicked(panic) => panic,
+            Failed::Sink(_) | Failed::Interrupted => return Err(failed),
+        };
         let mut item = self.quarantined(folder, entry, "FetchFailed", &detail);
         item.attempts = patience;
         delivery.set_aside.push(item);
@@ -459,6 +490,9 @@ pub(crate) async fn fetch(
     tokio::select! {
         biased;
         () = shutdown.cancelled() => Err(Failed::Interrupted),
-        fetched = source.fetch(folder, entries) => Ok(fetched?),
+        fetched = caught(source.fetch(folder, entries)) => match fetched {
+            Ok(fetched) => Ok(fetched?),
+            Err(panic) => Err(Failed::Panicked(panic)),
+        },
     }
 }

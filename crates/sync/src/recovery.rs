@@ -153,6 +153,16 @@ impl MailboxSync {
         }
     }
 
+    /// A bug showed: nobody knows in which state it has left things, so that they are loaded again.
+    pub(crate) fn after_panic(&mut self, detail: &str) -> Next {
+        self.checkpoint = None;
+        self.asleep = None;
+        self.agenda.clear();
+        let pause = self.backoff.failed(&mut self.rng);
+        self.set_state(MailboxState::Retrying, detail, pause);
+        Next::After(pause)
+    }
+
     /// Another process serves the mailbox, as in an update that replaces one process after the
     /// other: nothing to worry about, unless it lasts.
     fn wait_for_owner(&mut self, detail: &str, pause: Duration) {
