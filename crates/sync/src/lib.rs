@@ -8,6 +8,7 @@ pub mod backoff;
 pub mod carried;
 mod caught;
 mod contest;
+mod deliver;
 pub mod mailbox;
 pub mod observer;
 pub mod page;

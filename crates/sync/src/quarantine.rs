@@ -5,9 +5,9 @@ use record::{Advice, Email, Entry, Fetched, Folder, FolderId, Quarantined, Refus
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    caught::caught,
+    caught::{PANICKED, Panicked, caught},
+    deliver::{Delivery, fetch},
     mailbox::{Failed, MailboxSync},
-    page::{Delivery, fetch},
 };
 
 impl MailboxSync {
@@ -81,9 +81,9 @@ impl MailboxSync {
                     let written = caught(self.shared.sink.write(&self.route, emails)).await;
                     let written = match written {
                         Ok(written) => written,
-                        Err(detail) => {
-                            let (uid, code) = (item.uid, "WriteFailed".to_owned());
-                            Ok(vec![Refusal { uid, code, detail }])
+                        Err(Panicked) => {
+                            let (code, detail) = ("WriteFailed".to_owned(), PANICKED.to_owned());
+                            Ok(vec![Refusal { uid: item.uid, code, detail }])
                         }
                     };
                     self.after_write(&folder, written, emails, &mut delivery)?;
@@ -104,7 +104,7 @@ impl MailboxSync {
                 Err(Failed::Source(err)) if ends_retries(&err) => return Err(err.into()),
                 // The attempt counts; new mail is not to wait for an item that breaks requests.
                 Err(Failed::Source(err)) => (item.code.clone(), record::Chain(&err).to_string()),
-                Err(Failed::Panicked(panic)) => (item.code.clone(), panic),
+                Err(Failed::Panicked) => (item.code.clone(), PANICKED.to_owned()),
                 Err(failed) => return Err(failed),
             };
             let again = Quarantined { code, detail, attempts: item.attempts + 1, ..item };
