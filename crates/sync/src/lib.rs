@@ -6,7 +6,9 @@
 
 pub mod backoff;
 pub mod carried;
+mod caught;
 mod contest;
+mod deliver;
 pub mod mailbox;
 pub mod observer;
 pub mod page;

@@ -67,6 +67,8 @@ pub enum Fatal {
 pub(crate) enum Failed {
     Source(SourceError),
     Sink(SinkError),
+    /// A bug showed while items were fetched or written.
+    Panicked,
     /// The service is shutting down.
     Interrupted,
 }
@@ -225,6 +227,7 @@ impl MailboxSync {
             Ok(next) => Ok(next),
             Err(Failed::Interrupted) => Ok(Next::Stop(StopReason::Shutdown)),
             Err(Failed::Sink(err)) => self.after_sink_failure(err),
+            Err(Failed::Panicked) => Ok(self.after_panic()),
             Err(Failed::Source(err)) => {
                 let next = self.after_source_failure(err)?;
                 self.keep_pause(next).await
@@ -234,7 +237,7 @@ impl MailboxSync {
 
     /// The settings with which `start_from: config` is applied, if it is.
     pub(crate) fn wanted_start(&self) -> Option<Applied> {
-        (self.settings.start_from == StartFrom::Config).then(|| Applied {
+        (self.settings.start_from == StartFrom::Config).then_some(Applied {
             start_timestamp: self.settings.start_timestamp,
             include_drafts: self.settings.include_drafts,
             max_email_size: self.settings.max_email_size,

@@ -5,8 +5,9 @@ use record::{Advice, Email, Entry, Fetched, Folder, FolderId, Quarantined, Refus
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    caught::{PANICKED, Panicked, caught},
+    deliver::{Delivery, fetch},
     mailbox::{Failed, MailboxSync},
-    page::{Delivery, fetch},
 };
 
 impl MailboxSync {
@@ -77,7 +78,14 @@ impl MailboxSync {
                     let emails = std::slice::from_ref(email.as_ref());
                     let mut delivery = Delivery::default();
                     self.sending(&folder.id, emails);
-                    let written = self.shared.sink.write(&self.route, emails).await;
+                    let written = caught(self.shared.sink.write(&self.route, emails)).await;
+                    let written = match written {
+                        Ok(written) => written,
+                        Err(Panicked) => {
+                            let (code, detail) = ("WriteFailed".to_owned(), PANICKED.to_owned());
+                            Ok(vec![Refusal { uid: item.uid, code, detail }])
+                        }
+                    };
                     self.after_write(&folder, written, emails, &mut delivery)?;
                     self.forget(std::slice::from_ref(&entry));
                     match delivery.set_aside.pop() {
@@ -96,6 +104,7 @@ impl MailboxSync {
                 Err(Failed::Source(err)) if ends_retries(&err) => return Err(err.into()),
                 // The attempt counts; new mail is not to wait for an item that breaks requests.
                 Err(Failed::Source(err)) => (item.code.clone(), record::Chain(&err).to_string()),
+                Err(Failed::Panicked) => (item.code.clone(), PANICKED.to_owned()),
                 Err(failed) => return Err(failed),
             };
             let again = Quarantined { code, detail, attempts: item.attempts + 1, ..item };

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use crate::{
+    caught::PANICKED,
     mailbox::{Failed, Fatal, MailboxSync, Next, StopReason, Turn},
     observer::{Event, MailboxState},
 };
@@ -151,6 +152,16 @@ impl MailboxSync {
             }
             SinkAdvice::StopService => Err(Fatal::Sink(err)),
         }
+    }
+
+    /// A bug showed: nobody knows in which state it has left things, so that they are loaded again.
+    pub(crate) fn after_panic(&mut self) -> Next {
+        self.checkpoint = None;
+        self.asleep = None;
+        self.agenda.clear();
+        let pause = self.backoff.failed(&mut self.rng);
+        self.set_state(MailboxState::Retrying, PANICKED, pause);
+        Next::After(pause)
     }
 
     /// Another process serves the mailbox, as in an update that replaces one process after the

@@ -1,7 +1,7 @@
 //! A sink in memory that checks the promises while it is written to.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex},
 };
 
@@ -32,6 +32,8 @@ struct Inner {
     failures: VecDeque<SinkError>,
     /// Of each of the next writes, whether it has its effect and fails nevertheless.
     lost_answers: VecDeque<bool>,
+    /// Emails on which a write panics, as a bug would.
+    traps: BTreeSet<Uid>,
     /// Like some platforms, the sink cannot tell what it holds.
     forgetful: bool,
 }
@@ -64,6 +66,11 @@ impl MemorySink {
     /// Of each of the next writes, tells whether its answer is lost.
     pub fn lose_answers(&self, lost: impl IntoIterator<Item = bool>) {
         self.inner.lock().unwrap().lost_answers.extend(lost);
+    }
+
+    /// Writing this email panics, as a bug in a sink would.
+    pub fn trap(&self, uid: Uid) {
+        self.inner.lock().unwrap().traps.insert(uid);
     }
 
     /// From now on the sink cannot tell what it holds.
@@ -132,6 +139,8 @@ impl Sink for MemorySink {
 
     async fn write(&self, _: &Route, emails: &[Email]) -> Result<Vec<Refusal>, SinkError> {
         self.fail()?;
+        let traps = self.inner.lock().unwrap().traps.clone();
+        assert!(!emails.iter().any(|email| traps.contains(&email.uid)), "a bug put in on purpose");
         let refused = self.inner.lock().unwrap().refused.clone();
         let mut refusals = Vec::new();
         for email in emails {

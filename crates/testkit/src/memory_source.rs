@@ -36,6 +36,8 @@ struct Inner {
     corrupt: BTreeSet<Uid>,
     /// Items on which every request that names them fails without an answer.
     poison: BTreeSet<Uid>,
+    /// Items on which a fetch panics, as a bug would.
+    traps: BTreeSet<Uid>,
     /// Items that are listed, but said not to be there.
     hidden: BTreeSet<Uid>,
     /// Folders that cannot be listed.
@@ -71,6 +73,7 @@ impl MemoryMailbox {
             truth: BTreeSet::new(),
             corrupt: BTreeSet::new(),
             poison: BTreeSet::new(),
+            traps: BTreeSet::new(),
             hidden: BTreeSet::new(),
             sick: BTreeSet::new(),
             throttle: None,
@@ -134,6 +137,11 @@ impl MemoryMailbox {
     /// Every request that names this item gets no answer.
     pub fn poison(&self, uid: Uid) {
         self.0.lock().unwrap().poison.insert(uid);
+    }
+
+    /// Fetching this item panics, as a bug in a source would.
+    pub fn trap(&self, uid: Uid) {
+        self.0.lock().unwrap().traps.insert(uid);
     }
 
     /// The item stays in the listing, but the server says that it is not there.
@@ -315,6 +323,8 @@ impl Source for MemorySource {
         folder: &Folder,
         entries: &[Entry],
     ) -> Result<Vec<Fetched>, SourceError> {
+        let traps = self.0.0.lock().unwrap().traps.clone();
+        assert!(!entries.iter().any(|entry| traps.contains(&entry.uid)), "a bug put in on purpose");
         let inner = self.0.0.lock().unwrap();
         if entries.iter().any(|entry| inner.poison.contains(&entry.uid)) {
             let cause = "connection reset".into();

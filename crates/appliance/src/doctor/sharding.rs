@@ -17,11 +17,14 @@ pub(super) fn check(settings: &Settings, shard: Shard, local: bool) -> Vec<Check
     let mine = owned.get(shard.ordinal() as usize).copied().unwrap_or_default();
     let least = owned.iter().min().copied().unwrap_or_default();
     let most = owned.iter().max().copied().unwrap_or_default();
-    let detail = format!(
-        "shard {} of {total} serves {mine} of {} mailboxes; {least} to {most} a shard",
+    let mut detail = format!(
+        "shard {} of {total} serves {mine} of {} mailboxes",
         shard.ordinal(),
         settings.mailboxes.len()
     );
+    if total > 1 {
+        detail.push_str(&format!(", others from {least} to {most}"));
+    }
     let mut checks = Vec::new();
     let idle = owned.iter().filter(|count| **count == 0).count();
     if idle > 0 {

@@ -42,7 +42,7 @@ async fn each_request_is_told_with_its_operation_and_its_code() {
         let fault = Fault::RequestError { code: code.to_owned(), shape: Shape::SoapFault };
         exchange.fault(FaultRule::new(fault).op(Op::GetItem).times(1));
         // Asked again at once, or left to the engine.
-        let _ = source.fetch(&inbox, &entries).await;
+        drop(source.fetch(&inbox, &entries).await);
         assert_eq!(taken()[0], format!("GetItem {}", told.unwrap_or(code)));
     }
     drop(exchange);

@@ -380,3 +380,28 @@ async fn the_lag_is_the_age_of_the_oldest_email_that_is_listed_and_not_delivered
     assert_eq!(service.diary.lines("behind"), ["behind 00:10", "behind nothing"]);
     service.stop().await.unwrap();
 }
+
+// Promise I11: what shows a bug when it is fetched or written is set aside like a broken item.
+#[tokio::test(start_paused = true)]
+async fn an_item_on_which_the_program_panics_is_set_aside_and_the_rest_delivered() {
+    let (mailbox, inbox, sink) = mailbox_of(50);
+    let (fetched, written) = (mailbox.deliver(&inbox, 51), mailbox.deliver(&inbox, 52));
+    (50..70).for_each(|minute| {
+        mailbox.deliver(&inbox, minute);
+    });
+    mailbox.trap(fetched);
+    sink.trap(written);
+    let service = serve(&mailbox, &sink);
+    service.catches_up(1).await;
+    assert_eq!((sink.uids().len(), service.diary.count("Stopped")), (70, 0));
+    let mut set_aside = sink.set_aside();
+    set_aside.sort_by(|a, b| a.code.cmp(&b.code));
+    let of = |n: usize| (set_aside[n].uid, set_aside[n].code.as_str());
+    assert_eq!((of(0), of(1)), ((fetched, "FetchFailed"), (written, "WriteFailed")));
+    service.commands.send(Command::RetryQuarantine(route(ADDRESS))).await.unwrap();
+    let new = mailbox.deliver(&inbox, 80);
+    service.catches_up(2).await;
+    assert!(sink.uids().contains(&new), "trying them again ends nothing");
+    assert!(sink.set_aside().iter().all(|item| item.attempts == 4));
+    service.stop().await.unwrap();
+}
