@@ -7,7 +7,7 @@ use net::{
     egress::Level,
     oauth::{ClientCredentials, Proof, SigningKey},
 };
-use record::{Chain, Clock, clock::SystemClock};
+use record::{Chain, Clock, Unmetered, clock::SystemClock};
 use sources::ews::{Access, Ews, EwsSettings, Version};
 
 use crate::{
@@ -37,6 +37,24 @@ pub fn check(settings: &Settings) -> Result<(), Ending> {
     wire(settings, Path::new("")).map(drop)
 }
 
+/// The servers that the settings lead to, for a diagnosis of the way: Exchange, and whoever issues
+/// tokens.
+///
+/// # Errors
+///
+/// Those of [`open`].
+pub(crate) fn endpoints(settings: &Settings) -> Result<Vec<(&'static str, Endpoint)>, Ending> {
+    let endpoint = |url: &str, verify| {
+        Endpoint::new(url, transport(settings, verify)?).map_err(|err| Ending::config(&err))
+    };
+    let exchange = endpoint(settings.server.endpoint.as_str(), settings.tls.verify)?;
+    let mut endpoints = vec![("server", exchange)];
+    if let Auth::OAuth2(oauth) = &settings.auth {
+        endpoints.push(("authority", endpoint(oauth.token_url.as_str(), true)?));
+    }
+    Ok(endpoints)
+}
+
 fn wire(settings: &Settings, spool: &Path) -> Result<Arc<Ews>, Ending> {
     let exchange = transport(settings, settings.tls.verify)?;
     let endpoint = Endpoint::new(settings.server.endpoint.as_str(), exchange)
@@ -57,6 +75,7 @@ fn wire(settings: &Settings, spool: &Path) -> Result<Arc<Ews>, Ending> {
             .unwrap_or(NonZeroUsize::MIN),
         max_email_size: settings.max_email_size,
         spool_dir: spool.to_owned(),
+        meter: Arc::new(Unmetered),
     };
     Ok(Ews::new(endpoint, identity, ews))
 }

@@ -24,8 +24,8 @@ pub(crate) use value::is_loopback;
 /// Copies mail from Exchange to a folder, continuously.
 #[derive(Clone, Debug, Args)]
 pub struct Flags {
-    /// Address and port that will serve health and metrics, such as `0.0.0.0:8000`. Accepted, but
-    /// nothing is served by this version.
+    /// Address and port that serve health (`/livez`, `/readyz`), metrics (`/metrics`) and the
+    /// status of each mailbox (`/status`), such as `0.0.0.0:8000`. Without it, nothing is served.
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = value::bind)]
     pub bind: Option<SocketAddr>,
 
@@ -309,11 +309,6 @@ impl Flags {
         {
             warnings.push(format!(
                 "`{endpoint}` is not encrypted: token and mail can be read on the way."
-            ));
-        }
-        if let Some(address) = self.bind {
-            warnings.push(format!(
-                "Nothing is served on `{address}`: health and metrics come with a later version."
             ));
         }
         let many = self.shard().is_ok_and(|shard| shard.total() > 1);

@@ -4,12 +4,16 @@
 
 pub mod config;
 pub mod config_file;
+pub mod doctor;
 pub mod environment;
 pub mod exchange;
 pub mod exit;
 pub mod flags;
+pub mod http;
 pub mod logging;
+pub mod monitor;
 pub mod online;
+pub mod plan;
 pub mod progress;
 pub mod run;
 pub mod shard;

@@ -25,9 +25,11 @@ use crate::{
     exchange,
     exit::{Ending, Exit},
     flags::{Destination, Flags},
+    http,
+    monitor::{CountedBy, Monitor, Place},
     progress::Progress,
     shard::Shard,
-    status_file::StatusBoard,
+    status_file::StatusFile,
 };
 
 /// How often the configuration file and requests of the operator are looked for.
@@ -76,6 +78,24 @@ enum End {
 /// [`Ending`] tells why it could not start or go on, and with which exit code to end.
 pub async fn run(options: Options) -> Result<(), Ending> {
     let shard = options.flags.shard().map_err(|err| Ending::config(&err))?;
+    let monitor = Monitor::new(shard, Arc::new(SystemClock), options.shutdown.clone());
+    let Some(address) = options.flags.bind else {
+        return monitor.ticking(live(&options, shard, &monitor)).await;
+    };
+    let server = http::Server::bind(address, Arc::clone(&monitor)).await?;
+    let over = CancellationToken::new();
+    // A task of its own: it answers also, and then above all, when the main loop is stuck.
+    let serving = tokio::spawn(server.serve(over.clone()));
+    let ended = monitor.ticking(live(&options, shard, &monitor)).await;
+    over.cancel();
+    if let Err(err) = serving.await {
+        warn!("The server of `--bind` ended in a panic: {err}");
+    }
+    ended
+}
+
+/// One life of the service after the other.
+async fn live(options: &Options, shard: Shard, monitor: &Arc<Monitor>) -> Result<(), Ending> {
     let mut file = ConfigFile::find(&options.flags, Arc::clone(&options.read_environment))?;
     let prefix = local_prefix(&options.flags, file.environment())?;
     let mut settings = file.load().map_err(|err| Ending::config(&err))?;
@@ -88,7 +108,7 @@ pub async fn run(options: Options) -> Result<(), Ending> {
         for warning in warnings.chain(settings.warnings.iter().cloned()) {
             warn!("{warning}");
         }
-        let served = serve(&options, &settings, &mut file, &files, &prefix, shard).await;
+        let served = serve(options, &settings, &mut file, &files, &prefix, shard, monitor).await;
         match served {
             Ok(End::Stopped) => return Ok(()),
             Ok(End::Changed(new)) => {
@@ -100,6 +120,7 @@ pub async fn run(options: Options) -> Result<(), Ending> {
                 if options.flags.restart_on_unrecoverable_errors
                     && !options.shutdown.is_cancelled() =>
             {
+                monitor.interrupted(&ending);
                 // A refused sign-in tried again and again locks the account.
                 let pause = match ending.exit {
                     Exit::Refused => PAUSE_AFTER_REFUSAL,
@@ -111,7 +132,7 @@ pub async fn run(options: Options) -> Result<(), Ending> {
                     "The service restarts in {seconds} s, or when the configuration or a secret \
                      changes: {ending}"
                 );
-                match wait(&options, &mut file, pause).await {
+                match wait(options, &mut file, pause, monitor).await {
                     Waited::Stopped => return Ok(()),
                     Waited::Changed(new) => settings = *new,
                     Waited::Over => {}
@@ -130,7 +151,12 @@ enum Waited {
 }
 
 /// Waits for `pause`, or for something that ends it.
-async fn wait(options: &Options, file: &mut ConfigFile, pause: Duration) -> Waited {
+async fn wait(
+    options: &Options,
+    file: &mut ConfigFile,
+    pause: Duration,
+    monitor: &Monitor,
+) -> Waited {
     let until = Instant::now() + pause;
     loop {
         tokio::select! {
@@ -138,7 +164,7 @@ async fn wait(options: &Options, file: &mut ConfigFile, pause: Duration) -> Wait
             () = options.reload.notified() => {}
             () = tokio::time::sleep_until(until.min(Instant::now() + LOOK_EVERY)) => {}
         }
-        if let Some(new) = look(file) {
+        if let Some(new) = look(file, monitor) {
             return Waited::Changed(Box::new(new));
         }
         if Instant::now() >= until {
@@ -174,28 +200,31 @@ async fn serve(
     files: &LocalFiles,
     prefix: &std::path::Path,
     shard: Shard,
+    monitor: &Arc<Monitor>,
 ) -> Result<End, Ending> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let routes = routes(settings, shard);
     announce(settings, shard, routes.len(), prefix);
+    let spool = prefix.join("state").join(".spool");
+    let places = [("data", prefix), ("spool", &spool)];
+    let places = places.map(|(name, path)| Place { name, path: path.to_owned() });
+    let board = monitor.begin(settings, &routes, places.into());
     if routes.is_empty() {
         // Nothing to do for this shard, until a configuration gives it something.
-        return Ok(match wait(options, file, Duration::from_secs(u64::MAX >> 32)).await {
+        return Ok(match wait(options, file, Duration::from_secs(u64::MAX >> 32), monitor).await {
             Waited::Changed(new) => End::Changed(new),
             Waited::Stopped | Waited::Over => End::Stopped,
         });
     }
-    let board = Arc::new(StatusBoard::new(prefix, &routes, Arc::clone(&clock)));
     let mut observers = options.observers.clone();
-    observers.push(Arc::clone(&board) as Arc<dyn Observer>);
+    observers.push(Arc::clone(monitor) as Arc<dyn Observer>);
     let progress = options.bars.clone().map(|bars| Arc::new(Progress::new(bars, routes.len())));
     observers.extend(progress.clone().map(|progress| progress as Arc<dyn Observer>));
 
-    let spool = prefix.join("state").join(".spool");
     let ews = exchange::open(settings, &spool)?;
     let observer: Arc<dyn Observer> = Arc::new(Observers(observers));
     let shared = Shared {
-        sink: Arc::new(files.clone()),
+        sink: monitor.watch(Arc::new(files.clone()), CountedBy::Monitor),
         clock,
         observer: Arc::clone(&observer),
         pace: pace(settings),
@@ -217,18 +246,24 @@ async fn serve(
     let (commands, receiver) = mpsc::channel(16);
     let service = Service::new(mailboxes, settings.max_concurrent_mailboxes, observer);
     let mut service = Box::pin(service.run(receiver, life.clone()));
-    let writing = board.keep_written(life.clone());
+    let status = StatusFile::new(prefix, board, Arc::new(SystemClock));
+    let writing = status.keep_written(life.clone());
     tokio::pin!(writing);
+    // Only for those who look.
+    let endpoints = options.flags.bind.map(|_| exchange::endpoints(settings)).transpose()?;
+    let certificates = monitor.watch_certificates(endpoints.unwrap_or_default());
+    tokio::pin!(certificates);
     let mut next = None;
     let ended = loop {
         tokio::select! {
             ended = &mut service => break Some(ended),
             () = &mut writing => break None,
+            () = &mut certificates => {}
             () = options.reload.notified() => {}
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
         pass_on_requests(files, &routes, &commands);
-        if let Some(new) = look(file) {
+        if let Some(new) = look(file, monitor) {
             next = Some(new);
             life.cancel();
             break None;
@@ -247,7 +282,7 @@ async fn serve(
     };
     life.cancel();
     // Its last act is to write the file once more.
-    board.keep_written(life).await;
+    status.keep_written(life).await;
     if let Some(progress) = progress {
         progress.finish();
     }
@@ -256,11 +291,12 @@ async fn serve(
 }
 
 /// The new settings, if the file has changed for the better.
-fn look(file: &mut ConfigFile) -> Option<Settings> {
+fn look(file: &mut ConfigFile, monitor: &Monitor) -> Option<Settings> {
     let judged = match file.changed()? {
         Ok(settings) => exchange::check(&settings).map(|()| settings),
         Err(err) => Err(Ending::config(&err)),
     };
+    monitor.reloaded(judged.is_ok());
     match judged {
         Ok(settings) => Some(settings),
         Err(ending) => {

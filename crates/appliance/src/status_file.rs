@@ -4,19 +4,17 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
 use chrono::{DateTime, Utc};
 use record::{BucketId, Clock, Route};
 use serde::{Deserialize, Serialize};
-use sync::{Event, MailboxState, Observer};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
+
+use crate::monitor::Board;
 
 /// Shortest time between two writes of the file.
 const WRITE_EVERY: Duration = Duration::from_secs(5);
@@ -56,25 +54,17 @@ pub fn route(key: &str) -> Option<Route> {
     Some(Route { mailbox: mailbox.parse().ok()?, bucket })
 }
 
-/// Keeps the statuses up to date in memory, and now and then on disk.
-pub struct StatusBoard {
+/// Keeps the file like the board.
+pub struct StatusFile {
     path: PathBuf,
+    board: Arc<Board>,
     clock: Arc<dyn Clock>,
-    /// Guards what the engine reports until the next write.
-    statuses: Mutex<Statuses>,
-    changed: AtomicBool,
 }
 
-impl StatusBoard {
+impl StatusFile {
     /// `prefix` is the folder that receives the emails.
-    pub fn new(prefix: &Path, routes: &[Route], clock: Arc<dyn Clock>) -> Self {
-        let since = clock.now();
-        let starting =
-            MailboxStatus { state: "starting".to_owned(), since, ..MailboxStatus::default() };
-        let mailboxes = routes.iter().map(|route| (key(route), starting.clone())).collect();
-        let process = std::process::id();
-        let statuses = Mutex::new(Statuses { written_at: since, process, mailboxes });
-        Self { path: path(prefix), clock, statuses, changed: AtomicBool::new(true) }
+    pub fn new(prefix: &Path, board: Arc<Board>, clock: Arc<dyn Clock>) -> Self {
+        Self { path: path(prefix), board, clock }
     }
 
     /// Writes the file whenever something changed, until `shutdown`, and once more then.
@@ -82,7 +72,7 @@ impl StatusBoard {
         let mut failed = false;
         loop {
             let last = shutdown.is_cancelled();
-            if self.changed.swap(false, Ordering::Relaxed) || last {
+            if self.board.take_change() || last {
                 let written = self.write();
                 if let (Err(err), false) = (&written, failed) {
                     warn!("Could not write `{}`: {err}", self.path.display());
@@ -102,22 +92,14 @@ impl StatusBoard {
     /// Readers see the old file or the new one. It is not worth an `fsync`: after a power cut
     /// it is written anew.
     fn write(&self) -> io::Result<()> {
-        let mut statuses = self.lock().clone();
-        statuses.written_at = self.clock.now();
+        let statuses = Statuses {
+            written_at: self.clock.now(),
+            process: std::process::id(),
+            mailboxes: self.board.statuses(),
+        };
         let temporary = self.path.with_extension("json.new");
         fs::write(&temporary, serde_json::to_vec(&statuses)?)?;
         fs::rename(&temporary, &self.path)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Statuses> {
-        self.statuses.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn update(&self, route: &Route, change: impl FnOnce(&mut MailboxStatus)) {
-        if let Some(status) = self.lock().mailboxes.get_mut(&key(route)) {
-            change(status);
-            self.changed.store(true, Ordering::Relaxed);
-        }
     }
 }
 
@@ -136,41 +118,4 @@ pub fn read(prefix: &Path) -> io::Result<Option<Statuses>> {
 
 fn path(prefix: &Path) -> PathBuf {
     prefix.join("state").join("status.json")
-}
-
-fn name(state: MailboxState) -> &'static str {
-    match state {
-        MailboxState::Ok => "ok",
-        MailboxState::Throttled => "throttled",
-        MailboxState::Retrying => "retrying",
-        MailboxState::Error => "error",
-        MailboxState::Stopped => "stopped",
-    }
-}
-
-impl Observer for StatusBoard {
-    fn observe(&self, event: &Event<'_>) {
-        let now = self.clock.now();
-        match event {
-            Event::State { route, state, detail, .. } => self.update(route, |status| {
-                if status.state != name(*state) {
-                    status.since = now;
-                }
-                name(*state).clone_into(&mut status.state);
-                detail.trim().clone_into(&mut status.detail);
-            }),
-            Event::CaughtUp { route } => self.update(route, |status| {
-                status.caught_up_at = Some(now);
-                if status.state == "starting" {
-                    name(MailboxState::Ok).clone_into(&mut status.state);
-                    status.since = now;
-                }
-            }),
-            Event::Surveyed { .. }
-            | Event::Delivered { .. }
-            | Event::Skipped { .. }
-            | Event::Quarantined { .. }
-            | Event::Committed { .. } => {}
-        }
-    }
 }

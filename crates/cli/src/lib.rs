@@ -3,6 +3,8 @@
 
 mod commands;
 mod demo;
+mod doctor;
+mod plan;
 mod serve;
 
 use std::{

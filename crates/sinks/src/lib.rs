@@ -1,5 +1,7 @@
-//! Where emails end up: folders of files so far, and what leads from there to other programs.
+//! Where emails end up: folders of files, object stores, and what leads from there to other
+//! programs.
 
 pub mod ascii_safe;
 pub mod export;
 pub mod local_files;
+pub mod object_store;

@@ -1,10 +1,14 @@
 //! Reads one page of one folder and delivers it. The order of the writes stands here.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    time::Duration,
+};
 
+use chrono::{DateTime, Utc};
 use record::{
     Advice, Email, Entry, Fetched, Folder, FolderState, ItemId, Page, Quarantined, Refusal,
-    SinkError, Source, SourceError, Uid,
+    SinkAdvice, SinkError, Source, SourceError, Uid,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -57,9 +61,9 @@ pub(crate) struct Delivery {
     pub(crate) set_aside: Vec<Quarantined>,
     /// The server says that they are not there.
     gone: Vec<Entry>,
+    /// Emails stored in this attempt, for the pace.
     delivered: usize,
     skipped: usize,
-    newest: Option<chrono::DateTime<chrono::Utc>>,
 }
 
 impl MailboxSync {
@@ -79,14 +83,9 @@ impl MailboxSync {
         }
         let mut delivery = self.select(folder, &page).await?;
         let entries = page.entries.len();
-        let delivered = match self.deliver(folder, &mut delivery, shutdown).await {
-            Ok(()) => self.recheck_gone(folder, &page, &mut delivery, shutdown).await,
-            failed => failed,
-        };
-        if let Err(failed) = delivered {
-            self.count_interrupted(folder, &delivery);
-            return Err(failed);
-        }
+        self.fell_behind(&folder.id, &delivery.pending);
+        self.deliver(folder, &mut delivery, shutdown).await?;
+        self.recheck_gone(folder, &page, &mut delivery, shutdown).await?;
         self.attempts = HashMap::new();
         self.cautious = false;
         let end = PageEnd { entries, fetched: delivery.delivered, more: page.more };
@@ -147,21 +146,10 @@ impl MailboxSync {
             let item = self.quarantined(folder, &entry, "NotFound", detail);
             delivery.set_aside.push(item);
         }
-        if !gone.is_empty() {
-            delivery.skipped += gone.len();
-            let (reason, items) = (SkipReason::Gone, gone.len());
-            self.shared.observer.observe(&Event::Skipped { route: &self.route, reason, items });
-        }
+        delivery.skipped += gone.len();
+        let gone: Vec<_> = gone.iter().map(|entry| (entry.uid, SkipReason::Gone)).collect();
+        self.skipped(&gone);
         Ok(())
-    }
-
-    /// Counts what was stored before a page failed: when it is read again, it is held already.
-    fn count_interrupted(&mut self, folder: &Folder, delivery: &Delivery) {
-        if let Some(checkpoint) = self.checkpoint.as_mut() {
-            let state = checkpoint.folders.entry(folder.id.clone()).or_default();
-            state.delivered += delivery.delivered as u64;
-            state.newest = state.newest.max(delivery.newest);
-        }
     }
 
     /// Decides about each entry of `page`: fetch it, or pass it over and why.
@@ -169,24 +157,20 @@ impl MailboxSync {
         let mut delivery = Delivery::default();
         let mut wanted = Vec::with_capacity(page.entries.len());
         let mut seen = HashSet::with_capacity(page.entries.len());
-        let mut skipped =
-            [(SkipReason::Draft, 0), (SkipReason::BeforeStart, 0), (SkipReason::Held, 0)];
-        let mut skip = |reason| {
-            for (known, items) in &mut skipped {
-                *items += usize::from(*known == reason);
-            }
-        };
+        let mut skipped = Vec::new();
+        let delivered_until = self
+            .checkpoint
+            .as_ref()
+            .and_then(|checkpoint| checkpoint.folders.get(&folder.id))
+            .and_then(|state| state.delivered_until);
+        let is_before = |entry: &Entry, time: Option<DateTime<Utc>>| matches!((entry.received, time), (Some(received), Some(time)) if received < time);
         for entry in &page.entries {
-            let before_start = matches!(
-                (entry.received, self.settings.start_timestamp),
-                (Some(received), Some(start)) if received < start
-            );
             if entry.is_draft && !self.settings.include_drafts {
-                skip(SkipReason::Draft);
-            } else if before_start {
-                skip(SkipReason::BeforeStart);
-            } else if !seen.insert(entry.uid) {
-                skip(SkipReason::Held);
+                skipped.push((entry.uid, SkipReason::Draft));
+            } else if is_before(entry, self.settings.start_timestamp) {
+                skipped.push((entry.uid, SkipReason::BeforeStart));
+            } else if !seen.insert(entry.uid) || is_before(entry, delivered_until) {
+                skipped.push((entry.uid, SkipReason::Held));
             } else {
                 wanted.push(entry);
             }
@@ -197,25 +181,30 @@ impl MailboxSync {
         } else {
             self.shared.sink.find(&self.route, &uids).await?
         };
+        let mut confirmed = Vec::new();
         for (entry, held) in wanted.into_iter().zip(held) {
             match held {
                 Some(held) => {
-                    skip(SkipReason::Held);
+                    if self.was_sent(entry.uid) {
+                        confirmed.push(entry.uid);
+                    } else {
+                        skipped.push((entry.uid, SkipReason::Held));
+                    }
                     if held.folder != folder.path {
                         delivery.moved.push((entry.uid, folder.path.clone()));
                     }
                 }
-                _ if self.too_large(entry) => {
+                None if self.is_acknowledged(entry.uid, &folder.id) => confirmed.push(entry.uid),
+                None if self.too_large(entry) => {
                     let detail = "larger than `max_email_size`";
                     delivery.set_aside.push(self.quarantined(folder, entry, "TooLarge", detail));
                 }
-                _ => delivery.pending.push_back(entry.clone()),
+                None => delivery.pending.push_back(entry.clone()),
             }
         }
-        for (reason, items) in skipped.into_iter().filter(|(_, items)| *items > 0) {
-            delivery.skipped += items;
-            self.shared.observer.observe(&Event::Skipped { route: &self.route, reason, items });
-        }
+        delivery.skipped = skipped.len();
+        self.skipped(&skipped);
+        self.stored(confirmed);
         Ok(delivery)
     }
 
@@ -231,6 +220,7 @@ impl MailboxSync {
         while !delivery.pending.is_empty() || !ready.is_empty() {
             let chunk = self.next_chunk(&mut delivery.pending);
             let to_write = std::mem::take(&mut ready);
+            self.sending(&folder.id, &to_write);
             // A write is never abandoned half-way; a fetch is, when the service shuts down.
             let (fetched, written) =
                 tokio::join!(fetch(self.source.as_mut(), folder, &chunk, shutdown), async {
@@ -241,9 +231,9 @@ impl MailboxSync {
                 });
             let written = self.after_write(folder, written, &to_write, delivery);
             if let Err(Failed::Source(err)) = &fetched
-                && matches!(err.advice(), Advice::Retry { after: Some(_), .. })
+                && let Advice::Retry { after: Some(asked), .. } = err.advice()
+                && !written.as_ref().is_err_and(|failed| outweighs(failed, asked))
             {
-                // A pause that the server asked for outweighs whatever the sink has to say.
                 return fetched.map(drop);
             }
             written?;
@@ -286,33 +276,26 @@ impl MailboxSync {
 
     /// Counts what was stored, and sets aside what the sink will never take.
     pub(crate) fn after_write(
-        &self,
+        &mut self,
         folder: &Folder,
         written: Result<Vec<Refusal>, SinkError>,
         emails: &[Email],
         delivery: &mut Delivery,
     ) -> Result<(), Failed> {
-        let refused = written?;
-        let is_refused = |email: &Email| refused.iter().any(|refusal| refusal.uid == email.uid);
-        let (mut stored, mut bytes) = (0, 0);
-        for email in emails.iter().filter(|email| refused.is_empty() || !is_refused(email)) {
-            stored += 1;
-            bytes += email.body.size();
-            delivery.newest = delivery.newest.max(Some(email.timestamp));
-        }
-        for refusal in &refused {
-            if let Some(email) = emails.iter().find(|email| email.uid == refusal.uid) {
-                delivery.set_aside.push(self.refused(folder, email, refusal));
+        let mut refused: HashMap<Uid, Refusal> =
+            written?.into_iter().map(|refusal| (refusal.uid, refusal)).collect();
+        let mut stored = Vec::with_capacity(emails.len());
+        for email in emails {
+            match refused.remove(&email.uid) {
+                Some(refusal) => {
+                    self.not_stored(email.uid);
+                    delivery.set_aside.push(self.refused(folder, email, refusal));
+                }
+                None => stored.push(email.uid),
             }
         }
-        delivery.delivered += stored;
-        if stored > 0 {
-            self.shared.observer.observe(&Event::Delivered {
-                route: &self.route,
-                emails: stored,
-                bytes,
-            });
-        }
+        delivery.delivered += stored.len();
+        self.stored(stored);
         Ok(())
     }
 
@@ -325,6 +308,10 @@ impl MailboxSync {
         ready: &mut Vec<Email>,
         delivery: &mut Delivery,
     ) {
+        let emails = fetched.iter().filter(|f| matches!(f, Fetched::Email(_))).count();
+        if emails > 0 {
+            self.shared.observer.observe(&Event::Fetched { route: &self.route, emails });
+        }
         let mut results = fetched.into_iter();
         for entry in chunk {
             match results.next().unwrap_or(Fetched::Later) {
@@ -387,7 +374,7 @@ impl MailboxSync {
         page: Page,
         delivery: Delivery,
     ) -> Result<(), Failed> {
-        let Delivery { moved, set_aside, delivered, skipped, newest, .. } = delivery;
+        let Delivery { moved, set_aside, delivered, skipped, .. } = delivery;
         if !moved.is_empty() {
             self.shared.sink.relocate(&self.route, &moved).await?;
         }
@@ -399,27 +386,30 @@ impl MailboxSync {
                     "Set an item of `{}` aside: {} ({})", self.route.mailbox, item.code, item.detail
                 );
             }
-            let items = set_aside.len();
-            self.shared.observer.observe(&Event::Quarantined { route: &self.route, items });
+            self.set_aside(set_aside.iter().map(|item| (item.uid, item.code.as_str())));
         }
+        let count = self.count_of(&page.entries);
         let now = self.shared.clock.now();
         let Some(checkpoint) = self.checkpoint.as_mut() else { return Ok(()) };
         let state: &mut FolderState = checkpoint.folders.entry(folder.id.clone()).or_default();
         let quiet = page.entries.is_empty() && page.removed == 0 && state.caught_up && !page.more;
-        state.position = Some(page.next);
-        state.delivered += delivered as u64;
+        state.position = Some(page.next.clone());
+        state.delivered += count.delivered;
         state.skipped += skipped as u64;
         state.quarantined += set_aside.len() as u64;
-        state.newest = state.newest.max(newest);
+        state.newest = state.newest.max(count.newest);
         state.read_at = Some(now);
         if !page.more {
             state.caught_up = true;
             // The mark was taken before the listing: what came since changes it again.
             state.mark.clone_from(&folder.mark);
+            // From here on it has a position that tells more.
+            state.delivered_until = None;
         }
         if quiet {
             // Worth one save in the end of the round, not one for each folder.
             self.unsaved = true;
+            self.caught_up_in(&folder.id);
             return Ok(());
         }
         if delivered > 0 {
@@ -428,7 +418,22 @@ impl MailboxSync {
                 "Stored {delivered} emails of `{}`", self.route.mailbox
             );
         }
-        self.save().await
+        self.save().await?;
+        self.forget(&page.entries);
+        if !page.more {
+            self.caught_up_in(&folder.id);
+        }
+        Ok(())
+    }
+}
+
+/// Whether what the sink has to say keeps the mailbox away for longer than a pause of the source.
+fn outweighs(failed: &Failed, asked: Duration) -> bool {
+    let Failed::Sink(err) = failed else { return false };
+    match err.advice() {
+        SinkAdvice::Retry { after } => after.is_some_and(|after| after > asked),
+        SinkAdvice::PauseMailbox | SinkAdvice::StopMailbox => false,
+        SinkAdvice::StopService => true,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Items that are set aside: what is known of them, and another attempt on demand.
 
+use chrono::{DateTime, Utc};
 use record::{Advice, Email, Entry, Fetched, Folder, FolderId, Quarantined, Refusal, SourceError};
 use tokio_util::sync::CancellationToken;
 
@@ -37,7 +38,7 @@ impl MailboxSync {
     }
 
     /// What is known of an email that the sink will not take.
-    pub(crate) fn refused(&self, folder: &Folder, email: &Email, why: &Refusal) -> Quarantined {
+    pub(crate) fn refused(&self, folder: &Folder, email: &Email, why: Refusal) -> Quarantined {
         Quarantined {
             uid: email.uid,
             item: email.item.clone(),
@@ -46,8 +47,8 @@ impl MailboxSync {
             message_id: email.message_id.clone(),
             received: email.metadata.received_at,
             size: Some(email.body.size()),
-            code: why.code.clone(),
-            detail: why.detail.clone(),
+            code: why.code,
+            detail: why.detail,
             since: self.shared.clock.now(),
             attempts: 1,
         }
@@ -74,12 +75,17 @@ impl MailboxSync {
             let (code, detail) = match fetched.map(|all| all.into_iter().next()) {
                 Ok(Some(Fetched::Email(email))) => {
                     let emails = std::slice::from_ref(email.as_ref());
-                    let written = self.shared.sink.write(&self.route, emails).await;
                     let mut delivery = Delivery::default();
+                    self.sending(&folder.id, emails);
+                    let written = self.shared.sink.write(&self.route, emails).await;
                     self.after_write(&folder, written, emails, &mut delivery)?;
+                    self.forget(std::slice::from_ref(&entry));
                     match delivery.set_aside.pop() {
                         Some(refused) => (refused.code, refused.detail),
-                        None => continue,
+                        None => {
+                            self.released(&item, email.timestamp);
+                            continue;
+                        }
                     }
                 }
                 Ok(Some(Fetched::Refused { code, detail })) => (code, detail),
@@ -96,6 +102,19 @@ impl MailboxSync {
             self.shared.sink.quarantine(&self.route, &[again]).await?;
         }
         Ok(())
+    }
+}
+
+impl MailboxSync {
+    /// An item has left the quarantine: the numbers of its folder follow, with the next save.
+    fn released(&mut self, item: &Quarantined, received: DateTime<Utc>) {
+        let folders = self.checkpoint.as_mut().map(|checkpoint| &mut checkpoint.folders);
+        if let Some(state) = folders.and_then(|folders| folders.get_mut(&item.folder)) {
+            state.quarantined = state.quarantined.saturating_sub(1);
+            state.delivered += 1;
+            state.newest = state.newest.max(Some(received));
+            self.unsaved = true;
+        }
     }
 }
 

@@ -22,6 +22,7 @@ const FOR_TESTS: &[Program] = &[
     Program { name: "python3", package: "python3" },
     Program { name: "node", package: "nodejs" },
     Program { name: "npm", package: "npm" },
+    Program { name: "promtool", package: "prometheus" },
 ];
 
 /// What checks and builds that which is shipped.

@@ -11,9 +11,12 @@
 )]
 
 mod crashes;
+mod doctor;
 mod harness;
+mod health;
 mod memory;
 mod operators;
+mod prometheus;
 mod real_mail;
 mod trouble;
 mod whole_way;

@@ -16,7 +16,7 @@ use tokio::{process::Command, sync::OnceCell};
 use crate::client::ABC;
 
 /// Where the clients are installed, once for all runs.
-fn peers() -> PathBuf {
+pub(crate) fn peers() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers")
 }
 
@@ -25,7 +25,7 @@ fn script(name: &str) -> PathBuf {
 }
 
 /// Runs a command, and fails with what it said if it fails.
-async fn run(command: &mut Command) -> String {
+pub(crate) async fn run(command: &mut Command) -> String {
     let shown = format!("{command:?}");
     let output = command
         .stdin(Stdio::null())

@@ -26,11 +26,11 @@
 mod batch;
 mod durable;
 mod inspect;
-mod layout;
+pub(crate) mod layout;
 mod ledger;
 mod lock;
 mod sidecar;
-mod state;
+pub(crate) mod state;
 mod store;
 
 use std::{
@@ -237,7 +237,7 @@ pub(crate) fn hex_sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).map_or('?', |d| char::from(*d));
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()

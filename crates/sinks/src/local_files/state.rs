@@ -91,21 +91,36 @@ pub(crate) fn read<T: DeserializeOwned>(
 ) -> Result<Option<(u64, T)>, SinkError> {
     let path = &dir.join(format!("{kind}.json"));
     let Some(text) = read_text(path)? else { return Ok(None) };
-    let envelope = open(path, &text)?;
+    unseal(path, kind, route, &text).map(Some)
+}
+
+/// The generation and the payload in `text`, found at `path`.
+pub(crate) fn unseal<T: DeserializeOwned>(
+    path: &Path,
+    kind: &str,
+    route: &Route,
+    text: &str,
+) -> Result<(u64, T), SinkError> {
+    let envelope = open(path, text)?;
     let ours = (kind, route.bucket.to_string(), route.mailbox.to_string());
     if (envelope.kind, envelope.bucket, envelope.mailbox) != ours {
         return Err(corrupt(path, "it belongs to another mailbox, bucket or file"));
     }
     let payload = serde_json::from_str(envelope.payload.get());
-    Ok(Some((envelope.generation, payload.map_err(|err| corrupt(path, err))?)))
+    Ok((envelope.generation, payload.map_err(|err| corrupt(path, err))?))
 }
 
 /// The bucket and the mailbox that a state file names; `None` if there is none.
 pub(crate) fn read_owner(dir: &Path, kind: &str) -> Result<Option<(String, String)>, SinkError> {
     let path = &dir.join(format!("{kind}.json"));
     let Some(text) = read_text(path)? else { return Ok(None) };
-    let envelope = open(path, &text)?;
-    Ok(Some((envelope.bucket, envelope.mailbox)))
+    owner(path, &text).map(Some)
+}
+
+/// The bucket and the mailbox that `text`, found at `path`, names.
+pub(crate) fn owner(path: &Path, text: &str) -> Result<(String, String), SinkError> {
+    let envelope = open(path, text)?;
+    Ok((envelope.bucket, envelope.mailbox))
 }
 
 fn open<'a>(path: &Path, text: &'a str) -> Result<Envelope<'a>, SinkError> {
@@ -133,7 +148,7 @@ pub(crate) fn write<T: Serialize>(
     replace_file(dir, path, text.as_bytes()).map_err(at(path))
 }
 
-fn seal<T: Serialize>(
+pub(crate) fn seal<T: Serialize>(
     kind: &str,
     version: u64,
     route: &Route,

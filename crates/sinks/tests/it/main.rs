@@ -9,11 +9,15 @@
     reason = "a panic here is a failed test"
 )]
 
+mod azurite;
+mod azurite_contract;
 mod contract;
 mod crash;
 mod disk;
 mod machine;
 mod mail;
+mod object_store;
+mod object_store_credentials;
 mod power;
 mod process;
 mod writer;
