@@ -83,24 +83,24 @@ pub(super) fn allowed_calls() -> Result<BTreeSet<String>> {
     if allowed.is_empty() { bail!("the unit allows no system call") } else { Ok(allowed) }
 }
 
-/// The calls of groups such as `@system-service`, which name further groups.
+/// The calls of groups such as `@system-service`, which name calls and further groups.
 fn calls(groups: &str) -> Result<BTreeSet<String>> {
     let mut calls = BTreeSet::new();
     let mut waiting: Vec<String> = groups.split_whitespace().map(str::to_owned).collect();
     let mut seen = BTreeSet::new();
     while let Some(group) = waiting.pop() {
+        if !group.starts_with('@') {
+            calls.insert(group);
+            continue;
+        }
         if !seen.insert(group.clone()) {
             continue;
         }
         let told = output(Command::new("systemd-analyze").args(["syscall-filter", &group]))?;
         // The first line is the group's own name.
-        for name in told.lines().skip(1).map(str::trim) {
-            match name.chars().next() {
-                Some('@') => waiting.push(name.to_owned()),
-                Some('#') | None => {}
-                Some(_) => drop(calls.insert(name.to_owned())),
-            }
-        }
+        let names = told.lines().skip(1).map(str::trim);
+        let names = names.filter(|name| !name.is_empty() && !name.starts_with('#'));
+        waiting.extend(names.map(str::to_owned));
     }
     Ok(calls)
 }
