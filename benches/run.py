@@ -263,7 +263,7 @@ def bench_platform(tributary, folder):
     python = python_with("bench-upload", "requests==2.32.5", "azure-storage-blob==12.27.1")
 
     def ours(endpoint):
-        return measured([tributary, "replay", "--local-files-prefix", mail, "--reinfer-api-endpoint", endpoint],
+        return measured([tributary, "replay", "--from", mail, "--reinfer-api-endpoint", endpoint],
                         env={"PATH": os.environ["PATH"], "REINFER_API_TOKEN": token}, stdout=subprocess.DEVNULL)
 
     def theirs(endpoint):
@@ -320,7 +320,7 @@ def bench_azure(tributary, folder):
             "  except Exception as err:\n    time.sleep(0.1)\nelse: raise SystemExit(str(err))")
 
     def ours():
-        return measured([tributary, "replay", "--local-files-prefix", mail,
+        return measured([tributary, "replay", "--from", mail,
                          "--private-file-prefix", "az://devstoreaccount1/ours"],
                         env={"PATH": os.environ["PATH"], "AZURE_STORAGE_CONNECTION_STRING": connection},
                         stdout=subprocess.DEVNULL)

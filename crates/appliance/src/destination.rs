@@ -22,19 +22,31 @@ use url::Url;
 use crate::{
     config::Settings,
     configuration::{Configuration, Connect, ReadEnvironment, RemoteConfig},
-    environment::Environment,
     doctor::{LocalProbe, PlatformProbe, SinkProbe},
+    environment::Environment,
     exit::{Ending, Exit},
     flags::{self, Flags},
     monitor::{CountedBy, Monitor},
     shard::Shard,
 };
 
+/// Emails that are read from a container at once.
+const READS: usize = 16;
+
 /// Where emails go.
 pub enum Destination {
     Folder { files: LocalFiles, prefix: PathBuf },
     Platform(Url),
     Azure(AzureLocation),
+}
+
+/// How much is sent at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Uploads {
+    /// Emails of one batch.
+    pub batch: usize,
+    /// Batches, or to an object store emails, that are under way at the same time.
+    pub at_once: usize,
 }
 
 /// A destination, ready for one life of the service.
@@ -130,7 +142,7 @@ impl Destination {
         &self,
         flags: &Flags,
         environment: &Environment,
-        settings: &Settings,
+        uploads: Uploads,
         meter: Arc<dyn Meter>,
     ) -> Result<Connected, Ending> {
         Ok(match self {
@@ -139,43 +151,31 @@ impl Destination {
                 Connected { sink: Arc::new(files.clone()), counted_by, platform: None }
             }
             Self::Platform(endpoint) => {
-                let uploads = settings.max_concurrent_uploads;
-                let api = api(flags, environment, endpoint, uploads, meter)?;
-                let platform = Arc::new(self.platform(flags, settings, api)?);
+                let api = api(flags, environment, endpoint, uploads.at_once, meter)?;
+                let platform = Arc::new(self.platform(flags, uploads, api)?);
                 let sink = Arc::clone(&platform) as Arc<dyn Sink>;
                 Connected { sink, counted_by: CountedBy::Sink, platform: Some(platform) }
             }
             Self::Azure(place) => {
-                let uploads = settings.max_concurrent_uploads;
-                let objects = objects(flags, environment, place, uploads, meter)?;
+                let objects = objects(flags, environment, place, uploads.at_once, meter)?;
                 let counted_by = CountedBy::Sink;
                 Connected { sink: Arc::new(objects), counted_by, platform: None }
             }
         })
     }
 
-    fn platform(
-        &self,
-        flags: &Flags,
-        settings: &Settings,
-        api: Api,
-    ) -> Result<PlatformApi, Ending> {
+    fn platform(&self, flags: &Flags, uploads: Uploads, api: Api) -> Result<PlatformApi, Ending> {
         let shard = flags.shard().map_err(|err| Ending::config(&err))?;
         let settings = platform_api::Settings {
-            batch_size: settings.reinfer_batch_size,
-            max_concurrent_uploads: settings.max_concurrent_uploads,
+            batch_size: uploads.batch,
+            max_concurrent_uploads: uploads.at_once,
             spool_dir: self.spool(flags),
             appliance: appliance(flags, shard),
         };
         Ok(PlatformApi::new(api, settings))
     }
 
-    /// What `doctor` tries.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Self::connect`].
-    pub fn probe(
+    fn probe(
         &self,
         flags: &Flags,
         environment: &Environment,
@@ -186,7 +186,7 @@ impl Destination {
             Self::Folder { prefix, .. } => Box::new(LocalProbe::new(prefix)),
             Self::Platform(endpoint) => {
                 let api = api(flags, environment, endpoint, 1, meter)?;
-                let platform = self.platform(flags, settings, api)?;
+                let platform = self.platform(flags, Uploads { batch: 1, at_once: 1 }, api)?;
                 let buckets = settings.mailboxes.values().map(|mailbox| mailbox.bucket.clone());
                 Box::new(PlatformProbe { platform, buckets: buckets.collect() })
             }
@@ -227,6 +227,23 @@ fn transport(flags: &Flags) -> Result<Transport, Ending> {
         limits: Limits::default(),
         clock,
     })
+}
+
+/// What `doctor` tries of the destination. Nothing is opened for writing.
+///
+/// # Errors
+///
+/// No destination, or an unusable one.
+pub fn probe(
+    flags: &Flags,
+    environment: &Environment,
+    settings: &Settings,
+) -> Result<Box<dyn SinkProbe>, Ending> {
+    let prefix = match flags.destination(environment).map_err(|err| Ending::config(&err))? {
+        flags::Destination::LocalFiles(prefix) => prefix,
+        _ => return Destination::open(flags, environment)?.probe(flags, environment, settings),
+    };
+    Ok(Box::new(LocalProbe::new(&prefix)))
 }
 
 /// The folder of a command that works on folders only.
@@ -273,6 +290,16 @@ pub fn api(
         retry: Retry::default(),
     };
     Api::new(settings).map_err(|err| Ending::config(&err))
+}
+
+/// The container at `url`, to read from it.
+///
+/// # Errors
+///
+/// The address or the credentials are not usable.
+pub fn container(flags: &Flags, environment: &Environment, url: &Url) -> Result<Objects, Ending> {
+    let place = AzureLocation::parse(url).map_err(|err| Ending::config(&err))?;
+    objects(flags, environment, &place, READS, Arc::new(Unmetered))
 }
 
 fn objects(

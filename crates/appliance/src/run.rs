@@ -21,7 +21,7 @@ use tracing::{error, info, warn};
 use crate::{
     config::{self, Settings},
     configuration::{Configuration, ReadEnvironment},
-    destination::{self, Destination},
+    destination::{self, Destination, Uploads},
     exchange,
     exit::{Ending, Exit},
     flags::Flags,
@@ -342,8 +342,12 @@ impl Appliance<'_> {
         observers.extend(progress.map(|progress| progress as Arc<dyn Observer>));
         let meter = || Arc::clone(self.monitor) as Arc<dyn Meter>;
         let environment = self.configuration.environment();
+        let uploads = Uploads {
+            batch: settings.reinfer_batch_size,
+            at_once: settings.max_concurrent_uploads,
+        };
         let connected =
-            self.destination.connect(&self.options.flags, environment, settings, meter())?;
+            self.destination.connect(&self.options.flags, environment, uploads, meter())?;
         self.destination.watch_expiry(environment, self.monitor);
         connected.announce(routes).await;
         let ews = exchange::open(settings, spool, meter())?;

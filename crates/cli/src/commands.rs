@@ -27,6 +27,7 @@ use crate::{
     environment,
     plan::Plan,
     read_environment,
+    replay::Replay,
     serve::{Signals, runtime},
 };
 
@@ -54,6 +55,8 @@ pub(crate) enum Command {
     /// Writes stored emails to one stream.
     #[command(subcommand)]
     Export(Export),
+    /// Sends stored emails to a platform, a container or a folder; sending them again leaves one copy.
+    Replay(Replay),
     /// Lists the items that were set aside, or asks for another attempt.
     #[command(subcommand)]
     Quarantine(Quarantine),
@@ -162,7 +165,7 @@ pub(crate) enum Quarantine {
     },
 }
 
-fn bucket(text: &str) -> Result<BucketId, String> {
+pub(crate) fn bucket(text: &str) -> Result<BucketId, String> {
     let (owner, name) = text.split_once('/').ok_or("expected `owner/name`")?;
     BucketId::new(owner, name).map_err(|err| err.to_string())
 }
@@ -180,6 +183,7 @@ impl Command {
             Self::Status(command) => command.run(),
             Self::Verify(command) => command.run(),
             Self::Export(command) => command.run(),
+            Self::Replay(command) => command.run(),
             Self::Quarantine(command) => command.run(),
         }
     }

@@ -3,13 +3,13 @@
 use std::{path::PathBuf, sync::Arc};
 
 use appliance::{
-    destination::Destination,
+    destination::{Destination, Uploads},
     exit::{Ending, Exit},
-    replay::{self, Filter, Origin, Pace},
+    replay::{self, Filter, Origin},
 };
 use chrono::{DateTime, Utc};
 use clap::Args;
-use record::{BucketId, MailboxId};
+use record::{BucketId, MailboxId, Unmetered};
 
 use crate::{
     commands::{bucket, show},
@@ -60,21 +60,18 @@ pub(crate) struct Replay {
 impl Replay {
     pub(crate) fn run(self) -> Result<Exit, Ending> {
         let environment = environment()?;
-        let pace = Pace { batch: self.batch.into(), uploads: self.uploads.into() };
+        let uploads = Uploads { batch: self.batch.into(), at_once: self.uploads.into() };
         let filter = Filter {
             bucket: self.bucket.clone(),
             mailbox: self.mailbox.clone(),
             since: self.since,
         };
         let flags = self.flags()?;
-        let (from, to) = runtime()?.block_on(async {
+        let report = runtime()?.block_on(async {
             let from = Origin::open(&self.from, &flags, &environment)?;
             let to = Destination::open(&flags, &environment)?;
-            Ok::<_, Ending>((from, to))
-        })?;
-        let report = runtime()?.block_on(async {
-            let to = to.connect_for_replay(&flags, &environment, pace)?;
-            replay::replay(&from, Arc::clone(&to), &filter, pace).await
+            let to = to.connect(&flags, &environment, uploads, Arc::new(Unmetered))?.sink;
+            replay::replay(&from, to, &filter, uploads).await
         })?;
         show(&format!(
             "{} emails sent ({} bytes), {} not\n",

@@ -25,9 +25,10 @@ impl SinkProbe for PlatformProbe {
             let check = format!("bucket {bucket}");
             checks.push(match self.platform.show_state(bucket).await {
                 Ok(BucketState::Nothing) => CheckResult::ok(check, "there, no mailbox has begun"),
-                Ok(BucketState::Mailboxes(all)) => {
-                    CheckResult::ok(check, format!("there, with the state of {} mailboxes", all.len()))
-                }
+                Ok(BucketState::Mailboxes(all)) => CheckResult::ok(
+                    check,
+                    format!("there, with the state of {} mailboxes", all.len()),
+                ),
                 Ok(BucketState::Foreign) => CheckResult::warn(
                     check,
                     "another program keeps its sync state there; it is left alone, and mail is \
