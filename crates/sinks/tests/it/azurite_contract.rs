@@ -94,7 +94,8 @@ async fn a_large_email_never_replaces_a_copy_that_is_there() {
     let mut large = mail::email(1);
     large.body = Body::Memory(vec![b'x'; 9 << 20].into());
     sink.write(&route, &[large]).await.unwrap();
-    assert_eq!(copies(&sink, &route).await, [(mail::uid(1), b"first".to_vec())]);
+    let copies = copies(&sink, &route).await;
+    assert!(copies.len() == 1 && copies[0].1 == b"first", "the copy was replaced");
     let stored = sink.stored_email(&route, mail::uid(1)).await.unwrap().unwrap();
     assert_eq!(stored.sidecar.size, 5);
 }
