@@ -17,6 +17,7 @@ mod quarantine;
 mod recovery;
 pub mod service;
 pub mod settings;
+mod suspect;
 mod tally;
 
 pub use carried::Carried;

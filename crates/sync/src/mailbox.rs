@@ -18,7 +18,7 @@ use tracing::info;
 
 use crate::{
     backoff::Backoff,
-    carried::Applied,
+    carried::{Applied, Carried},
     contest::Contest,
     observer::{CommitResult, Event, MailboxState, Observer},
     settings::{MailboxSettings, Pace, StartFrom},
@@ -140,6 +140,7 @@ pub struct MailboxSync {
     /// The pause in the checkpoint that was obeyed or asked for in this process.
     pub(crate) obeyed_pause: Option<DateTime<Utc>>,
     pub(crate) tally: Tally,
+    pub(crate) carried: Carried,
     pub(crate) state: MailboxState,
     caught_up: bool,
 }
@@ -187,6 +188,7 @@ impl MailboxSync {
             contest: None,
             obeyed_pause: None,
             tally: Tally::default(),
+            carried: Carried::default(),
             state: MailboxState::Ok,
             caught_up: false,
         }
