@@ -17,6 +17,7 @@ mod quarantine;
 mod recovery;
 pub mod service;
 pub mod settings;
+mod stored;
 mod suspect;
 mod tally;
 
