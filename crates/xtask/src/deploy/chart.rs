@@ -24,6 +24,10 @@ pub(super) fn rendered() -> PathBuf {
 
 pub(super) fn check(tools: &Tools, update: bool) -> Result<()> {
     compare(&text(&folder().join(RULES))?, &folder().join(COPY), update)?;
+    let version = format!("appVersion: \"{}\"", env!("CARGO_PKG_VERSION"));
+    if !text(&folder().join(CHART).join("Chart.yaml"))?.lines().any(|line| line == version) {
+        bail!("`deploy/{CHART}/Chart.yaml` is of another version; expected `{version}`");
+    }
     make_empty(&rendered())?;
     for values in matrix("good")? {
         let name = values.file_name().unwrap_or_default();

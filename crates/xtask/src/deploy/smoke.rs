@@ -2,8 +2,8 @@
 
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader},
-    net::{Ipv4Addr, TcpListener, UdpSocket},
+    io::{BufRead, BufReader, Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::unix::fs::chown,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -56,12 +56,13 @@ pub(super) fn check() -> Result<()> {
     place.resolve_by("", &format!("nameserver {}\n", name_server()))?;
     let shard = ["--shard-name", "reinfer-ews-appliance-0", "--total-shards", "1"];
     // The container shares this machine's network, where the usual port may be taken.
-    let bind = format!("0.0.0.0:{}", free_port()?);
-    let bind = ["reinfer-ews", "--bind", &bind];
-    let told = place.appliance(&[&bind[..], &shard[..], &PREFIX].concat())?;
+    let port = free_port()?;
+    let address = format!("0.0.0.0:{port}");
+    let bind = ["reinfer-ews", "--bind", &address];
+    let told = place.appliance(&[&bind[..], &shard[..], &PREFIX].concat(), Some(port))?;
     // As in `docker run IMAGE --flag …`; names are in the file.
     place.resolve_by("127.0.0.1 localhost\n", "")?;
-    place.appliance(&PREFIX)?;
+    place.appliance(&PREFIX, None)?;
     let verified = place.verify()?;
     if verified.lines().count() != 2 || verified.matches(" 0 differences").count() != 2 {
         bail!("the folder and the mailboxes differ:\n{verified}");
@@ -73,6 +74,26 @@ pub(super) fn check() -> Result<()> {
 fn free_port() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
     Ok(listener.local_addr().context("no free port")?.port())
+}
+
+/// What probes and Prometheus ask for.
+const PATHS: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+
+/// As long as the probes of the chart wait.
+const PROBE: Duration = Duration::from_secs(10);
+
+/// Asks as a probe does; only 200 is an answer.
+fn ask(port: u16, path: &str) -> Result<()> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut answer = String::new();
+    let mut asked = || -> std::io::Result<()> {
+        let mut stream = TcpStream::connect_timeout(&address, PROBE)?;
+        stream.set_read_timeout(Some(PROBE))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        stream.read_to_string(&mut answer).map(drop)
+    };
+    asked().with_context(|| format!("no answer from {address} to `{path}`"))?;
+    if answer.starts_with("HTTP/1.1 200 ") { Ok(()) } else { bail!("`{path}` says: {answer}") }
 }
 
 const PREFIX: [&str; 2] = ["--local-files-prefix", "/mnt/ews"];
@@ -130,14 +151,18 @@ impl Place {
         write(&self.files.join("resolv.conf"), name_server)
     }
 
-    /// Runs the appliance until every mailbox is up to date, and stops it. Returns what it took.
-    fn appliance(&self, arguments: &[&str]) -> Result<String> {
+    /// Runs the appliance until every mailbox is up to date, asks it how it is on `port`, and stops
+    /// it. Returns what it took.
+    fn appliance(&self, arguments: &[&str], port: Option<u16>) -> Result<String> {
         let began = Instant::now();
         let mut container = self.start("reinfer-ews", arguments)?;
         for _ in 0..2 {
             container.wait_for("is up to date")?;
         }
         let time = began.elapsed().as_secs_f64();
+        if let Some(port) = port {
+            PATHS.iter().try_for_each(|path| ask(port, path))?;
+        }
         let taken = self.taken(&container.name)?;
         run_quiet(self.runc().args(["kill", &container.name, "TERM"]))?;
         container.end()?;
