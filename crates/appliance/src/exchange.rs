@@ -7,7 +7,7 @@ use net::{
     egress::Level,
     oauth::{ClientCredentials, Proof, SigningKey},
 };
-use record::{Chain, Clock, Unmetered, clock::SystemClock};
+use record::{Chain, Clock, Meter, Unmetered, clock::SystemClock};
 use sources::ews::{Access, Ews, EwsSettings, Version};
 
 use crate::{
@@ -16,16 +16,16 @@ use crate::{
 };
 
 /// Opens the service that all mailboxes of `settings` share. Contacts nobody yet. `spool` is
-/// created if need be.
+/// created if need be; `meter` is told of each request.
 ///
 /// # Errors
 ///
 /// Settings that only show to be wrong when they are used: the cipher list, the CA file, the key.
-pub fn open(settings: &Settings, spool: &Path) -> Result<Arc<Ews>, Ending> {
+pub fn open(settings: &Settings, spool: &Path, meter: Arc<dyn Meter>) -> Result<Arc<Ews>, Ending> {
     fs::create_dir_all(spool).map_err(|err| {
         Ending::new(Exit::Io, format!("could not create `{}`: {err}", spool.display()))
     })?;
-    wire(settings, spool)
+    wire(settings, spool, meter)
 }
 
 /// Tells whether [`open`] would find something wrong with the settings. Leaves nothing behind.
@@ -34,7 +34,7 @@ pub fn open(settings: &Settings, spool: &Path) -> Result<Arc<Ews>, Ending> {
 ///
 /// Those of [`open`].
 pub fn check(settings: &Settings) -> Result<(), Ending> {
-    wire(settings, Path::new("")).map(drop)
+    wire(settings, Path::new(""), Arc::new(Unmetered)).map(drop)
 }
 
 /// The servers that the settings lead to, for a diagnosis of the way: Exchange, and whoever issues
@@ -55,7 +55,7 @@ pub(crate) fn endpoints(settings: &Settings) -> Result<Vec<(&'static str, Endpoi
     Ok(endpoints)
 }
 
-fn wire(settings: &Settings, spool: &Path) -> Result<Arc<Ews>, Ending> {
+fn wire(settings: &Settings, spool: &Path, meter: Arc<dyn Meter>) -> Result<Arc<Ews>, Ending> {
     let exchange = transport(settings, settings.tls.verify)?;
     let endpoint = Endpoint::new(settings.server.endpoint.as_str(), exchange)
         .map_err(|err| Ending::config(&err))?;
@@ -75,7 +75,7 @@ fn wire(settings: &Settings, spool: &Path) -> Result<Arc<Ews>, Ending> {
             .unwrap_or(NonZeroUsize::MIN),
         max_email_size: settings.max_email_size,
         spool_dir: spool.to_owned(),
-        meter: Arc::new(Unmetered),
+        meter,
     };
     Ok(Ews::new(endpoint, identity, ews))
 }

@@ -1,6 +1,8 @@
 //! `tributary config check --online`: does the configuration work against the real server?
 
-use record::{Checkpoint, Source};
+use std::sync::Arc;
+
+use record::{Checkpoint, Source, Unmetered};
 
 use crate::{
     config::Settings,
@@ -23,7 +25,7 @@ pub struct Report {
 ///
 /// What concerns all mailboxes: the server cannot be reached or refuses the sign-in.
 pub async fn check(settings: &Settings, shard: Shard) -> Result<Report, Ending> {
-    let ews = exchange::open(settings, &std::env::temp_dir())?;
+    let ews = exchange::open(settings, &std::env::temp_dir(), Arc::new(Unmetered))?;
     let mut report = Report { text: String::new(), exit: Exit::Success };
     for route in routes(settings, shard) {
         let mut source = ews.mailbox(&route.mailbox);

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use indicatif::MultiProgress;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use record::{Clock, Route, clock::SystemClock};
+use record::{Clock, Meter, Route, clock::SystemClock};
 use sinks::local_files::LocalFiles;
 use sync::{
     Command, Event, FolderFilter, MailboxSettings, MailboxSync, Observer, Pace, Service, StartFrom,
@@ -221,7 +221,7 @@ async fn serve(
     let progress = options.bars.clone().map(|bars| Arc::new(Progress::new(bars, routes.len())));
     observers.extend(progress.clone().map(|progress| progress as Arc<dyn Observer>));
 
-    let ews = exchange::open(settings, &spool)?;
+    let ews = exchange::open(settings, &spool, Arc::clone(monitor) as Arc<dyn Meter>)?;
     let observer: Arc<dyn Observer> = Arc::new(Observers(observers));
     let shared = Shared {
         sink: monitor.watch(Arc::new(files.clone()), CountedBy::Monitor),
