@@ -1,7 +1,11 @@
 //! Does the sign-in work, may we read a mailbox, and does the server slow us down?
 
-use record::{Chain, Checkpoint, MailboxId, Scope, Source, SourceError};
-use tokio::time::Instant;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use record::{Chain, Checkpoint, MailboxId, Meter, Peer, Scope, Source, SourceError};
 
 use crate::{config::Settings, exchange, exit::Ending, run::routes, shard::Shard};
 
@@ -12,7 +16,7 @@ const RIGHTS: &str = "rights";
 const THROTTLING: &str = "throttling";
 
 /// Longest answer to a small question of a server that is well.
-const SLOW: f64 = 5.0;
+const SLOW: Duration = Duration::from_secs(5);
 
 const BLOCKED: &str = "In Exchange Online, the tenant blocks Exchange Web Services for \
     applications that are not on its allow list, and they end on 1 April 2027: switch to \
@@ -26,21 +30,21 @@ pub(super) async fn check(settings: &Settings, shard: Shard) -> Vec<CheckResult>
         let detail = "this shard serves no mailbox to try it with";
         return vec![CheckResult::warn(SIGN_IN, detail, "Ask another shard.")];
     };
-    let ews = match exchange::open_to_look(settings) {
+    let seen = Arc::new(Seen::default());
+    let meter = Arc::clone(&seen) as Arc<dyn Meter>;
+    let ews = match exchange::open(settings, &std::env::temp_dir(), meter) {
         Ok(ews) => ews,
         Err(ending) => return vec![broken(&ending)],
     };
     let mut source = ews.mailbox(&route.mailbox);
-    look(&mut source, &route.mailbox).await
+    look(&mut source, &route.mailbox, &seen).await
 }
 
-async fn look(source: &mut dyn Source, mailbox: &MailboxId) -> Vec<CheckResult> {
-    let began = Instant::now();
+async fn look(source: &mut dyn Source, mailbox: &MailboxId, seen: &Seen) -> Vec<CheckResult> {
     let survey = match source.survey(&Checkpoint::default(), true).await {
         Ok(survey) => survey,
         Err(err) => return refused(mailbox, &err),
     };
-    let took = began.elapsed();
     let items: u64 = survey.folders.iter().filter_map(|folder| folder.total).sum();
     let folders = survey.folders.len();
     let mut checks = vec![CheckResult::ok(SIGN_IN, "the server takes the credentials")];
@@ -65,15 +69,37 @@ async fn look(source: &mut dyn Source, mailbox: &MailboxId) -> Vec<CheckResult> 
         )),
     }
     if !checks.iter().any(|check| check.check == THROTTLING) {
-        checks.push(pace(took.as_secs_f64()));
+        checks.push(pace(seen));
     }
     checks
 }
 
-fn pace(seconds: f64) -> CheckResult {
-    // A server tells nothing of its policy before it applies it.
-    let detail = format!("the folder list took {seconds:.1} s, and no pause was asked for");
-    if seconds > SLOW {
+/// How the requests of the check went.
+#[derive(Debug, Default)]
+struct Seen(Mutex<(u32, Duration)>);
+
+impl Seen {
+    /// How many, and how long the slowest took.
+    fn lock(&self) -> MutexGuard<'_, (u32, Duration)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Meter for Seen {
+    fn request(&self, _: Peer, _: &'static str, _: &str, took: Duration) {
+        let mut seen = self.lock();
+        *seen = (seen.0 + 1, seen.1.max(took));
+    }
+}
+
+/// A server tells nothing of its policy before it applies it.
+fn pace(seen: &Seen) -> CheckResult {
+    let (requests, slowest) = *seen.lock();
+    let detail = format!(
+        "{requests} requests, the slowest took {:.2} s, and no pause was asked for",
+        slowest.as_secs_f64()
+    );
+    if slowest > SLOW {
         let advice = "The server is slow, or slows this account down; see its throttling policy.";
         CheckResult::warn(THROTTLING, detail, advice)
     } else {

@@ -47,7 +47,7 @@ fn a_doctor_finds_nothing_where_all_is_well() {
     assert_line(&told, "server tls", "ok", &["TLSv1.", "issued by", "until 20"]);
     assert_line(&told, "sign-in", "ok", &[]);
     assert_line(&told, "rights", "ok", &["0@example.com", "folders"]);
-    assert_line(&told, "throttling", "ok", &["no pause"]);
+    assert_line(&told, "throttling", "ok", &[" requests, the slowest", "no pause"]);
     assert_line(&told, "folder write", "ok", &["fsync", "condition"]);
     assert_line(&told, "disk", "", &["MiB free"]);
     assert!(told.ends_with("0 failed\n"), "{told}");

@@ -108,6 +108,8 @@ fn health_metrics_and_status_are_served() {
     assert!(sample(&metrics, "process_resident_memory_bytes").unwrap() > 1e6);
     assert!(sample(&metrics, "tributary_disk_free_ratio{place=\"data\"}").unwrap() > 0.0);
     assert!(sample(&metrics, "tributary_checkpoint_commits_total{result=\"ok\"}").unwrap() >= 2.0);
+    let lists = "tributary_source_requests_total{op=\"SyncFolderItems\"";
+    assert!(metrics.contains(lists), "no requests to the source in\n{metrics}");
     assert!(!metrics.contains("@example.com"), "a label holds the name of a mailbox");
 
     let (status, body) = get(address, "/status");
