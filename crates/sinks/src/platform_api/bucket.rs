@@ -11,19 +11,14 @@ use std::{
     time::Duration,
 };
 
-use net::{
-    HeaderValue, Method,
-    header::{ETAG, IF_MATCH, IF_NONE_MATCH},
-};
 use record::{BucketId, MailboxId, SinkError};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    api::{Answer, Api, Ask, segment},
+    api::Api,
     document::{self, Entry, Found, Mailboxes, Mark, Unusable},
     failure::Failure,
+    sync_state::{Stored, SyncState},
 };
 
 /// Age up to which a text that was read serves for mailboxes that begin: at a start, thousands do.
@@ -32,11 +27,9 @@ const FRESH: Duration = Duration::from_secs(10);
 const VALID: Duration = Duration::from_secs(180);
 /// Times that a write is merged anew because others were quicker.
 const MAX_RACES: u32 = 30;
-/// Largest text that is read, in bytes.
-const MAX_TEXT: usize = 256 << 20;
 
 pub(super) struct Bucket {
-    api: Api,
+    text: SyncState,
     id: BucketId,
     /// Marks what this process wrote.
     writer: String,
@@ -85,26 +78,10 @@ impl From<Unusable> for StateError {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-struct Wrapped {
-    bucket_sync_state: SyncState,
-}
-
-#[derive(Serialize, Deserialize)]
-struct SyncState {
-    sync_state: String,
-}
-
-/// What the server holds.
-pub(super) struct Stored {
-    pub(super) found: Found,
-    tag: Option<HeaderValue>,
-    exists: bool,
-}
-
 impl Bucket {
     pub(super) fn new(api: Api, id: BucketId, writer: String) -> Self {
-        Self { api, id, writer, turn: tokio::sync::Mutex::default(), known: Mutex::default() }
+        let text = SyncState::new(api, id.clone());
+        Self { text, id, writer, turn: tokio::sync::Mutex::default(), known: Mutex::default() }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -126,7 +103,7 @@ impl Bucket {
             StateError::Superseded => SinkError::Superseded { place: self.place() },
             StateError::Unusable(unusable) => unusable.into_sink_error(self.place()),
             StateError::Failure(failure) => failure.into_sink_error(
-                self.api.host(),
+                self.text.host(),
                 &self.place(),
                 "the permissions `buckets-read` and `buckets-append`",
             ),
@@ -145,7 +122,7 @@ impl Bucket {
         if let Some(entry) = self.adopt_fresh(mailbox)? {
             return Ok(entry);
         }
-        let stored = self.read().await?;
+        let stored = self.text.read().await?;
         self.learn(&stored.found)?;
         let mailboxes = match stored.found {
             Found::Ours(mailboxes) => mailboxes,
@@ -221,6 +198,11 @@ impl Bucket {
         Ok(undone)
     }
 
+    /// What the server holds.
+    pub(super) async fn read(&self) -> Result<Stored, StateError> {
+        self.text.read().await
+    }
+
     /// Replaces the state of `mailbox`, together with those that others replace meanwhile.
     pub(super) async fn save(
         &self,
@@ -292,7 +274,7 @@ impl Bucket {
             if race > 0 {
                 sleep(Duration::from_millis(20 * u64::from(race)).mul_f64(rand::random())).await;
             }
-            let stored = self.read().await?;
+            let stored = self.text.read().await?;
             let undone = self.learn(&stored.found)?;
             let mut mailboxes = match stored.found {
                 Found::Foreign => return Ok(()),
@@ -303,12 +285,7 @@ impl Bucket {
                 return Ok(());
             }
             let text = document::write(&mailboxes).map_err(unprintable)?;
-            let condition = match (stored.tag, stored.exists) {
-                (Some(tag), _) => Some((IF_MATCH, tag)),
-                (None, false) => Some((IF_NONE_MATCH, HeaderValue::from_static("*"))),
-                (None, true) => None,
-            };
-            match self.write(text, condition).await {
+            match self.text.write(text, stored.condition).await {
                 Err(Failure::Changed) => {}
                 written => return Ok(written?),
             }
@@ -344,53 +321,12 @@ impl Bucket {
         Ok(merged)
     }
 
-    fn path(&self) -> String {
-        let (owner, name) = (segment(self.id.owner()), segment(self.id.name()));
-        format!("/api/_private/bucket-sync-state/{owner}/{name}")
-    }
-
-    /// Reads the text. That there is none is no failure.
-    pub(super) async fn read(&self) -> Result<Stored, StateError> {
-        let mut ask = Ask::new("GetSyncState", Method::GET, self.path());
-        ask.max_answer = MAX_TEXT;
-        let answer: Answer = match self.api.grant(&ask).await {
-            Err(Failure::Missing { .. }) => {
-                return Ok(Stored { found: Found::Nothing, tag: None, exists: false });
-            }
-            answer => answer?,
-        };
-        let tag = answer.headers.get(ETAG).cloned();
-        let wrapped: Wrapped = match serde_json::from_slice(&answer.body) {
-            Ok(wrapped) => wrapped,
-            Err(_) => return Err(Failure::NotThePlatform.into()),
-        };
-        Ok(Stored {
-            found: document::read(&wrapped.bucket_sync_state.sync_state)?,
-            tag,
-            exists: true,
-        })
-    }
-
-    async fn write(
-        &self,
-        text: String,
-        condition: Option<(net::HeaderName, HeaderValue)>,
-    ) -> Result<(), Failure> {
-        let state = json!({"bucket_sync_state": {
-            "sync_state": text, "last_synced_at": self.api.now(),
-        }});
-        let mut ask =
-            Ask::new("PutSyncState", Method::PUT, self.path()).json(state.to_string().into_bytes());
-        ask.headers.extend(condition);
-        self.api.grant(&ask).await.map(drop)
-    }
-
     /// Writes a text of no mailbox over whatever is there: the way to take over from another
     /// program.
     pub(super) async fn overwrite(&self) -> Result<(), StateError> {
         let text = document::write(&Mailboxes::new()).map_err(unprintable)?;
         let _turn = self.turn.lock().await;
-        self.write(text, None).await?;
+        self.text.write(text, None).await.map_err(StateError::from)?;
         *self.known() = Known::default();
         Ok(())
     }

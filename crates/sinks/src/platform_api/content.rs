@@ -23,7 +23,6 @@ const STEP: usize = 16 * 1024;
 /// An email, ready to be sent.
 #[derive(Clone, Debug)]
 pub(super) struct Prepared {
-    pub(super) id: String,
     head: Bytes,
     content: Body,
     tail: Bytes,
@@ -77,7 +76,7 @@ impl Encoder {
             }
         };
         let size = head.len() as u64 + escaped + tail.len() as u64;
-        Ok(Prepared { id, head: head.into(), content, tail: tail.into(), size })
+        Ok(Prepared { head: head.into(), content, tail: tail.into(), size })
     }
 }
 

@@ -25,6 +25,8 @@ use crate::local_files::hex_sha256;
 /// Version that this program writes, and the highest that it reads.
 const VERSION: u64 = 1;
 const KIND: &str = "tributary";
+/// The kind as it stands in the text.
+const MARKED: &str = "\"tributary\"";
 /// Where the kind of a damaged text is looked for, in bytes.
 const FRONT: usize = 100;
 /// Largest checkpoint or list after decompression, in bytes.
@@ -71,6 +73,8 @@ pub(super) enum Unusable {
     TooNew(u64),
 }
 
+const BAD_FORM: Unusable = Unusable::Corrupt("it is not JSON of the expected form");
+
 impl Unusable {
     pub(super) fn into_sink_error(self, place: String) -> SinkError {
         match self {
@@ -99,20 +103,11 @@ pub(super) fn read(text: &str) -> Result<Found, Unusable> {
     if text.trim().is_empty() {
         return Ok(Found::Nothing);
     }
-    let front: Front = match serde_json::from_str(text) {
-        Ok(front) => front,
+    let Ok(front) = serde_json::from_str::<Front>(text) else {
         // Cut or changed, but not by somebody with another format.
-        Err(_)
-            if text
-                .bytes()
-                .take(FRONT)
-                .collect::<Vec<_>>()
-                .windows(KIND.len() + 2)
-                .any(|part| part == b"\"tributary\"") =>
-        {
-            return Err(Unusable::Corrupt("it is not JSON of the expected form"));
-        }
-        Err(_) => return Ok(Found::Foreign),
+        let mut front = text.as_bytes().windows(MARKED.len()).take(FRONT);
+        let ours = front.any(|part| part == MARKED.as_bytes());
+        return if ours { Err(BAD_FORM) } else { Ok(Found::Foreign) };
     };
     if front.kind != KIND {
         return Ok(Found::Foreign);
@@ -120,14 +115,14 @@ pub(super) fn read(text: &str) -> Result<Found, Unusable> {
     if front.v > VERSION {
         return Err(Unusable::TooNew(front.v));
     }
-    let document: Document<'_> = serde_json::from_str(text)
-        .map_err(|_| Unusable::Corrupt("it is not JSON of the expected form"))?;
+    if front.v != VERSION {
+        return Err(Unusable::Corrupt("it has a version that there never was"));
+    }
+    let document: Document<'_> = serde_json::from_str(text).map_err(|_| BAD_FORM)?;
     if hex_sha256(document.mailboxes.get().as_bytes()) != document.sum {
         return Err(Unusable::Corrupt("its checksum is wrong"));
     }
-    serde_json::from_str(document.mailboxes.get())
-        .map(Found::Ours)
-        .map_err(|_| Unusable::Corrupt("it is not JSON of the expected form"))
+    serde_json::from_str(document.mailboxes.get()).map(Found::Ours).map_err(|_| BAD_FORM)
 }
 
 pub(super) fn write(mailboxes: &Mailboxes) -> serde_json::Result<String> {

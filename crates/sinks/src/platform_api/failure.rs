@@ -187,3 +187,26 @@ fn clean(status: u16, said: &str, token: &Secret) -> String {
         said.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_DETAIL).collect();
     if said.trim().is_empty() { status.to_string() } else { format!("{status}: {}", said.trim()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_platform_says_is_short_and_without_the_token() {
+        let token = Secret::from("canary");
+        let said = format!(r#"{{"status":"error","message":"bad canary\n{}"}}"#, "x".repeat(500));
+        let failure = Failure::of_answer(403, None, said.as_bytes(), &token).unwrap_err();
+        let error = failure.into_sink_error("h", "bucket a/b", "the permission `p`");
+        let text = format!("{error} {error:?}");
+        assert!(text.contains("bad *** x") && !text.contains("canary"), "{text}");
+        assert!(text.len() < 700, "{text}");
+    }
+
+    #[test]
+    fn a_redirect_points_to_the_endpoint() {
+        let failure = Failure::of_answer(302, None, b"", &Secret::from("t")).unwrap_err();
+        let error = failure.into_sink_error("h", "bucket a/b", "");
+        assert!(error.hint().unwrap().starts_with("Check the API endpoint"), "{:?}", error.hint());
+    }
+}

@@ -253,6 +253,9 @@ mod tests {
     #[test]
     fn the_key_of_a_folder_never_changes() {
         let mailbox = "ABC@example.com".parse().unwrap();
-        assert_eq!(hex(&key(&mailbox, &FolderId("AAMk=".into()))), "f0ea");
+        assert_eq!(
+            hex(&key(&mailbox, &FolderId("AAMk=".into()))),
+            "049ec97f04575d248031d2f668ec60ad109661e2f8455f2e09c599c0f61bee80"
+        );
     }
 }

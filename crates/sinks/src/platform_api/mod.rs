@@ -17,6 +17,7 @@ mod document;
 mod failure;
 mod keyed;
 mod remote_config;
+mod sync_state;
 mod upload;
 
 use std::{

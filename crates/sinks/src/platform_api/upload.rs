@@ -151,6 +151,7 @@ impl Uploads {
     /// Sends a batch, in ever smaller parts where it must be.
     async fn deliver(&self, route: &Route, batch: Vec<Item>) -> Result<Outcome, Failure> {
         let mut outcome = Outcome::default();
+        let before = self.accepted.load(Ordering::Relaxed);
         let mut left = vec![batch];
         while let Some(mut batch) = left.pop() {
             let Err(failure) = self.send(&route.bucket, &batch).await else {
@@ -182,13 +183,12 @@ impl Uploads {
                     _ => outcome.doubtful.push((uids, failure.clone())),
                 }
             }
-            // When nothing has passed so far, the platform is more likely to be down than to
-            // stumble over one email after the other.
-            if outcome.doubtful.len() > 1 && !left.is_empty() {
-                let seen = outcome.doubtful.len() as u64;
-                if self.accepted.load(Ordering::Relaxed) == 0 || seen > self.width as u64 {
-                    return Err(failure);
-                }
+            // When nothing passes, the platform is more likely to be down than to stumble over
+            // one email after the other.
+            let doubtful = outcome.doubtful.len() as u64;
+            let passed = self.accepted.load(Ordering::Relaxed) - before;
+            if doubtful > 1 && doubtful > passed {
+                return Err(failure);
             }
         }
         Ok(outcome)
@@ -262,7 +262,7 @@ impl Uploads {
                 _ => None,
             };
             if since.is_some_and(|since| accepted > since) {
-                uids.iter().for_each(|uid| drop(suspects.remove(uid)));
+                suspects.retain(|uid, _| !uids.contains(uid));
                 let code = match &failure {
                     Failure::Broken(status) => status.to_string(),
                     _ => "NoAnswer".to_owned(),

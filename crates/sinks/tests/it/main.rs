@@ -18,6 +18,7 @@ mod machine;
 mod mail;
 mod object_store;
 mod object_store_credentials;
+mod platform;
 mod power;
 mod process;
 mod writer;
