@@ -79,7 +79,15 @@ pub async fn run(options: Options) -> Result<(), Ending> {
     let mut file = ConfigFile::find(&options.flags, Arc::clone(&options.read_environment))?;
     let prefix = local_prefix(&options.flags, file.environment())?;
     let mut settings = file.load().map_err(|err| Ending::config(&err))?;
-    let files = LocalFiles::open(&prefix).map_err(|err| Ending::from(&err))?;
+    let files = LocalFiles::open_shard(&prefix, shard.ordinal(), shard.total())
+        .map_err(|err| Ending::from(&err))?;
+    if let Some(process) = files.same_shard() {
+        warn!(
+            "Another process (id {process}) serves `{}` as this shard already. This one waits for \
+             its mailboxes, and takes them over when it ends",
+            prefix.display()
+        );
+    }
     let mut restarts = Backoff::new(Duration::from_secs(1), LONGEST_RESTART_PAUSE);
     let mut rng = ChaCha8Rng::seed_from_u64(rand::random());
     loop {
@@ -178,6 +186,8 @@ async fn serve(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let routes = routes(settings, shard);
     announce(settings, shard, routes.len(), prefix);
+    // Another shard may be waiting for what this life does not serve any more.
+    files.release_others(&routes).await.map_err(|err| Ending::from(&err))?;
     if routes.is_empty() {
         // Nothing to do for this shard, until a configuration gives it something.
         return Ok(match wait(options, file, Duration::from_secs(u64::MAX >> 32)).await {
@@ -185,7 +195,8 @@ async fn serve(
             Waited::Stopped | Waited::Over => End::Stopped,
         });
     }
-    let board = Arc::new(StatusBoard::new(prefix, &routes, Arc::clone(&clock)));
+    let board = StatusBoard::new(prefix, shard, &routes, Arc::clone(&clock), files.clone());
+    let board = Arc::new(board);
     let mut observers = options.observers.clone();
     observers.push(Arc::clone(&board) as Arc<dyn Observer>);
     let progress = options.bars.clone().map(|bars| Arc::new(Progress::new(bars, routes.len())));

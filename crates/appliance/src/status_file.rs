@@ -1,4 +1,5 @@
-//! How each mailbox is, in a file: what `tributary status` reads while the appliance runs.
+//! How each mailbox is, in a file for each shard: what `tributary status` reads while the appliance
+//! runs.
 
 use std::{
     collections::BTreeMap,
@@ -14,9 +15,15 @@ use std::{
 use chrono::{DateTime, Utc};
 use record::{BucketId, Clock, Route};
 use serde::{Deserialize, Serialize};
+use sinks::local_files::LocalFiles;
 use sync::{Event, MailboxState, Observer};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
+
+use crate::shard::Shard;
+
+/// Beginning of the file's name; the only shard has no number.
+const NAME: &str = "status";
 
 /// Shortest time between two writes of the file.
 const WRITE_EVERY: Duration = Duration::from_secs(5);
@@ -40,7 +47,15 @@ pub struct MailboxStatus {
 pub struct Statuses {
     pub written_at: DateTime<Utc>,
     pub process: u32,
+    #[serde(default)]
+    pub shard: u32,
+    #[serde(default = "one")]
+    pub total_shards: u32,
     pub mailboxes: BTreeMap<String, MailboxStatus>,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// The name of a route in the file.
@@ -60,21 +75,35 @@ pub fn route(key: &str) -> Option<Route> {
 pub struct StatusBoard {
     path: PathBuf,
     clock: Arc<dyn Clock>,
+    files: LocalFiles,
     /// Guards what the engine reports until the next write.
     statuses: Mutex<Statuses>,
     changed: AtomicBool,
 }
 
 impl StatusBoard {
-    /// `prefix` is the folder that receives the emails.
-    pub fn new(prefix: &Path, routes: &[Route], clock: Arc<dyn Clock>) -> Self {
+    /// `prefix` is the folder that receives the emails, `files` the same as this shard opened it.
+    pub fn new(
+        prefix: &Path,
+        shard: Shard,
+        routes: &[Route],
+        clock: Arc<dyn Clock>,
+        files: LocalFiles,
+    ) -> Self {
         let since = clock.now();
         let starting =
             MailboxStatus { state: "starting".to_owned(), since, ..MailboxStatus::default() };
         let mailboxes = routes.iter().map(|route| (key(route), starting.clone())).collect();
         let process = std::process::id();
-        let statuses = Mutex::new(Statuses { written_at: since, process, mailboxes });
-        Self { path: path(prefix), clock, statuses, changed: AtomicBool::new(true) }
+        let (shard, total_shards) = (shard.ordinal(), shard.total());
+        let name = match total_shards {
+            1 => format!("{NAME}.json"),
+            _ => format!("{NAME}-{shard}.json"),
+        };
+        let path = prefix.join("state").join(name);
+        let statuses = Statuses { written_at: since, process, shard, total_shards, mailboxes };
+        let (statuses, changed) = (Mutex::new(statuses), AtomicBool::new(true));
+        Self { path, clock, files, statuses, changed }
     }
 
     /// Writes the file whenever something changed, until `shutdown`, and once more then.
@@ -102,6 +131,11 @@ impl StatusBoard {
     /// Readers see the old file or the new one. It is not worth an `fsync`: after a power cut
     /// it is written anew.
     fn write(&self) -> io::Result<()> {
+        if self.files.same_shard().is_some() {
+            // The file is that of the process for which this one waits.
+            self.changed.store(true, Ordering::Relaxed);
+            return Ok(());
+        }
         let mut statuses = self.lock().clone();
         statuses.written_at = self.clock.now();
         let temporary = self.path.with_extension("json.new");
@@ -121,21 +155,23 @@ impl StatusBoard {
     }
 }
 
-/// Reads the file under `prefix`; `None` if no appliance has written one.
-///
-/// # Errors
-///
-/// The file is there and cannot be read.
-pub fn read(prefix: &Path) -> io::Result<Option<Statuses>> {
-    match fs::read(path(prefix)) {
-        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
-        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(err) => Err(err),
-    }
-}
-
-fn path(prefix: &Path) -> PathBuf {
-    prefix.join("state").join("status.json")
+/// Reads what the shards have written under `prefix`, the latest last; empty if no appliance has
+/// written anything. A file that cannot be read counts for nothing: it is written anew.
+pub fn read(prefix: &Path) -> Vec<Statuses> {
+    let Ok(entries) = fs::read_dir(prefix.join("state")) else { return Vec::new() };
+    let ours = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let shard = name.strip_prefix(NAME).and_then(|rest| rest.strip_suffix(".json"));
+        shard.is_some_and(|shard| {
+            let digits = shard.strip_prefix('-').unwrap_or(shard);
+            digits.bytes().all(|byte| byte.is_ascii_digit())
+        })
+    };
+    let paths = entries.flatten().map(|entry| entry.path()).filter(ours);
+    let read = |path: PathBuf| serde_json::from_slice(&fs::read(path).ok()?).ok();
+    let mut statuses: Vec<Statuses> = paths.filter_map(read).collect();
+    statuses.sort_by_key(|statuses| statuses.written_at);
+    statuses
 }
 
 fn name(state: MailboxState) -> &'static str {

@@ -3,3 +3,4 @@
 pub mod ascii_safe;
 pub mod export;
 pub mod local_files;
+pub mod state_admin;

@@ -9,6 +9,7 @@
     reason = "a panic here is a failed test"
 )]
 
+mod admin;
 mod contract;
 mod crash;
 mod disk;
@@ -16,4 +17,6 @@ mod machine;
 mod mail;
 mod power;
 mod process;
+mod quarantine;
+mod sharing;
 mod writer;
