@@ -23,8 +23,11 @@ use sinks::{export, local_files::LocalFiles};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    demo, environment, read_environment,
+    demo, environment,
+    quarantine_drop::DropArgs,
+    read_environment,
     serve::{Signals, runtime},
+    state::State,
 };
 
 #[derive(Subcommand)]
@@ -47,9 +50,12 @@ pub(crate) enum Command {
     /// Writes stored emails to one stream.
     #[command(subcommand)]
     Export(Export),
-    /// Lists the items that were set aside, or asks for another attempt.
+    /// Lists the items that were set aside, asks for another attempt, or forgets them.
     #[command(subcommand)]
     Quarantine(Quarantine),
+    /// Shows, exports, imports or resets how far mailboxes have been delivered.
+    #[command(subcommand)]
+    State(State),
 }
 
 #[derive(Subcommand)]
@@ -104,7 +110,7 @@ pub(crate) struct Verify {
 pub(crate) struct Place {
     /// Folder that the appliance writes to.
     #[arg(long, value_name = "PATH")]
-    local_files_prefix: PathBuf,
+    pub(crate) local_files_prefix: PathBuf,
 }
 
 #[derive(Subcommand)]
@@ -151,9 +157,11 @@ pub(crate) enum Quarantine {
         #[arg(long, value_name = "ADDRESS")]
         mailbox: Option<MailboxId>,
     },
+    /// Forgets entries of one mailbox for good; works while the appliance runs.
+    Drop(DropArgs),
 }
 
-fn bucket(text: &str) -> Result<BucketId, String> {
+pub(crate) fn bucket(text: &str) -> Result<BucketId, String> {
     let (owner, name) = text.split_once('/').ok_or("expected `owner/name`")?;
     BucketId::new(owner, name).map_err(|err| err.to_string())
 }
@@ -170,12 +178,13 @@ impl Command {
             Self::Verify(command) => command.run(),
             Self::Export(command) => command.run(),
             Self::Quarantine(command) => command.run(),
+            Self::State(command) => command.run(),
         }
     }
 }
 
 /// Prints to stdout; a reader that has gone away, as of `| head`, is no failure.
-fn show(text: &str) -> Result<(), Ending> {
+pub(crate) fn show(text: &str) -> Result<(), Ending> {
     match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
         Err(err) if err.kind() != io::ErrorKind::BrokenPipe => {
             Err(Ending::new(Exit::Io, format!("could not write to stdout: {err}")))
@@ -184,7 +193,7 @@ fn show(text: &str) -> Result<(), Ending> {
     }
 }
 
-fn show_json(value: &impl serde::Serialize) -> Result<(), Ending> {
+pub(crate) fn show_json(value: &impl serde::Serialize) -> Result<(), Ending> {
     let text = serde_json::to_string_pretty(value);
     show(&(text.map_err(|err| Ending::new(Exit::Io, err.to_string()))? + "\n"))
 }
@@ -247,6 +256,9 @@ impl Status {
             show_json(&reports)?
         } else {
             show(&status::table(&reports))?
+        }
+        for gap in status::gaps(&self.place.local_files_prefix, &reports) {
+            eprintln!("warning: {gap}");
         }
         let trouble =
             reports.iter().any(|report| report.state == "error" || report.state == "stopped");
@@ -364,6 +376,7 @@ impl Quarantine {
                 show(&format!("Asked for {} mailboxes\n", wanted.len()))?;
                 Ok(Exit::Success)
             }
+            Self::Drop(args) => args.run(),
         }
     }
 }

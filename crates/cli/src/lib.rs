@@ -3,7 +3,9 @@
 
 mod commands;
 mod demo;
+mod quarantine_drop;
 mod serve;
+mod state;
 
 use std::{ffi::OsString, process::ExitCode};
 

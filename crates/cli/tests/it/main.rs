@@ -15,5 +15,7 @@ mod harness;
 mod memory;
 mod operators;
 mod real_mail;
+mod shards;
+mod state;
 mod trouble;
 mod whole_way;
