@@ -7,7 +7,7 @@ use net::{
     egress::Level,
     oauth::{ClientCredentials, Proof, SigningKey},
 };
-use record::{Chain, Clock, clock::SystemClock};
+use record::{Chain, Clock, Meter, Unmetered, clock::SystemClock};
 use sources::ews::{Access, Ews, EwsSettings, Version};
 
 use crate::{
@@ -21,11 +21,20 @@ use crate::{
 /// # Errors
 ///
 /// Settings that only show to be wrong when they are used: the cipher list, the CA file, the key.
-pub fn open(settings: &Settings, spool: &Path) -> Result<Arc<Ews>, Ending> {
+pub fn open(settings: &Settings, spool: &Path, meter: Arc<dyn Meter>) -> Result<Arc<Ews>, Ending> {
     fs::create_dir_all(spool).map_err(|err| {
         Ending::new(Exit::Io, format!("could not create `{}`: {err}", spool.display()))
     })?;
-    wire(settings, spool)
+    wire(settings, spool, meter)
+}
+
+/// The same for a command that has a look and is gone.
+///
+/// # Errors
+///
+/// Those of [`open`].
+pub fn open_to_look(settings: &Settings) -> Result<Arc<Ews>, Ending> {
+    open(settings, &std::env::temp_dir(), Arc::new(Unmetered))
 }
 
 /// Tells whether [`open`] would find something wrong with the settings. Leaves nothing behind.
@@ -34,10 +43,28 @@ pub fn open(settings: &Settings, spool: &Path) -> Result<Arc<Ews>, Ending> {
 ///
 /// Those of [`open`].
 pub fn check(settings: &Settings) -> Result<(), Ending> {
-    wire(settings, Path::new("")).map(drop)
+    wire(settings, Path::new(""), Arc::new(Unmetered)).map(drop)
 }
 
-fn wire(settings: &Settings, spool: &Path) -> Result<Arc<Ews>, Ending> {
+/// The servers that the settings lead to, for a diagnosis of the way: Exchange, and whoever issues
+/// tokens.
+///
+/// # Errors
+///
+/// Those of [`open`].
+pub(crate) fn endpoints(settings: &Settings) -> Result<Vec<(&'static str, Endpoint)>, Ending> {
+    let endpoint = |url: &str, verify| {
+        Endpoint::new(url, transport(settings, verify)?).map_err(|err| Ending::config(&err))
+    };
+    let exchange = endpoint(settings.server.endpoint.as_str(), settings.tls.verify)?;
+    let mut endpoints = vec![("server", exchange)];
+    if let Auth::OAuth2(oauth) = &settings.auth {
+        endpoints.push(("authority", endpoint(oauth.token_url.as_str(), true)?));
+    }
+    Ok(endpoints)
+}
+
+fn wire(settings: &Settings, spool: &Path, meter: Arc<dyn Meter>) -> Result<Arc<Ews>, Ending> {
     let exchange = transport(settings, settings.tls.verify)?;
     let endpoint = Endpoint::new(settings.server.endpoint.as_str(), exchange)
         .map_err(|err| Ending::config(&err))?;
@@ -57,6 +84,7 @@ fn wire(settings: &Settings, spool: &Path) -> Result<Arc<Ews>, Ending> {
             .unwrap_or(NonZeroUsize::MIN),
         max_email_size: settings.max_email_size,
         spool_dir: spool.to_owned(),
+        meter,
     };
     Ok(Ews::new(endpoint, identity, ews))
 }

@@ -106,13 +106,13 @@ impl From<&Failure> for Ending {
     fn from(failure: &Failure) -> Self {
         match failure {
             Failure::Source(err) => Self::from(err),
+            Failure::Sink(err) => Self::from(err),
             Failure::AllBlocked { .. } => {
                 Self::new(Exit::Refused, format!("{failure}\nHint: The log names each cause."))
             }
             Failure::AllStopped { last, .. } => {
                 let exit = match last {
                     Some(StopReason::TooNew) => Exit::Config,
-                    Some(StopReason::Superseded) => Exit::Temporary,
                     Some(StopReason::Corrupt | StopReason::Shutdown) | None => Exit::Io,
                 };
                 Self::new(exit, format!("{failure}\nHint: The log names each cause."))

@@ -24,8 +24,8 @@ pub(crate) use value::is_loopback;
 /// Copies mail from Exchange to a folder, continuously.
 #[derive(Clone, Debug, Args)]
 pub struct Flags {
-    /// Address and port that will serve health and metrics, such as `0.0.0.0:8000`. Accepted, but
-    /// nothing is served by this version.
+    /// Address and port that serve health (`/livez`, `/readyz`), metrics (`/metrics`) and the
+    /// status of each mailbox (`/status`), such as `0.0.0.0:8000`. Without it, nothing is served.
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = value::bind)]
     pub bind: Option<SocketAddr>,
 
@@ -51,7 +51,8 @@ pub struct Flags {
     pub local_files_prefix: Option<PathBuf>,
 
     /// Azure Blob Storage container that receives emails and state, such as
-    /// `az://account/container`. Excludes `--reinfer-api-endpoint` and `--local-files-prefix`.
+    /// `az://account/container`, or a prefix in it, such as `az://account/container/emails`.
+    /// Excludes `--reinfer-api-endpoint` and `--local-files-prefix`.
     #[arg(long, value_name = "az://ACCOUNT/CONTAINER", value_parser = value::container)]
     pub private_file_prefix: Option<Url>,
 
@@ -110,6 +111,23 @@ pub struct Flags {
     /// the way can read the token and the mail.
     #[arg(long)]
     pub allow_http_endpoint: bool,
+
+    /// Accepts that a changed remote configuration names another Exchange server or token
+    /// endpoint, or protects the connection less. Without it, whoever can write the remote
+    /// configuration could lead the credentials of the mailboxes elsewhere, so such a change is
+    /// not used.
+    #[arg(long)]
+    pub allow_remote_endpoint_change: bool,
+
+    /// File with certificates of authorities (PEM) that are trusted for the platform and for Azure,
+    /// besides those of the system.
+    #[arg(long, value_name = "PATH", value_parser = value::folder)]
+    pub destination_ca_file: Option<PathBuf>,
+
+    /// Folder in which bodies of large emails wait, as files without a name, when emails do not
+    /// go to a local folder. Without it, the system's folder for temporary files.
+    #[arg(long, value_name = "PATH", value_parser = value::folder)]
+    pub spool_dir: Option<PathBuf>,
 }
 
 /// Value of `--debug-level`.
@@ -309,11 +327,6 @@ impl Flags {
         {
             warnings.push(format!(
                 "`{endpoint}` is not encrypted: token and mail can be read on the way."
-            ));
-        }
-        if let Some(address) = self.bind {
-            warnings.push(format!(
-                "Nothing is served on `{address}`: health and metrics come with a later version."
             ));
         }
         let many = self.shard().is_ok_and(|shard| shard.total() > 1);

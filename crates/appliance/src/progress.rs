@@ -93,7 +93,7 @@ impl Observer for Progress {
             Event::Delivered { route, emails, .. } => self.update(route, |mailbox| {
                 mailbox.done += *emails as u64;
             }),
-            Event::Skipped { route, items, .. } | Event::Quarantined { route, items } => {
+            Event::Skipped { route, items, .. } | Event::Quarantined { route, items, .. } => {
                 self.update(route, |mailbox| mailbox.done += *items as u64);
             }
             Event::CaughtUp { route } => self.update(route, |mailbox| {
@@ -113,7 +113,11 @@ impl Observer for Progress {
                     MailboxState::Stopped => "stopped, see the log",
                 });
             }),
-            Event::Committed { .. } => {}
+            Event::Fetched { .. }
+            | Event::Redelivered { .. }
+            | Event::Committed { .. }
+            | Event::Corrupt { .. }
+            | Event::Behind { .. } => {}
         }
     }
 }

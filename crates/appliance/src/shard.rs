@@ -96,9 +96,13 @@ impl Shard {
     /// A change of the result for a given mailbox and total would move mailboxes between
     /// running processes of different versions, so it is fixed for all times.
     pub fn owns(self, mailbox: &MailboxId) -> bool {
+        self.owner(mailbox) == self.ordinal
+    }
+
+    /// The shard, of those that divide the mailboxes, that serves `mailbox`.
+    pub fn owner(self, mailbox: &MailboxId) -> u32 {
         let key = fnv1a(mailbox.as_str().as_bytes());
-        let mine = (weight(key, self.ordinal), self.ordinal);
-        (0..self.total).all(|other| (weight(key, other), other) <= mine)
+        (0..self.total).max_by_key(|shard| (weight(key, *shard), *shard)).unwrap_or(0)
     }
 }
 

@@ -5,10 +5,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -16,11 +13,10 @@ use chrono::{DateTime, Utc};
 use record::{BucketId, Clock, Route};
 use serde::{Deserialize, Serialize};
 use sinks::local_files::LocalFiles;
-use sync::{Event, MailboxState, Observer};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::shard::Shard;
+use crate::{monitor::Board, shard::Shard};
 
 /// Beginning of the file's name; the only shard has no number.
 const NAME: &str = "status";
@@ -71,39 +67,29 @@ pub fn route(key: &str) -> Option<Route> {
     Some(Route { mailbox: mailbox.parse().ok()?, bucket })
 }
 
-/// Keeps the statuses up to date in memory, and now and then on disk.
-pub struct StatusBoard {
+/// Keeps the file like the board.
+pub struct StatusFile {
     path: PathBuf,
+    shard: Shard,
+    board: Arc<Board>,
     clock: Arc<dyn Clock>,
     files: LocalFiles,
-    /// Guards what the engine reports until the next write.
-    statuses: Mutex<Statuses>,
-    changed: AtomicBool,
 }
 
-impl StatusBoard {
+impl StatusFile {
     /// `prefix` is the folder that receives the emails, `files` the same as this shard opened it.
     pub fn new(
         prefix: &Path,
         shard: Shard,
-        routes: &[Route],
+        board: Arc<Board>,
         clock: Arc<dyn Clock>,
         files: LocalFiles,
     ) -> Self {
-        let since = clock.now();
-        let starting =
-            MailboxStatus { state: "starting".to_owned(), since, ..MailboxStatus::default() };
-        let mailboxes = routes.iter().map(|route| (key(route), starting.clone())).collect();
-        let process = std::process::id();
-        let (shard, total_shards) = (shard.ordinal(), shard.total());
-        let name = match total_shards {
+        let name = match shard.total() {
             1 => format!("{NAME}.json"),
-            _ => format!("{NAME}-{shard}.json"),
+            _ => format!("{NAME}-{}.json", shard.ordinal()),
         };
-        let path = prefix.join("state").join(name);
-        let statuses = Statuses { written_at: since, process, shard, total_shards, mailboxes };
-        let (statuses, changed) = (Mutex::new(statuses), AtomicBool::new(true));
-        Self { path, clock, files, statuses, changed }
+        Self { path: prefix.join("state").join(name), shard, board, clock, files }
     }
 
     /// Writes the file whenever something changed, until `shutdown`, and once more then.
@@ -111,7 +97,9 @@ impl StatusBoard {
         let mut failed = false;
         loop {
             let last = shutdown.is_cancelled();
-            if self.changed.swap(false, Ordering::Relaxed) || last {
+            // The file is that of the process for which this one may be waiting.
+            let ours = self.files.same_shard().is_none();
+            if ours && (self.board.take_change() || last) {
                 let written = self.write();
                 if let (Err(err), false) = (&written, failed) {
                     warn!("Could not write `{}`: {err}", self.path.display());
@@ -131,27 +119,16 @@ impl StatusBoard {
     /// Readers see the old file or the new one. It is not worth an `fsync`: after a power cut
     /// it is written anew.
     fn write(&self) -> io::Result<()> {
-        if self.files.same_shard().is_some() {
-            // The file is that of the process for which this one waits.
-            self.changed.store(true, Ordering::Relaxed);
-            return Ok(());
-        }
-        let mut statuses = self.lock().clone();
-        statuses.written_at = self.clock.now();
+        let statuses = Statuses {
+            written_at: self.clock.now(),
+            process: std::process::id(),
+            shard: self.shard.ordinal(),
+            total_shards: self.shard.total(),
+            mailboxes: self.board.statuses(),
+        };
         let temporary = self.path.with_extension("json.new");
         fs::write(&temporary, serde_json::to_vec(&statuses)?)?;
         fs::rename(&temporary, &self.path)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Statuses> {
-        self.statuses.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn update(&self, route: &Route, change: impl FnOnce(&mut MailboxStatus)) {
-        if let Some(status) = self.lock().mailboxes.get_mut(&key(route)) {
-            change(status);
-            self.changed.store(true, Ordering::Relaxed);
-        }
     }
 }
 
@@ -172,41 +149,4 @@ pub fn read(prefix: &Path) -> Vec<Statuses> {
     let mut statuses: Vec<Statuses> = paths.filter_map(read).collect();
     statuses.sort_by_key(|statuses| statuses.written_at);
     statuses
-}
-
-fn name(state: MailboxState) -> &'static str {
-    match state {
-        MailboxState::Ok => "ok",
-        MailboxState::Throttled => "throttled",
-        MailboxState::Retrying => "retrying",
-        MailboxState::Error => "error",
-        MailboxState::Stopped => "stopped",
-    }
-}
-
-impl Observer for StatusBoard {
-    fn observe(&self, event: &Event<'_>) {
-        let now = self.clock.now();
-        match event {
-            Event::State { route, state, detail, .. } => self.update(route, |status| {
-                if status.state != name(*state) {
-                    status.since = now;
-                }
-                name(*state).clone_into(&mut status.state);
-                detail.trim().clone_into(&mut status.detail);
-            }),
-            Event::CaughtUp { route } => self.update(route, |status| {
-                status.caught_up_at = Some(now);
-                if status.state == "starting" {
-                    name(MailboxState::Ok).clone_into(&mut status.state);
-                    status.since = now;
-                }
-            }),
-            Event::Surveyed { .. }
-            | Event::Delivered { .. }
-            | Event::Skipped { .. }
-            | Event::Quarantined { .. }
-            | Event::Committed { .. } => {}
-        }
-    }
 }

@@ -79,7 +79,7 @@ pub async fn verify(
     shard: Shard,
 ) -> Result<Vec<Verdict>, Ending> {
     let files = LocalFiles::open_read_only(prefix).map_err(|err| Ending::from(&err))?;
-    let ews = exchange::open(settings, &std::env::temp_dir())?;
+    let ews = exchange::open_to_look(settings)?;
     let mut verdicts = Vec::new();
     for route in routes(settings, shard) {
         let Some(mailbox) = settings.mailboxes.get(&route.mailbox) else { continue };

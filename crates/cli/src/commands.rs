@@ -9,10 +9,9 @@ use std::{
 
 use appliance::{
     config::{self, Settings},
-    config_file::ConfigFile,
+    destination::{self, local_prefix},
     exit::{Ending, Exit},
     flags::Flags,
-    run::local_prefix,
     shard::Shard,
     status, verify,
 };
@@ -23,7 +22,10 @@ use sinks::{export, local_files::LocalFiles};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    demo, environment,
+    demo,
+    doctor::Doctor,
+    environment,
+    plan::Plan,
     quarantine_drop::DropArgs,
     read_environment,
     serve::{Signals, runtime},
@@ -43,6 +45,10 @@ pub(crate) enum Command {
     /// Checks and explains the configuration.
     #[command(subcommand)]
     Config(Config),
+    /// Tells what would be copied, by which shard, into which bucket and from where.
+    Plan(Plan),
+    /// Tries everything that the appliance needs, and tells what to do about what fails.
+    Doctor(Doctor),
     /// Tells how far each mailbox and folder is.
     Status(Status),
     /// Compares every mailbox with the ledger and with the files; exit code 0 only if they agree.
@@ -62,6 +68,8 @@ pub(crate) enum Command {
 pub(crate) enum Simulate {
     /// Exchange Web Services, with mailboxes of generated mail or of your own.
     Exchange(simulators::command::ExchangeArgs),
+    /// The platform that takes emails, as far as an appliance uses it.
+    Platform(simulators::command::platform::PlatformArgs),
 }
 
 #[derive(Subcommand)]
@@ -172,8 +180,10 @@ impl Command {
             // Handled before; here for the list of commands only.
             Self::Appliance => Ok(Exit::Success),
             Self::Demo(demo) => demo.run(),
-            Self::Simulate(Simulate::Exchange(args)) => simulate(args),
+            Self::Simulate(simulated) => simulated.run(),
             Self::Config(command) => command.run(),
+            Self::Plan(command) => command.run(),
+            Self::Doctor(command) => command.run(),
             Self::Status(command) => command.run(),
             Self::Verify(command) => command.run(),
             Self::Export(command) => command.run(),
@@ -198,25 +208,32 @@ pub(crate) fn show_json(value: &impl serde::Serialize) -> Result<(), Ending> {
     show(&(text.map_err(|err| Ending::new(Exit::Io, err.to_string()))? + "\n"))
 }
 
-fn simulate(args: simulators::command::ExchangeArgs) -> Result<Exit, Ending> {
-    runtime()?.block_on(async {
-        let shutdown = CancellationToken::new();
-        tokio::spawn(Signals::listen()?.obey(shutdown.clone(), Arc::default()));
-        let mut out = io::stdout();
-        let run = simulators::command::run(&args, &mut out, shutdown.cancelled_owned());
-        run.await.map_err(|err| Ending::new(Exit::Config, format!("{err:#}")))
-    })?;
-    Ok(Exit::Success)
+impl Simulate {
+    fn run(self) -> Result<Exit, Ending> {
+        runtime()?.block_on(async {
+            let shutdown = CancellationToken::new();
+            tokio::spawn(Signals::listen()?.obey(shutdown.clone(), Arc::default()));
+            let (mut out, stop) = (io::stdout(), shutdown.cancelled_owned());
+            let ended = match self {
+                Self::Exchange(args) => simulators::command::run(&args, &mut out, stop).await,
+                Self::Platform(args) => {
+                    simulators::command::platform::run(&args, &mut out, stop).await
+                }
+            };
+            ended.map_err(|err| Ending::new(Exit::Config, format!("{err:#}")))
+        })?;
+        Ok(Exit::Success)
+    }
 }
 
-fn shard(flags: &Flags) -> Result<Shard, Ending> {
+pub(crate) fn shard(flags: &Flags) -> Result<Shard, Ending> {
     flags.shard().map_err(|err| Ending::config(&err))
 }
 
-fn load(flags: &Flags) -> Result<Settings, Ending> {
+pub(crate) fn load(flags: &Flags) -> Result<Settings, Ending> {
     flags.check().map_err(|err| Ending::config(&err))?;
-    let settings = ConfigFile::find(flags, Arc::new(read_environment))?.load();
-    settings.map_err(|err| Ending::config(&err))
+    let mut configuration = destination::configuration(flags, Arc::new(read_environment))?;
+    Ok(runtime()?.block_on(configuration.load())?)
 }
 
 impl Config {

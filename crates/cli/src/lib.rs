@@ -3,11 +3,17 @@
 
 mod commands;
 mod demo;
+mod doctor;
+mod plan;
 mod quarantine_drop;
 mod serve;
 mod state;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{
+    ffi::{OsStr, OsString},
+    path::Path,
+    process::ExitCode,
+};
 
 use appliance::{
     environment::{Environment, EnvironmentError},
@@ -29,6 +35,10 @@ struct CommandLine {
 pub fn tributary() -> ExitCode {
     let mut arguments = std::env::args_os();
     let program = arguments.next().unwrap_or_else(|| OsString::from("tributary"));
+    // The image holds one program under two names.
+    if Path::new(&program).file_name() == Some(OsStr::new("reinfer-ews")) {
+        return end(appliance(arguments));
+    }
     let mut arguments = arguments.peekable();
     // The appliance reads its own arguments: they are a contract of their own.
     if arguments.next_if(|first| first == "appliance").is_some() {

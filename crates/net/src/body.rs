@@ -4,11 +4,16 @@ use std::{fmt, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::{HeaderMap, StatusCode, body::Incoming, header::CONTENT_ENCODING};
+use hyper::{
+    HeaderMap, StatusCode,
+    body::{Body as _, Incoming},
+    header::CONTENT_ENCODING,
+};
 use tokio::time::timeout;
 
 use crate::{
     Endpoint, NetError, Stage,
+    client::Lease,
     connection::{Connection, timed_out},
     diagnostics,
     error::Reason,
@@ -17,9 +22,10 @@ use crate::{
 
 /// The reply to one request.
 ///
-/// It borrows its [`Session`](crate::Session), so that the next request cannot be sent before
-/// this reply is done with. Dropped before its body was read to the end, it takes the connection
-/// with it: hyper closes what it cannot use again.
+/// That of a [`Session`](crate::Session) borrows it, so that the next request cannot be sent
+/// before this reply is done with; that of a [`Client`](crate::Client) is free. Dropped before its
+/// body was read to the end, it takes the connection with it: hyper closes what it cannot use
+/// again.
 pub struct Response<'s> {
     pub status: StatusCode,
     pub headers: HeaderMap,
@@ -28,12 +34,43 @@ pub struct Response<'s> {
 
 /// The body of a reply, decompressed, within the limits of its endpoint.
 pub struct Body<'s> {
-    /// Where the connection waits for the end of the body.
-    connection: &'s mut Option<Connection>,
+    holder: Holder<'s>,
     endpoint: Endpoint,
     incoming: Incoming,
     decoder: Decoder,
     state: State,
+}
+
+/// Where the connection waits for the end of the body.
+pub(crate) enum Holder<'s> {
+    Session(&'s mut Option<Connection>),
+    Pooled(Lease),
+}
+
+impl Holder<'_> {
+    /// The connection cannot be used again.
+    fn close(&mut self) {
+        match self {
+            Self::Session(connection) => **connection = None,
+            Self::Pooled(lease) => lease.close(),
+        }
+    }
+
+    fn finished(&mut self) {
+        match self {
+            Self::Session(_) => {}
+            Self::Pooled(lease) => lease.finished(),
+        }
+    }
+}
+
+/// What becomes of a body that says it is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// It is decompressed; other encodings were not asked for.
+    Gzip,
+    /// It is passed on as it comes.
+    Raw,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,30 +99,37 @@ impl fmt::Debug for Body<'_> {
 }
 
 impl<'s> Response<'s> {
-    /// `connection` holds the connection over which `reply` arrives.
+    /// `holder` holds the connection over which `reply` arrives.
     pub(crate) fn new(
         endpoint: &Endpoint,
         reply: hyper::Response<Incoming>,
-        connection: &'s mut Option<Connection>,
+        mut holder: Holder<'s>,
+        coding: Coding,
     ) -> Result<Self, NetError> {
         let (head, incoming) = reply.into_parts();
         let gzip = match head.headers.get(CONTENT_ENCODING).map(|value| value.as_bytes()) {
+            _ if coding == Coding::Raw => false,
             None | Some(b"" | b"identity") => false,
             Some(name) if name.eq_ignore_ascii_case(b"gzip") => true,
             Some(name) if name.eq_ignore_ascii_case(b"x-gzip") => true,
             Some(_) => {
-                *connection = None;
+                holder.close();
                 let reason = Reason("its body has an encoding that was not asked for");
                 return Err(NetError::bad_reply(endpoint.name(), reason));
             }
         };
         let limits = endpoint.limits();
+        let mut state = State::Arriving;
+        if incoming.is_end_stream() {
+            holder.finished();
+            state = State::Done;
+        }
         let body = Body {
-            connection,
+            holder,
             endpoint: endpoint.clone(),
             decoder: Decoder::new(gzip, limits.max_body, limits.max_expansion),
             incoming,
-            state: State::Arriving,
+            state,
         };
         Ok(Self { status: head.status, headers: head.headers, body })
     }
@@ -108,7 +152,7 @@ impl Body<'_> {
         let next = self.next_part().await;
         if next.is_err() {
             self.state = State::Failed;
-            *self.connection = None;
+            self.holder.close();
         }
         next
     }
@@ -122,7 +166,7 @@ impl Body<'_> {
         let mut all = BytesMut::new();
         while let Some(part) = self.chunk().await? {
             if all.len() + part.len() > limit {
-                *self.connection = None;
+                self.holder.close();
                 self.state = State::Failed;
                 return Err(self.unfit(Unfit::TooLarge(limit as u64)));
             }
@@ -144,6 +188,7 @@ impl Body<'_> {
         if self.state == State::Arrived {
             let last = self.decoder.finish().map_err(|err| self.unfit(err))?;
             self.state = State::Done;
+            self.holder.finished();
             return Ok(last);
         }
         Ok(None)

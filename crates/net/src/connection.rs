@@ -2,12 +2,10 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    pin::Pin,
+    pin::{Pin, pin},
     time::Duration,
 };
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::{
     Request, Response,
     body::Incoming,
@@ -18,11 +16,16 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     net::TcpStream,
     task::AbortHandle,
-    time::{Instant, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_openssl::SslStream;
 
-use crate::{Endpoint, NetError, Stage, channel_binding, error::Reason, ntlm};
+use crate::{
+    Endpoint, NetError, Stage, channel_binding,
+    error::Reason,
+    ntlm,
+    payload::{Outgoing, Progress},
+};
 
 /// Largest head of a reply, in bytes. NTLM challenges and cookies stay far below.
 const MAX_HEAD: usize = 64 * 1024;
@@ -35,7 +38,7 @@ const MAX_ADDRESSES: usize = 8;
 /// A connection that takes one request after the other. Dropping it closes it.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<Outgoing>,
     _driver: Driver,
     /// What NTLM sends to tie itself to this TLS connection.
     pub(crate) binding: Option<[u8; 16]>,
@@ -62,11 +65,13 @@ pub(crate) struct Lost {
     /// The connection ended before the reply began, as an idle one does when the server
     /// closes it at the same moment.
     pub(crate) hung_up: bool,
+    /// Not even its first byte left.
+    pub(crate) never_sent: bool,
 }
 
 impl From<NetError> for Lost {
     fn from(error: NetError) -> Self {
-        Self { error, hung_up: false }
+        Self { error, hung_up: false, never_sent: false }
     }
 }
 
@@ -136,29 +141,60 @@ impl Connection {
     pub(crate) async fn send(
         &mut self,
         endpoint: &Endpoint,
-        request: Request<Full<Bytes>>,
+        request: Request<Outgoing>,
         stage: Stage,
     ) -> Result<Response<Incoming>, Lost> {
-        let limits = endpoint.limits();
-        let limit = if stage == Stage::SignIn { limits.connect } else { limits.answer };
-        match timeout(limit, self.sender.send_request(request)).await {
-            Ok(Ok(reply)) => {
+        let progress = request.body().progress();
+        let mut sending = pin!(self.sender.send_request(request));
+        let sent = loop {
+            let (deadline, waits_for, limit) = deadline(endpoint, &progress, stage);
+            tokio::select! {
+                biased;
+                sent = &mut sending => break sent,
+                () = progress.all() => {}
+                () = sleep_until(deadline) => {
+                    if Instant::now() >= self::deadline(endpoint, &progress, stage).0 {
+                        return Err(timed_out(endpoint, waits_for, limit).into());
+                    }
+                }
+            }
+        };
+        match sent {
+            Ok(reply) => {
                 self.used = true;
                 Ok(reply)
             }
-            Ok(Err(err)) if err.is_parse() => Err(NetError::bad_reply(endpoint.name(), err).into()),
-            Ok(Err(err)) => {
-                Err(Lost { error: NetError::unreachable(endpoint.name(), err), hung_up: true })
+            Err(err) if err.is_parse() => Err(NetError::bad_reply(endpoint.name(), err).into()),
+            Err(err) => {
+                let never_sent = err.is_canceled();
+                let hung_up = !progress.taken().failed;
+                Err(Lost {
+                    error: NetError::unreachable(endpoint.name(), err),
+                    hung_up,
+                    never_sent,
+                })
             }
-            Err(_) => Err(timed_out(endpoint, stage, limit).into()),
         }
     }
+}
+
+/// Until when the server has time, for what, and how long that is. While the request leaves, each
+/// part that the connection takes moves it.
+fn deadline(endpoint: &Endpoint, progress: &Progress, stage: Stage) -> (Instant, Stage, Duration) {
+    let limits = endpoint.limits();
+    let taken = progress.taken();
+    let (stage, limit) = match stage {
+        Stage::SignIn => (stage, limits.connect),
+        _ if taken.all => (Stage::Answer, limits.answer),
+        _ => (Stage::Send, limits.idle_send),
+    };
+    (taken.at + limit, stage, limit)
 }
 
 /// Opens a TCP connection to the first address that answers. The egress policy is applied to
 /// the very addresses that are then connected to, so that a name cannot resolve to one thing
 /// for the check and to another for the connection.
-async fn dial(endpoint: &Endpoint, deadline: Instant) -> Result<TcpStream, NetError> {
+pub(crate) async fn dial(endpoint: &Endpoint, deadline: Instant) -> Result<TcpStream, NetError> {
     let name = endpoint.name();
     let resolved: Vec<SocketAddr> = match endpoint.address() {
         Some(ip) => vec![SocketAddr::new(ip, endpoint.port())],

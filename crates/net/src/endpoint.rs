@@ -42,7 +42,9 @@ pub enum PlainHttp {
 pub struct Limits {
     /// For name resolution, TCP and TLS together; also for the first leg of an NTLM handshake.
     pub connect: Duration,
-    /// From the first byte of the request to the head of the reply.
+    /// Between two parts of a request that the server takes.
+    pub idle_send: Duration,
+    /// From the last byte of the request to the head of the reply.
     pub answer: Duration,
     /// Between two parts of a body.
     pub idle_body: Duration,
@@ -57,6 +59,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(10),
+            idle_send: Duration::from_secs(60),
             answer: Duration::from_secs(120),
             idle_body: Duration::from_secs(60),
             max_body: 1 << 30,

@@ -68,6 +68,8 @@ pub enum Stage {
     Connect,
     /// The first leg of an NTLM handshake.
     SignIn,
+    /// The next part of the request.
+    Send,
     /// The head of the reply.
     Answer,
     /// The next part of a body.
@@ -79,6 +81,7 @@ impl fmt::Display for Stage {
         f.write_str(match self {
             Self::Connect => "accept a connection",
             Self::SignIn => "start the sign-in",
+            Self::Send => "take more of the request",
             Self::Answer => "answer",
             Self::Body => "send more of its reply",
         })
@@ -118,6 +121,11 @@ impl NetError {
     }
 
     pub(crate) fn unreachable(host: &str, cause: impl Error + Send + Sync + 'static) -> Self {
+        Self::Unreachable { host: host.to_owned(), cause: Arc::new(cause) }
+    }
+
+    /// The request could not even be put together.
+    pub(crate) fn bad_request(host: &str, cause: impl Error + Send + Sync + 'static) -> Self {
         Self::Unreachable { host: host.to_owned(), cause: Arc::new(cause) }
     }
 

@@ -1,7 +1,6 @@
 //! Puts a request together: the caller's headers, and those that every request has.
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::{
     HeaderMap, Method, Request, Uri,
     header::{
@@ -11,9 +10,9 @@ use hyper::{
 };
 use openssl::{error::ErrorStack, rand::rand_bytes};
 
-use crate::{Endpoint, cookies::Cookies};
+use crate::{Endpoint, cookies::Cookies, payload::Outgoing};
 
-const AGENT: HeaderValue =
+pub(crate) const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("tributary/", env!("CARGO_PKG_VERSION")));
 
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
@@ -31,7 +30,7 @@ pub(crate) struct Content<'a> {
 pub(crate) fn post(
     endpoint: &Endpoint,
     content: Content<'_>,
-) -> Result<Request<Full<Bytes>>, ErrorStack> {
+) -> Result<Request<Outgoing>, ErrorStack> {
     let mut headers = content.headers.clone();
     headers.insert(HOST, endpoint.authority().clone());
     // Spelled out, since an empty body would otherwise go without.
@@ -52,7 +51,7 @@ pub(crate) fn post(
             None => drop(headers.remove(name)),
         }
     }
-    let mut request = Request::new(Full::new(content.body));
+    let mut request = Request::new(Outgoing::whole(content.body));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = Uri::from(endpoint.path().clone());
     *request.headers_mut() = headers;

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::{
     Endpoint, Identity, Login, NetError, Response, Stage,
+    body::{Coding, Holder},
     connection::{Connection, Lost},
     cookies::Cookies,
     diagnostics::{diagnostics, oauth_code},
@@ -94,7 +95,8 @@ impl Session {
         body: Bytes,
     ) -> Result<Response<'_>, NetError> {
         let reply = self.exchange(headers, &body).await?;
-        Response::new(&self.endpoint, reply, &mut self.connection)
+        let holder = Holder::Session(&mut self.connection);
+        Response::new(&self.endpoint, reply, holder, Coding::Gzip)
     }
 
     /// Closes the connection. The next request opens another.

@@ -1,5 +1,7 @@
 //! `tributary simulate exchange`: a simulated Exchange for people.
 
+pub mod platform;
+
 use std::{
     collections::BTreeMap,
     io::Write,

@@ -3,4 +3,7 @@
 pub mod command;
 pub mod exchange;
 pub mod generate;
+mod listener;
 pub mod load;
+pub mod platform;
+mod tls;

@@ -1,6 +1,10 @@
-//! Where emails end up: folders of files so far, and what leads from there to other programs.
+//! Where emails end up: folders of files, object stores, the platform, and what leads from there to
+//! other programs.
 
 pub mod ascii_safe;
+mod email_new;
 pub mod export;
 pub mod local_files;
 pub mod state_admin;
+pub mod object_store;
+pub mod platform_api;

@@ -5,15 +5,22 @@
 //! written against the seams of the `record` crate and runs in a deterministic simulation.
 
 pub mod backoff;
+pub mod carried;
+mod caught;
+mod contest;
+mod deliver;
 pub mod mailbox;
 pub mod observer;
 pub mod page;
+mod pause;
 mod quarantine;
 mod recovery;
 pub mod service;
 pub mod settings;
+mod tally;
 
-pub use mailbox::{MailboxSync, Next, StopReason};
-pub use observer::{Event, MailboxState, Observer, SkipReason};
+pub use carried::Carried;
+pub use mailbox::{Fatal, MailboxSync, Next, StopReason};
+pub use observer::{CommitResult, Event, MailboxState, Observer, SkipReason};
 pub use service::{Command, Failure, Service};
 pub use settings::{FolderFilter, MailboxSettings, Pace, StartFrom};

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use rand_chacha::ChaCha8Rng;
 use record::{
     Checkpoint, Clock, Folder, FolderId, FolderState, ItemId, Route, Sink, SinkError, Source,
@@ -17,8 +18,11 @@ use tracing::info;
 
 use crate::{
     backoff::Backoff,
-    observer::{Event, MailboxState, Observer},
+    carried::Applied,
+    contest::Contest,
+    observer::{CommitResult, Event, MailboxState, Observer},
     settings::{MailboxSettings, Pace, StartFrom},
+    tally::Tally,
 };
 
 /// Rounds between two surveys that ask for the folder list itself, in case the cheap check
@@ -50,14 +54,21 @@ pub enum StopReason {
     Corrupt,
     /// Its state was written by a newer version.
     TooNew,
-    /// Somebody else writes it.
-    Superseded,
+}
+
+/// A failure that concerns every mailbox of the service.
+#[derive(Debug)]
+pub enum Fatal {
+    Source(SourceError),
+    Sink(SinkError),
 }
 
 /// A step did not come to its end.
 pub(crate) enum Failed {
     Source(SourceError),
     Sink(SinkError),
+    /// A bug showed while items were fetched or written.
+    Panicked,
     /// The service is shutting down.
     Interrupted,
 }
@@ -96,7 +107,7 @@ pub struct MailboxSync {
     /// Generation that was put away between two rounds.
     pub(crate) asleep: Option<u64>,
     /// `start_from: config` was applied; from then on the checkpoint counts.
-    rewound: bool,
+    applied: bool,
     /// What the stored checkpoint lacks is worth a save of its own.
     pub(crate) unsaved: bool,
     /// Folders of this round that are still to be read.
@@ -123,6 +134,12 @@ pub struct MailboxSync {
     /// For a server that asks for a pause without saying how long.
     pub(crate) throttle: Backoff,
     pub(crate) paced_until: Option<Instant>,
+    /// For a sink where another process is at work on the mailbox.
+    pub(crate) busy: Backoff,
+    pub(crate) contest: Option<Box<Contest>>,
+    /// The pause in the checkpoint that was obeyed or asked for in this process.
+    pub(crate) obeyed_pause: Option<DateTime<Utc>>,
+    pub(crate) tally: Tally,
     pub(crate) state: MailboxState,
     caught_up: bool,
 }
@@ -150,7 +167,7 @@ impl MailboxSync {
             rng,
             checkpoint: None,
             asleep: None,
-            rewound: false,
+            applied: false,
             unsaved: false,
             agenda: VecDeque::new(),
             left_more: false,
@@ -166,6 +183,10 @@ impl MailboxSync {
             transient: Backoff::new(Duration::from_secs(10), Duration::from_secs(3600)),
             throttle: Backoff::new(Duration::from_secs(60), Duration::from_secs(3600)),
             paced_until: None,
+            busy: Backoff::new(Duration::from_secs(2), Duration::from_secs(30)),
+            contest: None,
+            obeyed_pause: None,
+            tally: Tally::default(),
             state: MailboxState::Ok,
             caught_up: false,
         }
@@ -185,6 +206,11 @@ impl MailboxSync {
         self.caught_up
     }
 
+    /// A server asked for the pause that the mailbox makes.
+    pub(crate) fn is_throttled(&self) -> bool {
+        self.state == MailboxState::Throttled
+    }
+
     /// Asks for one more attempt at everything in quarantine.
     pub fn retry_quarantine(&mut self) {
         self.retry_quarantine = true;
@@ -194,18 +220,46 @@ impl MailboxSync {
     ///
     /// # Errors
     ///
-    /// The failure that concerns every mailbox of the service, see [`record::Advice::StopService`].
-    pub async fn step(&mut self, shutdown: &CancellationToken) -> Result<Next, SourceError> {
+    /// The failure that concerns every mailbox of the service, see [`record::Advice::StopService`]
+    /// and [`record::SinkAdvice::StopService`].
+    pub async fn step(&mut self, shutdown: &CancellationToken) -> Result<Next, Fatal> {
         match self.try_step(shutdown).await {
             Ok(next) => Ok(next),
             Err(Failed::Interrupted) => Ok(Next::Stop(StopReason::Shutdown)),
-            Err(Failed::Sink(err)) => Ok(self.after_sink_failure(&err)),
-            Err(Failed::Source(err)) => self.after_source_failure(err),
+            Err(Failed::Sink(err)) => self.after_sink_failure(err),
+            Err(Failed::Panicked) => Ok(self.after_panic()),
+            Err(Failed::Source(err)) => {
+                let next = self.after_source_failure(err)?;
+                self.keep_pause(next).await
+            }
         }
     }
 
+    /// The settings with which `start_from: config` is applied, if it is.
+    pub(crate) fn wanted_start(&self) -> Option<Applied> {
+        (self.settings.start_from == StartFrom::Config).then_some(Applied {
+            start_timestamp: self.settings.start_timestamp,
+            include_drafts: self.settings.include_drafts,
+            max_email_size: self.settings.max_email_size,
+        })
+    }
+
+    /// `start_from: config` was applied, in this life of the service or in an earlier one.
+    pub(crate) fn has_applied_start(&self) -> bool {
+        self.applied
+    }
+
+    pub(crate) fn start_is_applied(&mut self) {
+        self.applied = true;
+    }
+
     async fn try_step(&mut self, shutdown: &CancellationToken) -> Result<Next, Failed> {
-        self.load().await?;
+        if self.checkpoint.is_none()
+            && let Some(wait) = self.load().await?
+        {
+            self.checkpoint = None;
+            return Ok(wait);
+        }
         if std::mem::take(&mut self.retry_quarantine)
             && let Err(failed) = self.read_quarantine(shutdown).await
         {
@@ -251,39 +305,47 @@ impl MailboxSync {
         }
     }
 
-    /// Loads the checkpoint if it is not known.
-    async fn load(&mut self) -> Result<(), Failed> {
-        if self.checkpoint.is_some() {
-            return Ok(());
-        }
-        let mut checkpoint = self.shared.sink.load_checkpoint(&self.route).await?;
+    /// Loads the checkpoint. Returns when to come back if nothing may be done now.
+    async fn load(&mut self) -> Result<Option<Next>, Failed> {
+        let checkpoint = self.shared.sink.load_checkpoint(&self.route).await?;
         if let Some(generation) = self.asleep.take() {
             if checkpoint.generation != generation {
                 let place = self.route.mailbox.to_string();
                 return Err(SinkError::Superseded { place }.into());
             }
             self.checkpoint = Some(checkpoint);
-            return Ok(());
+            return Ok(None);
         }
         self.agenda.clear();
         self.thorough = true;
-        if self.settings.start_from == StartFrom::Config && !self.rewound {
-            checkpoint.hierarchy = None;
-            for state in checkpoint.folders.values_mut() {
-                *state = FolderState {
-                    path: std::mem::take(&mut state.path),
-                    delivered: state.delivered,
-                    newest: state.newest,
-                    ..FolderState::default()
-                };
-            }
-            self.checkpoint = Some(checkpoint);
-            // Saved at once: after a failure it is this one that must be loaded again.
-            self.save().await?;
-            self.rewound = true;
-            return Ok(());
-        }
         self.checkpoint = Some(checkpoint);
+        if let Some(wait) = self.contested() {
+            return Ok(Some(wait));
+        }
+        if let Some(wait) = self.kept_pause().await? {
+            return Ok(Some(wait));
+        }
+        if self.settings.start_from == StartFrom::Config && !self.applied {
+            self.rewind().await?;
+        }
+        Ok(None)
+    }
+
+    /// Begins at the start again, whatever is stored.
+    async fn rewind(&mut self) -> Result<(), Failed> {
+        let Some(checkpoint) = self.checkpoint.as_mut() else { return Ok(()) };
+        checkpoint.hierarchy = None;
+        for state in checkpoint.folders.values_mut() {
+            *state = FolderState {
+                path: std::mem::take(&mut state.path),
+                delivered: state.delivered,
+                newest: state.newest,
+                ..FolderState::default()
+            };
+        }
+        // Saved at once: after a failure it is this one that must be loaded again.
+        self.save().await?;
+        self.applied = true;
         Ok(())
     }
 
@@ -326,6 +388,7 @@ impl MailboxSync {
                 self.agenda.push_back(Turn { folder, budget });
             }
         }
+        self.keep_lag_of_known_folders();
         Ok(())
     }
 
@@ -364,19 +427,35 @@ impl MailboxSync {
         self.backoff.succeeded();
         self.transient.succeeded();
         self.throttle.succeeded();
+        self.busy.succeeded();
         self.set_state(MailboxState::Ok, "", Duration::ZERO);
     }
 
     /// Saves the checkpoint as it stands; the emails that it covers are durable already.
     pub(crate) async fn save(&mut self) -> Result<(), Failed> {
+        // A pause that was kept is over, or nothing would be saved.
+        self.save_pausing(None).await
+    }
+
+    pub(crate) async fn save_pausing(
+        &mut self,
+        until: Option<DateTime<Utc>>,
+    ) -> Result<(), Failed> {
         let Some(mut checkpoint) = self.checkpoint.take() else { return Ok(()) };
         checkpoint.generation += 1;
+        checkpoint.paused_until = until;
         // While the save is under way the checkpoint stays unknown: after an error nobody can
         // tell which version is stored, so that it is loaded again.
-        self.shared.sink.save_checkpoint(&self.route, &checkpoint).await?;
+        let saved = self.shared.sink.save_checkpoint(&self.route, &checkpoint).await;
+        let result = match &saved {
+            Ok(()) => CommitResult::Ok,
+            Err(SinkError::Superseded { .. }) => CommitResult::Conflict,
+            Err(_) => CommitResult::Error,
+        };
+        self.shared.observer.observe(&Event::Committed { route: &self.route, result });
+        saved?;
         self.checkpoint = Some(checkpoint);
         self.unsaved = false;
-        self.shared.observer.observe(&Event::Committed { route: &self.route });
         Ok(())
     }
 

@@ -1,17 +1,16 @@
-//! Reads one page of one folder and delivers it. The order of the writes stands here.
+//! Reads one page of one folder. The order of the writes stands here.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 
-use record::{
-    Advice, Email, Entry, Fetched, Folder, FolderState, ItemId, Page, Quarantined, Refusal,
-    SinkError, Source, SourceError, Uid,
-};
+use chrono::{DateTime, Utc};
+use record::{Advice, Entry, Folder, FolderState, ItemId, Page, Uid};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
+    deliver::Delivery,
     mailbox::{Failed, MailboxSync},
-    observer::{Event, SkipReason},
+    observer::SkipReason,
 };
 
 /// Most entries of one listing request, and of one checkpoint.
@@ -20,25 +19,11 @@ const PAGE: usize = 512;
 /// Most entries of one page while a pause for each email is in force.
 const PACED_PAGE: usize = 20;
 
-/// Most bytes, as the server lists them, that are fetched before they are handed to the sink.
-/// Twice this may be in memory for each mailbox that is being worked on.
-const CHUNK_BYTES: u64 = 2 << 20;
-
 /// Most bytes, as the server lists them, of one page: what one step may take.
 const PAGE_BYTES: u64 = 64 << 20;
 
 /// Listed size of an item whose size the server does not tell, in bytes.
-const UNKNOWN_SIZE: u64 = 64 << 10;
-
-/// Failed attempts at a single item after which it is set aside: the server answered, but not
-/// in a readable way.
-const UNREADABLE_ATTEMPTS: u32 = 3;
-
-/// The same when no answer came at all, which is the network's fault more often.
-const UNREACHABLE_ATTEMPTS: u32 = 6;
-
-/// Fetches in a row that may settle nothing before the request counts as too large.
-const STALLS: u32 = 3;
+pub(crate) const UNKNOWN_SIZE: u64 = 64 << 10;
 
 /// What came of a page.
 #[derive(Debug)]
@@ -47,19 +32,6 @@ pub(crate) struct PageEnd {
     /// Emails fetched, for the pace.
     pub(crate) fetched: usize,
     pub(crate) more: bool,
-}
-
-/// A page on its way: what is still to be fetched, and what is to be written beside the emails.
-#[derive(Default)]
-pub(crate) struct Delivery {
-    pending: VecDeque<Entry>,
-    moved: Vec<(Uid, Vec<String>)>,
-    pub(crate) set_aside: Vec<Quarantined>,
-    /// The server says that they are not there.
-    gone: Vec<Entry>,
-    delivered: usize,
-    skipped: usize,
-    newest: Option<chrono::DateTime<chrono::Utc>>,
 }
 
 impl MailboxSync {
@@ -79,14 +51,9 @@ impl MailboxSync {
         }
         let mut delivery = self.select(folder, &page).await?;
         let entries = page.entries.len();
-        let delivered = match self.deliver(folder, &mut delivery, shutdown).await {
-            Ok(()) => self.recheck_gone(folder, &page, &mut delivery, shutdown).await,
-            failed => failed,
-        };
-        if let Err(failed) = delivered {
-            self.count_interrupted(folder, &delivery);
-            return Err(failed);
-        }
+        self.fell_behind(&folder.id, &delivery.pending);
+        self.deliver(folder, &mut delivery, shutdown).await?;
+        self.recheck_gone(folder, &page, &mut delivery, shutdown).await?;
         self.attempts = HashMap::new();
         self.cautious = false;
         let end = PageEnd { entries, fetched: delivery.delivered, more: page.more };
@@ -147,21 +114,10 @@ impl MailboxSync {
             let item = self.quarantined(folder, &entry, "NotFound", detail);
             delivery.set_aside.push(item);
         }
-        if !gone.is_empty() {
-            delivery.skipped += gone.len();
-            let (reason, items) = (SkipReason::Gone, gone.len());
-            self.shared.observer.observe(&Event::Skipped { route: &self.route, reason, items });
-        }
+        delivery.skipped += gone.len();
+        let gone: Vec<_> = gone.iter().map(|entry| (entry.uid, SkipReason::Gone)).collect();
+        self.skipped(&gone);
         Ok(())
-    }
-
-    /// Counts what was stored before a page failed: when it is read again, it is held already.
-    fn count_interrupted(&mut self, folder: &Folder, delivery: &Delivery) {
-        if let Some(checkpoint) = self.checkpoint.as_mut() {
-            let state = checkpoint.folders.entry(folder.id.clone()).or_default();
-            state.delivered += delivery.delivered as u64;
-            state.newest = state.newest.max(delivery.newest);
-        }
     }
 
     /// Decides about each entry of `page`: fetch it, or pass it over and why.
@@ -169,24 +125,20 @@ impl MailboxSync {
         let mut delivery = Delivery::default();
         let mut wanted = Vec::with_capacity(page.entries.len());
         let mut seen = HashSet::with_capacity(page.entries.len());
-        let mut skipped =
-            [(SkipReason::Draft, 0), (SkipReason::BeforeStart, 0), (SkipReason::Held, 0)];
-        let mut skip = |reason| {
-            for (known, items) in &mut skipped {
-                *items += usize::from(*known == reason);
-            }
-        };
+        let mut skipped = Vec::new();
+        let delivered_until = self
+            .checkpoint
+            .as_ref()
+            .and_then(|checkpoint| checkpoint.folders.get(&folder.id))
+            .and_then(|state| state.delivered_until);
+        let is_before = |entry: &Entry, time: Option<DateTime<Utc>>| matches!((entry.received, time), (Some(received), Some(time)) if received < time);
         for entry in &page.entries {
-            let before_start = matches!(
-                (entry.received, self.settings.start_timestamp),
-                (Some(received), Some(start)) if received < start
-            );
             if entry.is_draft && !self.settings.include_drafts {
-                skip(SkipReason::Draft);
-            } else if before_start {
-                skip(SkipReason::BeforeStart);
-            } else if !seen.insert(entry.uid) {
-                skip(SkipReason::Held);
+                skipped.push((entry.uid, SkipReason::Draft));
+            } else if is_before(entry, self.settings.start_timestamp) {
+                skipped.push((entry.uid, SkipReason::BeforeStart));
+            } else if !seen.insert(entry.uid) || is_before(entry, delivered_until) {
+                skipped.push((entry.uid, SkipReason::Held));
             } else {
                 wanted.push(entry);
             }
@@ -197,186 +149,31 @@ impl MailboxSync {
         } else {
             self.shared.sink.find(&self.route, &uids).await?
         };
+        let mut confirmed = Vec::new();
         for (entry, held) in wanted.into_iter().zip(held) {
             match held {
                 Some(held) => {
-                    skip(SkipReason::Held);
+                    if self.was_sent(entry.uid) {
+                        confirmed.push(entry.uid);
+                    } else {
+                        skipped.push((entry.uid, SkipReason::Held));
+                    }
                     if held.folder != folder.path {
                         delivery.moved.push((entry.uid, folder.path.clone()));
                     }
                 }
-                _ if self.too_large(entry) => {
+                None if self.is_acknowledged(entry.uid, &folder.id) => confirmed.push(entry.uid),
+                None if self.too_large(entry) => {
                     let detail = "larger than `max_email_size`";
                     delivery.set_aside.push(self.quarantined(folder, entry, "TooLarge", detail));
                 }
-                _ => delivery.pending.push_back(entry.clone()),
+                None => delivery.pending.push_back(entry.clone()),
             }
         }
-        for (reason, items) in skipped.into_iter().filter(|(_, items)| *items > 0) {
-            delivery.skipped += items;
-            self.shared.observer.observe(&Event::Skipped { route: &self.route, reason, items });
-        }
+        delivery.skipped = skipped.len();
+        self.skipped(&skipped);
+        self.stored(confirmed);
         Ok(delivery)
-    }
-
-    /// Fetches what is pending and writes it, each portion while the next one is fetched.
-    async fn deliver(
-        &mut self,
-        folder: &Folder,
-        delivery: &mut Delivery,
-        shutdown: &CancellationToken,
-    ) -> Result<(), Failed> {
-        let mut ready: Vec<Email> = Vec::new();
-        let mut stalls = 0;
-        while !delivery.pending.is_empty() || !ready.is_empty() {
-            let chunk = self.next_chunk(&mut delivery.pending);
-            let to_write = std::mem::take(&mut ready);
-            // A write is never abandoned half-way; a fetch is, when the service shuts down.
-            let (fetched, written) =
-                tokio::join!(fetch(self.source.as_mut(), folder, &chunk, shutdown), async {
-                    if to_write.is_empty() {
-                        return Ok(Vec::new());
-                    }
-                    self.shared.sink.write(&self.route, &to_write).await
-                });
-            let written = self.after_write(folder, written, &to_write, delivery);
-            if let Err(Failed::Source(err)) = &fetched
-                && matches!(err.advice(), Advice::Retry { after: Some(_), .. })
-            {
-                // A pause that the server asked for outweighs whatever the sink has to say.
-                return fetched.map(drop);
-            }
-            written?;
-            let fetched = match fetched {
-                Ok(fetched) => fetched,
-                Err(failed) => {
-                    self.after_fetch_failure(folder, &chunk, failed, delivery)?;
-                    continue;
-                }
-            };
-            let settled = fetched.iter().any(|f| !matches!(f, Fetched::Later));
-            stalls = if settled || chunk.is_empty() { 0 } else { stalls + 1 };
-            if stalls >= STALLS {
-                let code = "the server settles none of the items".to_owned();
-                let failed = SourceError::TooMuch { host: self.route.mailbox.to_string(), code };
-                self.after_fetch_failure(folder, &chunk, failed.into(), delivery)?;
-                continue;
-            }
-            self.settle(folder, chunk, fetched, &mut ready, delivery);
-        }
-        Ok(())
-    }
-
-    /// Takes from `pending` what one write may hold.
-    fn next_chunk(&self, pending: &mut VecDeque<Entry>) -> Vec<Entry> {
-        let most = if self.cautious { 1 } else { self.shared.pace.batch.max(1) };
-        let mut chunk = Vec::new();
-        let mut bytes = 0;
-        while chunk.len() < most
-            && let Some(entry) = pending.front()
-        {
-            bytes += entry.size.unwrap_or(UNKNOWN_SIZE);
-            if bytes > CHUNK_BYTES && !chunk.is_empty() {
-                break;
-            }
-            chunk.extend(pending.pop_front());
-        }
-        chunk
-    }
-
-    /// Counts what was stored, and sets aside what the sink will never take.
-    pub(crate) fn after_write(
-        &self,
-        folder: &Folder,
-        written: Result<Vec<Refusal>, SinkError>,
-        emails: &[Email],
-        delivery: &mut Delivery,
-    ) -> Result<(), Failed> {
-        let refused = written?;
-        let is_refused = |email: &Email| refused.iter().any(|refusal| refusal.uid == email.uid);
-        let (mut stored, mut bytes) = (0, 0);
-        for email in emails.iter().filter(|email| refused.is_empty() || !is_refused(email)) {
-            stored += 1;
-            bytes += email.body.size();
-            delivery.newest = delivery.newest.max(Some(email.timestamp));
-        }
-        for refusal in &refused {
-            if let Some(email) = emails.iter().find(|email| email.uid == refusal.uid) {
-                delivery.set_aside.push(self.refused(folder, email, refusal));
-            }
-        }
-        delivery.delivered += stored;
-        if stored > 0 {
-            self.shared.observer.observe(&Event::Delivered {
-                route: &self.route,
-                emails: stored,
-                bytes,
-            });
-        }
-        Ok(())
-    }
-
-    /// Sorts the results of one fetch.
-    fn settle(
-        &self,
-        folder: &Folder,
-        chunk: Vec<Entry>,
-        fetched: Vec<Fetched>,
-        ready: &mut Vec<Email>,
-        delivery: &mut Delivery,
-    ) {
-        let mut results = fetched.into_iter();
-        for entry in chunk {
-            match results.next().unwrap_or(Fetched::Later) {
-                Fetched::Email(email) => ready.push(*email),
-                Fetched::Gone => delivery.gone.push(entry),
-                Fetched::Refused { code, detail } => {
-                    delivery.set_aside.push(self.quarantined(folder, &entry, &code, &detail));
-                }
-                Fetched::Later => delivery.pending.push_back(entry),
-            }
-        }
-    }
-
-    /// A fetch got no usable answer. Several items: they are fetched one by one from now on. A
-    /// single one: it is blamed, and set aside when it has failed often enough.
-    fn after_fetch_failure(
-        &mut self,
-        folder: &Folder,
-        chunk: &[Entry],
-        failed: Failed,
-        delivery: &mut Delivery,
-    ) -> Result<(), Failed> {
-        let Failed::Source(err) = failed else { return Err(failed) };
-        let patience = match err.advice() {
-            Advice::Split => UNREADABLE_ATTEMPTS,
-            // A server that says that it is unwell says nothing against the item.
-            _ if matches!(err, SourceError::Unreachable { .. }) => UNREACHABLE_ATTEMPTS,
-            _ => return Err(err.into()),
-        };
-        let [entry] = chunk else {
-            if patience == UNREADABLE_ATTEMPTS {
-                self.cautious = true;
-                for entry in chunk.iter().rev() {
-                    delivery.pending.push_front(entry.clone());
-                }
-                return Ok(());
-            }
-            // Without an answer, the network gets a second chance before an item is suspected.
-            self.cautious |= self.failures() > 0;
-            return Err(err.into());
-        };
-        self.cautious = true;
-        let attempts = self.attempts.entry(entry.item.clone()).or_insert(0);
-        *attempts += 1;
-        if *attempts < patience {
-            return Err(err.into());
-        }
-        let detail = record::Chain(&err).to_string();
-        let mut item = self.quarantined(folder, entry, "FetchFailed", &detail);
-        item.attempts = patience;
-        delivery.set_aside.push(item);
-        Ok(())
     }
 
     /// Makes the page count: what is set aside first, the position last. A crash in between
@@ -387,7 +184,7 @@ impl MailboxSync {
         page: Page,
         delivery: Delivery,
     ) -> Result<(), Failed> {
-        let Delivery { moved, set_aside, delivered, skipped, newest, .. } = delivery;
+        let Delivery { moved, set_aside, delivered, skipped, .. } = delivery;
         if !moved.is_empty() {
             self.shared.sink.relocate(&self.route, &moved).await?;
         }
@@ -399,27 +196,30 @@ impl MailboxSync {
                     "Set an item of `{}` aside: {} ({})", self.route.mailbox, item.code, item.detail
                 );
             }
-            let items = set_aside.len();
-            self.shared.observer.observe(&Event::Quarantined { route: &self.route, items });
+            self.set_aside(set_aside.iter().map(|item| (item.uid, item.code.as_str())));
         }
+        let count = self.count_of(&page.entries);
         let now = self.shared.clock.now();
         let Some(checkpoint) = self.checkpoint.as_mut() else { return Ok(()) };
         let state: &mut FolderState = checkpoint.folders.entry(folder.id.clone()).or_default();
         let quiet = page.entries.is_empty() && page.removed == 0 && state.caught_up && !page.more;
-        state.position = Some(page.next);
-        state.delivered += delivered as u64;
+        state.position = Some(page.next.clone());
+        state.delivered += count.delivered;
         state.skipped += skipped as u64;
         state.quarantined += set_aside.len() as u64;
-        state.newest = state.newest.max(newest);
+        state.newest = state.newest.max(count.newest);
         state.read_at = Some(now);
         if !page.more {
             state.caught_up = true;
             // The mark was taken before the listing: what came since changes it again.
             state.mark.clone_from(&folder.mark);
+            // From here on it has a position that tells more.
+            state.delivered_until = None;
         }
         if quiet {
             // Worth one save in the end of the round, not one for each folder.
             self.unsaved = true;
+            self.caught_up_in(&folder.id);
             return Ok(());
         }
         if delivered > 0 {
@@ -428,7 +228,12 @@ impl MailboxSync {
                 "Stored {delivered} emails of `{}`", self.route.mailbox
             );
         }
-        self.save().await
+        self.save().await?;
+        self.forget(&page.entries);
+        if !page.more {
+            self.caught_up_in(&folder.id);
+        }
+        Ok(())
     }
 }
 
@@ -440,20 +245,4 @@ fn affordable(entries: &[Entry]) -> usize {
         bytes <= PAGE_BYTES
     });
     fits.count().max(1)
-}
-
-pub(crate) async fn fetch(
-    source: &mut dyn Source,
-    folder: &Folder,
-    entries: &[Entry],
-    shutdown: &CancellationToken,
-) -> Result<Vec<Fetched>, Failed> {
-    if entries.is_empty() {
-        return Ok(Vec::new());
-    }
-    tokio::select! {
-        biased;
-        () = shutdown.cancelled() => Err(Failed::Interrupted),
-        fetched = source.fetch(folder, entries) => Ok(fetched?),
-    }
 }

@@ -1,11 +1,13 @@
 //! Items that are set aside: what is known of them, and another attempt on demand.
 
+use chrono::{DateTime, Utc};
 use record::{Advice, Email, Entry, Fetched, Folder, FolderId, Quarantined, Refusal, SourceError};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    caught::{PANICKED, Panicked, caught},
+    deliver::{Delivery, fetch},
     mailbox::{Failed, MailboxSync},
-    page::{Delivery, fetch},
 };
 
 impl MailboxSync {
@@ -37,7 +39,7 @@ impl MailboxSync {
     }
 
     /// What is known of an email that the sink will not take.
-    pub(crate) fn refused(&self, folder: &Folder, email: &Email, why: &Refusal) -> Quarantined {
+    pub(crate) fn refused(&self, folder: &Folder, email: &Email, why: Refusal) -> Quarantined {
         Quarantined {
             uid: email.uid,
             item: email.item.clone(),
@@ -46,8 +48,8 @@ impl MailboxSync {
             message_id: email.message_id.clone(),
             received: email.metadata.received_at,
             size: Some(email.body.size()),
-            code: why.code.clone(),
-            detail: why.detail.clone(),
+            code: why.code,
+            detail: why.detail,
             since: self.shared.clock.now(),
             attempts: 1,
         }
@@ -74,12 +76,24 @@ impl MailboxSync {
             let (code, detail) = match fetched.map(|all| all.into_iter().next()) {
                 Ok(Some(Fetched::Email(email))) => {
                     let emails = std::slice::from_ref(email.as_ref());
-                    let written = self.shared.sink.write(&self.route, emails).await;
                     let mut delivery = Delivery::default();
+                    self.sending(&folder.id, emails);
+                    let written = caught(self.shared.sink.write(&self.route, emails)).await;
+                    let written = match written {
+                        Ok(written) => written,
+                        Err(Panicked) => {
+                            let (code, detail) = ("WriteFailed".to_owned(), PANICKED.to_owned());
+                            Ok(vec![Refusal { uid: item.uid, code, detail }])
+                        }
+                    };
                     self.after_write(&folder, written, emails, &mut delivery)?;
+                    self.forget(std::slice::from_ref(&entry));
                     match delivery.set_aside.pop() {
                         Some(refused) => (refused.code, refused.detail),
-                        None => continue,
+                        None => {
+                            self.released(&item, email.timestamp);
+                            continue;
+                        }
                     }
                 }
                 Ok(Some(Fetched::Refused { code, detail })) => (code, detail),
@@ -90,12 +104,26 @@ impl MailboxSync {
                 Err(Failed::Source(err)) if ends_retries(&err) => return Err(err.into()),
                 // The attempt counts; new mail is not to wait for an item that breaks requests.
                 Err(Failed::Source(err)) => (item.code.clone(), record::Chain(&err).to_string()),
+                Err(Failed::Panicked) => (item.code.clone(), PANICKED.to_owned()),
                 Err(failed) => return Err(failed),
             };
             let again = Quarantined { code, detail, attempts: item.attempts + 1, ..item };
             self.shared.sink.quarantine(&self.route, &[again]).await?;
         }
         Ok(())
+    }
+}
+
+impl MailboxSync {
+    /// An item has left the quarantine: the numbers of its folder follow, with the next save.
+    fn released(&mut self, item: &Quarantined, received: DateTime<Utc>) {
+        let folders = self.checkpoint.as_mut().map(|checkpoint| &mut checkpoint.folders);
+        if let Some(state) = folders.and_then(|folders| folders.get_mut(&item.folder)) {
+            state.quarantined = state.quarantined.saturating_sub(1);
+            state.delivered += 1;
+            state.newest = state.newest.max(Some(received));
+            self.unsaved = true;
+        }
     }
 }
 

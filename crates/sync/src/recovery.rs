@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use record::{Advice, Chain, Scope, SinkAdvice, SinkError, SourceError};
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::{
-    mailbox::{Failed, MailboxSync, Next, StopReason, Turn},
+    caught::PANICKED,
+    mailbox::{Failed, Fatal, MailboxSync, Next, StopReason, Turn},
     observer::{Event, MailboxState},
 };
 
@@ -19,6 +20,10 @@ const OPERATOR_PAUSE: Duration = Duration::from_secs(3600);
 
 /// Failures in a row after which a folder is left out, so that the others have their turn.
 const FOLDER_ATTEMPTS: u32 = 3;
+
+/// Attempts after which somebody is told that another process still serves the mailbox: after
+/// about four minutes.
+const BUSY_PATIENCE: u32 = 12;
 
 impl MailboxSync {
     /// A page could not be read: what that means for its folder.
@@ -107,36 +112,79 @@ impl MailboxSync {
         Ok(self.without(turn))
     }
 
-    pub(crate) fn after_sink_failure(&mut self, err: &SinkError) -> Next {
-        let detail = with_hint(err, err.hint());
-        // Whatever was being saved may be stored or not.
+    pub(crate) fn after_sink_failure(&mut self, err: SinkError) -> Result<Next, Fatal> {
+        let detail = with_hint(&err, err.hint());
+        // Whatever was being saved may be stored or not: the next step loads it, and begins a
+        // round with it.
         self.checkpoint = None;
         self.asleep = None;
+        self.agenda.clear();
         match err.advice() {
             SinkAdvice::Retry { after } => {
-                let pause = after.unwrap_or_else(|| self.backoff.failed(&mut self.rng));
-                self.set_state(MailboxState::Retrying, &detail, pause);
-                Next::After(pause)
+                // A pause of nothing is no answer.
+                let hint = after.filter(|pause| !pause.is_zero());
+                let pause = hint.unwrap_or_else(|| match err {
+                    SinkError::Busy { .. } => self.busy.failed(&mut self.rng),
+                    SinkError::Throttled { .. } => self.throttle.failed(&mut self.rng),
+                    _ => self.backoff.failed(&mut self.rng),
+                });
+                match err {
+                    SinkError::Busy { .. } => self.wait_for_owner(&detail, pause),
+                    SinkError::Throttled { .. } => {
+                        self.set_state(MailboxState::Throttled, &detail, pause);
+                    }
+                    _ => self.set_state(MailboxState::Retrying, &detail, pause),
+                }
+                Ok(Next::After(pause))
             }
-            SinkAdvice::PauseMailbox | SinkAdvice::StopService => {
-                self.set_state(MailboxState::Error, &detail, OPERATOR_PAUSE);
-                Next::Blocked(OPERATOR_PAUSE)
-            }
+            SinkAdvice::PauseMailbox => Ok(self.block(&detail)),
             SinkAdvice::StopMailbox => {
-                self.set_state(MailboxState::Stopped, &detail, Duration::MAX);
-                Next::Stop(match err {
+                let reason = match err {
+                    SinkError::Superseded { .. } => return Ok(self.step_back(&detail)),
                     SinkError::TooNew { .. } => StopReason::TooNew,
-                    SinkError::Superseded { .. } => StopReason::Superseded,
-                    _ => StopReason::Corrupt,
-                })
+                    _ => {
+                        self.shared.observer.observe(&Event::Corrupt { route: &self.route });
+                        StopReason::Corrupt
+                    }
+                };
+                self.set_state(MailboxState::Stopped, &detail, Duration::MAX);
+                Ok(Next::Stop(reason))
             }
+            SinkAdvice::StopService => Err(Fatal::Sink(err)),
         }
     }
 
-    pub(crate) fn after_source_failure(&mut self, err: SourceError) -> Result<Next, SourceError> {
+    /// A bug showed: nobody knows in which state it has left things, so that they are loaded again.
+    pub(crate) fn after_panic(&mut self) -> Next {
+        self.checkpoint = None;
+        self.asleep = None;
+        self.agenda.clear();
+        let pause = self.backoff.failed(&mut self.rng);
+        self.set_state(MailboxState::Retrying, PANICKED, pause);
+        Next::After(pause)
+    }
+
+    /// Another process serves the mailbox, as in an update that replaces one process after the
+    /// other: nothing to worry about, unless it lasts.
+    fn wait_for_owner(&mut self, detail: &str, pause: Duration) {
+        let mailbox = &self.route.mailbox;
+        let seconds = pause.as_secs_f64().ceil();
+        match self.busy.failures() {
+            1 => info!(mailbox.id = %mailbox, "`{mailbox}` waits: {detail}"),
+            BUSY_PATIENCE => warn!(
+                mailbox.id = %mailbox,
+                "`{mailbox}` still waits, it is asked for every {seconds} s: {detail}. See that \
+                 only one process serves this mailbox"
+            ),
+            _ => debug!(mailbox.id = %mailbox, "`{mailbox}` waits {seconds} s: {detail}"),
+        }
+        self.note_state(MailboxState::Retrying, detail, pause);
+    }
+
+    pub(crate) fn after_source_failure(&mut self, err: SourceError) -> Result<Next, Fatal> {
         let detail = with_hint(&err, err.hint());
         match err.advice() {
-            Advice::StopService => Err(err),
+            Advice::StopService => Err(Fatal::Source(err)),
             Advice::Retry { scope, after } => {
                 let throttled = matches!(err, SourceError::Throttled { .. });
                 // A pause of nothing is no answer.
@@ -159,7 +207,7 @@ impl MailboxSync {
                     Next::After(pause)
                 })
             }
-            Advice::PauseMailbox => Ok(self.block(&err)),
+            Advice::PauseMailbox => Ok(self.block(&detail)),
             Advice::Split | Advice::RestartFolder | Advice::ReviewFolders => {
                 self.thorough = true;
                 let pause = self.backoff.failed(&mut self.rng);
@@ -170,10 +218,10 @@ impl MailboxSync {
     }
 
     /// Leaves the mailbox alone for long: somebody has to act.
-    pub(crate) fn block(&mut self, err: &SourceError) -> Next {
+    pub(crate) fn block(&mut self, detail: &str) -> Next {
         self.agenda.clear();
         self.thorough = true;
-        self.set_state(MailboxState::Error, &with_hint(err, err.hint()), OPERATOR_PAUSE);
+        self.set_state(MailboxState::Error, detail, OPERATOR_PAUSE);
         Next::Blocked(OPERATOR_PAUSE)
     }
 
@@ -191,19 +239,24 @@ impl MailboxSync {
             ),
             MailboxState::Error => error!(
                 mailbox.id = %mailbox, pause.seconds = seconds,
-                "`{mailbox}` cannot be read, next attempt in {seconds} s: {detail}"
+                "`{mailbox}` cannot be served, next attempt in {seconds} s: {detail}"
             ),
             MailboxState::Stopped => error!(
                 mailbox.id = %mailbox, "`{mailbox}` is stopped: {detail}"
             ),
         }
+        self.note_state(state, detail, pause);
+    }
+
+    /// As [`Self::set_state`], without a line in the log.
+    fn note_state(&mut self, state: MailboxState, detail: &str, pause: Duration) {
         self.state = state;
         self.shared.observer.observe(&Event::State { route: &self.route, state, detail, pause });
     }
 }
 
 /// All that is known of a failure, on one line.
-fn with_hint(err: &(dyn std::error::Error + 'static), hint: Option<&str>) -> String {
+pub(crate) fn with_hint(err: &(dyn std::error::Error + 'static), hint: Option<&str>) -> String {
     match hint {
         Some(hint) => format!("{}. {hint}", Chain(err)),
         None => Chain(err).to_string(),

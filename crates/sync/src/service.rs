@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use record::{Route, SourceError};
+use record::{Route, SinkError, SourceError};
 use tokio::{
     sync::mpsc,
     task::{JoinError, JoinSet},
@@ -17,8 +17,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    mailbox::{MailboxSync, Next, StopReason},
+    carried::Carried,
+    mailbox::{Fatal, MailboxSync, Next, StopReason},
     observer::{Event, MailboxState, Observer},
+    recovery::with_hint,
 };
 
 /// Most mailboxes that are amid their first rounds at the same time. Each holds its checkpoint and
@@ -38,9 +40,12 @@ pub enum Command {
 /// Why a service came to its end by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// A failure that concerns every mailbox.
+    /// A failure of the source that concerns every mailbox.
     #[error("the service cannot go on")]
     Source(#[source] SourceError),
+    /// The same of the sink.
+    #[error("the service cannot go on")]
+    Sink(#[source] SinkError),
     /// Not one mailbox could be read since the start.
     #[error("none of the {mailboxes} mailboxes can be read")]
     AllBlocked { mailboxes: usize },
@@ -50,7 +55,7 @@ pub enum Failure {
 }
 
 /// A step that has ended: whose it was, the mailbox itself, and what it wants next.
-type Done = (usize, Box<MailboxSync>, Result<Next, SourceError>);
+type Done = (usize, Box<MailboxSync>, Result<Next, Fatal>);
 
 /// Runs mailboxes with a bounded number of workers. A mailbox gives its worker back after each
 /// step and queues again behind all that are due before it, so that neither a huge nor a broken
@@ -81,6 +86,7 @@ pub struct Service {
     stopped: usize,
     last_stop: Option<StopReason>,
     any_worked: bool,
+    carried: Carried,
 }
 
 impl Service {
@@ -106,6 +112,49 @@ impl Service {
             stopped: 0,
             last_stop: None,
             any_worked: false,
+            carried: Carried::default(),
+        }
+    }
+
+    /// Takes over what an earlier service of this process has left in `carried`, and leaves there
+    /// what the next one has to know.
+    #[must_use]
+    pub fn carrying(mut self, carried: &Carried) -> Self {
+        let now = Instant::now();
+        self.carried = carried.clone();
+        self.paused_until = carried.paused_until().filter(|until| *until > now);
+        for mailbox in self.mailboxes.iter_mut().flatten() {
+            let wanted = mailbox.wanted_start();
+            if wanted.is_some() && wanted == carried.applied_to(mailbox.route()) {
+                mailbox.start_is_applied();
+            }
+        }
+        let due =
+            std::mem::take(&mut self.due).into_iter().map(|Reverse((at, sequence, index))| {
+                let mailbox = self.mailboxes.get_mut(index).and_then(Option::as_mut);
+                let pause = mailbox.and_then(|mailbox| {
+                    let pause = carried.pause_of(mailbox.route())?;
+                    let detail = "the server asked for a pause, before the service started again";
+                    mailbox.set_state(MailboxState::Throttled, detail, pause);
+                    Some(pause)
+                });
+                Reverse((at + pause.unwrap_or_default(), sequence, index))
+            });
+        self.due = due.collect();
+        self
+    }
+
+    /// Notes what the next service has to know of `mailbox`.
+    fn carry(&self, mailbox: &MailboxSync, next: Next) {
+        let pause = match next {
+            Next::After(pause) if mailbox.is_throttled() => Some(Instant::now() + pause),
+            _ => None,
+        };
+        self.carried.pause(mailbox.route(), pause);
+        if mailbox.has_applied_start()
+            && let Some(applied) = mailbox.wanted_start()
+        {
+            self.carried.apply(mailbox.route(), &applied);
         }
     }
 
@@ -252,17 +301,22 @@ impl Service {
         let next = match next {
             Ok(next) => next,
             // Others have worked: then it is this mailbox's trouble, unless it is the password.
-            Err(err) if self.any_worked && !matches!(err, SourceError::Unauthorized { .. }) => {
-                mailbox.block(&err)
+            Err(Fatal::Source(err))
+                if self.any_worked && !matches!(err, SourceError::Unauthorized { .. }) =>
+            {
+                mailbox.block(&with_hint(&err, err.hint()))
             }
-            Err(err) => return Err(Failure::Source(err)),
+            Err(Fatal::Source(err)) => return Err(Failure::Source(err)),
+            Err(Fatal::Sink(err)) => return Err(Failure::Sink(err)),
         };
+        self.carry(&mailbox, next);
         let (pause, blocked) = match next {
             Next::Now => (Duration::ZERO, false),
             Next::After(pause) => (pause, false),
             Next::PauseService(pause) => {
                 let until = Instant::now() + pause;
                 self.paused_until = self.paused_until.max(Some(until));
+                self.carried.pause_service(until);
                 info!(pause.seconds = pause.as_secs(), "All mailboxes wait");
                 (pause, false)
             }

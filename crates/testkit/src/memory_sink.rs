@@ -1,13 +1,13 @@
 //! A sink in memory that checks the promises while it is written to.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex},
 };
 
 use async_trait::async_trait;
 use record::{
-    Checkpoint, Email, FolderId, Held, Position, Quarantined, Route, Sink, SinkError, Uid,
+    Checkpoint, Email, FolderId, Held, Position, Quarantined, Refusal, Route, Sink, SinkError, Uid,
 };
 
 /// Called with each checkpoint before it is stored, to judge it.
@@ -26,11 +26,60 @@ struct Inner {
     writes: u64,
     quarantine: BTreeMap<Uid, Quarantined>,
     checkpoint: Checkpoint,
+    /// Emails that are refused, with the code.
+    refused: BTreeMap<Uid, String>,
+    /// What the next loads and writes fail with.
+    failures: VecDeque<SinkError>,
+    /// Of each of the next writes, whether it has its effect and fails nevertheless.
+    lost_answers: VecDeque<bool>,
+    /// Emails on which a write panics, as a bug would.
+    traps: BTreeSet<Uid>,
+    /// Like some platforms, the sink cannot tell what it holds.
+    forgetful: bool,
 }
 
 impl MemorySink {
     pub fn judged_by(judge: Judge) -> Self {
-        Self { inner: Arc::default(), judge: Some(judge) }
+        Self::default().judging(judge)
+    }
+
+    /// The same sink, with a judge.
+    #[must_use]
+    pub fn judging(&self, judge: Judge) -> Self {
+        Self { inner: Arc::clone(&self.inner), judge: Some(judge) }
+    }
+
+    /// This email is never taken.
+    pub fn refuse(&self, uid: Uid, code: &str) {
+        self.inner.lock().unwrap().refused.insert(uid, code.to_owned());
+    }
+
+    pub fn refuse_nothing(&self) {
+        self.inner.lock().unwrap().refused.clear();
+    }
+
+    /// Each of the next calls that load a checkpoint or write emails fails with one of these.
+    pub fn fail_next(&self, failures: Vec<SinkError>) {
+        self.inner.lock().unwrap().failures.extend(failures);
+    }
+
+    /// Of each of the next writes, tells whether its answer is lost.
+    pub fn lose_answers(&self, lost: impl IntoIterator<Item = bool>) {
+        self.inner.lock().unwrap().lost_answers.extend(lost);
+    }
+
+    /// Writing this email panics, as a bug in a sink would.
+    pub fn trap(&self, uid: Uid) {
+        self.inner.lock().unwrap().traps.insert(uid);
+    }
+
+    /// From now on the sink cannot tell what it holds.
+    pub fn forget_all(&self) {
+        self.inner.lock().unwrap().forgetful = true;
+    }
+
+    fn fail(&self) -> Result<(), SinkError> {
+        self.inner.lock().unwrap().failures.pop_front().map_or(Ok(()), Err)
     }
 
     pub fn uids(&self) -> Vec<Uid> {
@@ -75,20 +124,42 @@ impl MemorySink {
 #[async_trait]
 impl Sink for MemorySink {
     async fn load_checkpoint(&self, _: &Route) -> Result<Checkpoint, SinkError> {
+        self.fail()?;
         Ok(self.checkpoint())
     }
 
     async fn find(&self, _: &Route, uids: &[Uid]) -> Result<Vec<Option<Held>>, SinkError> {
         let inner = self.inner.lock().unwrap();
+        if inner.forgetful {
+            return Ok(vec![None; uids.len()]);
+        }
         let held = |uid| inner.emails.get(uid).map(|folder| Held { folder: folder.clone() });
         Ok(uids.iter().map(held).collect())
     }
 
-    async fn write(&self, _: &Route, emails: &[Email]) -> Result<Vec<record::Refusal>, SinkError> {
+    async fn write(&self, _: &Route, emails: &[Email]) -> Result<Vec<Refusal>, SinkError> {
+        self.fail()?;
+        let traps = self.inner.lock().unwrap().traps.clone();
+        assert!(!emails.iter().any(|email| traps.contains(&email.uid)), "a bug put in on purpose");
+        let refused = self.inner.lock().unwrap().refused.clone();
+        let mut refusals = Vec::new();
         for email in emails {
-            self.put(email);
+            match refused.get(&email.uid) {
+                None => self.put(email),
+                Some(code) => refusals.push(Refusal {
+                    uid: email.uid,
+                    code: code.clone(),
+                    detail: "the sink does not take it".to_owned(),
+                }),
+            }
         }
-        Ok(Vec::new())
+        match self.inner.lock().unwrap().lost_answers.pop_front() {
+            Some(true) => {
+                let cause = "no answer".into();
+                Err(SinkError::Unreachable { host: "memory".to_owned(), cause })
+            }
+            Some(false) | None => Ok(refusals),
+        }
     }
 
     async fn relocate(&self, _: &Route, moved: &[(Uid, Vec<String>)]) -> Result<(), SinkError> {
@@ -144,11 +215,7 @@ impl Sink for ManySinks {
         self.of(route).find(route, uids).await
     }
 
-    async fn write(
-        &self,
-        route: &Route,
-        emails: &[Email],
-    ) -> Result<Vec<record::Refusal>, SinkError> {
+    async fn write(&self, route: &Route, emails: &[Email]) -> Result<Vec<Refusal>, SinkError> {
         self.of(route).write(route, emails).await
     }
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use record::{
     Body, Checkpoint, Email, Entry, Fetched, Folder, FolderId, ItemId, MailboxId, Metadata, Page,
-    Position, Source, SourceError, Survey, Uid,
+    Position, Scope, Source, SourceError, Survey, Uid,
 };
 
 /// The server's side of one mailbox, shared by the sources that read it and the test that
@@ -36,10 +36,14 @@ struct Inner {
     corrupt: BTreeSet<Uid>,
     /// Items on which every request that names them fails without an answer.
     poison: BTreeSet<Uid>,
+    /// Items on which a fetch panics, as a bug would.
+    traps: BTreeSet<Uid>,
     /// Items that are listed, but said not to be there.
     hidden: BTreeSet<Uid>,
     /// Folders that cannot be listed.
     sick: BTreeSet<FolderId>,
+    /// The next survey is answered by a wish for a pause.
+    throttle: Option<(Duration, Scope)>,
     panics: bool,
     surveys: u64,
     lists: u64,
@@ -69,8 +73,10 @@ impl MemoryMailbox {
             truth: BTreeSet::new(),
             corrupt: BTreeSet::new(),
             poison: BTreeSet::new(),
+            traps: BTreeSet::new(),
             hidden: BTreeSet::new(),
             sick: BTreeSet::new(),
+            throttle: None,
             panics: false,
             surveys: 0,
             lists: 0,
@@ -133,6 +139,11 @@ impl MemoryMailbox {
         self.0.lock().unwrap().poison.insert(uid);
     }
 
+    /// Fetching this item panics, as a bug in a source would.
+    pub fn trap(&self, uid: Uid) {
+        self.0.lock().unwrap().traps.insert(uid);
+    }
+
     /// The item stays in the listing, but the server says that it is not there.
     pub fn hide(&self, uid: Uid) {
         self.0.lock().unwrap().hidden.insert(uid);
@@ -141,6 +152,11 @@ impl MemoryMailbox {
     /// Listing this folder always fails, although the server is well.
     pub fn make_sick(&self, folder: &FolderId) {
         self.0.lock().unwrap().sick.insert(folder.clone());
+    }
+
+    /// The server asks for a pause, once.
+    pub fn throttle(&self, pause: Duration, scope: Scope) {
+        self.0.lock().unwrap().throttle = Some((pause, scope));
     }
 
     /// Listing any folder panics, as a bug in a source would.
@@ -230,6 +246,10 @@ impl Source for MemorySource {
     async fn survey(&mut self, _: &Checkpoint, _: bool) -> Result<Survey, SourceError> {
         let mut inner = self.0.0.lock().unwrap();
         inner.surveys += 1;
+        if let Some((pause, scope)) = inner.throttle.take() {
+            let (host, retry_after) = ("memory".to_owned(), Some(pause));
+            return Err(SourceError::Throttled { host, scope, retry_after });
+        }
         let folders = inner
             .folders
             .iter()
@@ -263,7 +283,7 @@ impl Source for MemorySource {
         if inner.sick.contains(&folder.id) {
             let code = "ErrorInternalServerError".to_owned();
             let host = "memory".to_owned();
-            return Err(SourceError::Unavailable { host, code, scope: record::Scope::Mailbox });
+            return Err(SourceError::Unavailable { host, code, scope: Scope::Mailbox });
         }
         let after = match from {
             None => 0,
@@ -303,6 +323,8 @@ impl Source for MemorySource {
         folder: &Folder,
         entries: &[Entry],
     ) -> Result<Vec<Fetched>, SourceError> {
+        let traps = self.0.0.lock().unwrap().traps.clone();
+        assert!(!entries.iter().any(|entry| traps.contains(&entry.uid)), "a bug put in on purpose");
         let inner = self.0.0.lock().unwrap();
         if entries.iter().any(|entry| inner.poison.contains(&entry.uid)) {
             let cause = "connection reset".into();

@@ -1,7 +1,8 @@
-//! The project's chores: `cargo xtask demo`, `test`, `docs`, `fuzz`, `bench`, `tidy`.
+//! The project's chores: `cargo xtask demo`, `test`, `docs`, `deploy`, `image`, `fuzz`, `bench`, `tidy`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line program")]
 
 mod bench;
+mod deploy;
 mod docs;
 mod fuzz;
 mod links;
@@ -23,6 +24,8 @@ Usage: cargo xtask <command>
   demo [ARGS]    build the release binary and run `tributary demo ARGS`
   test [FILTER]  install what the tests need, then format, lint, test and check the docs
   docs           write the generated pages of docs/reference and the JSON Schema
+  deploy         check what is shipped below deploy/, and run the image; --full does more
+  image          build the container image
   fuzz [SECONDS] feed random bytes to the readers of what comes from outside
   bench [NAME]   run the benchmarks beside their peers and print a table
   tidy           print the sizes and habits that a review asks about";
@@ -37,6 +40,8 @@ fn main() -> ExitCode {
         "demo" => demo(rest),
         "test" => test::run(rest.first().map(String::as_str)),
         "docs" => docs::write(),
+        "deploy" => deploy::command(rest),
+        "image" => deploy::image(rest),
         "fuzz" => fuzz::run(rest),
         "bench" => bench::run_named(rest),
         "tidy" => tidy::run(),

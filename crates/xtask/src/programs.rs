@@ -17,10 +17,24 @@ const FOR_TESTS: &[Program] = &[
     Program { name: "strace", package: "strace" },
     Program { name: "mkfs.ext4", package: "e2fsprogs" },
     Program { name: "mount", package: "mount" },
+    Program { name: "ip", package: "iproute2" },
     // libFuzzer is written in C++.
     Program { name: "c++", package: "g++" },
     Program { name: "python3", package: "python3" },
     Program { name: "node", package: "nodejs" },
+    Program { name: "npm", package: "npm" },
+    Program { name: "promtool", package: "prometheus" },
+];
+
+/// What checks and builds that which is shipped.
+const FOR_DEPLOYMENT: &[Program] = &[
+    Program { name: "buildah", package: "buildah" },
+    Program { name: "runc", package: "runc" },
+    Program { name: "umoci", package: "umoci" },
+    Program { name: "systemd-analyze", package: "systemd" },
+    Program { name: "update-ca-certificates", package: "ca-certificates" },
+    Program { name: "cc", package: "gcc" },
+    Program { name: "python3", package: "python3" },
     Program { name: "npm", package: "npm" },
 ];
 
@@ -40,8 +54,18 @@ pub(crate) fn need_libraries() -> Result<()> {
 /// Installs what the tests need and this machine lacks.
 pub(crate) fn need_for_tests() -> Result<()> {
     need_libraries()?;
+    need(FOR_TESTS)
+}
+
+/// The same for `cargo xtask deploy` and `image`.
+pub(crate) fn need_for_deployment() -> Result<()> {
+    need_libraries()?;
+    need(FOR_DEPLOYMENT)
+}
+
+fn need(programs: &[Program]) -> Result<()> {
     let mut missing: Vec<&str> =
-        FOR_TESTS.iter().filter(|p| !is_installed(p.name)).map(|p| p.package).collect();
+        programs.iter().filter(|p| !is_installed(p.name)).map(|p| p.package).collect();
     if !python_makes_environments() {
         missing.push("python3-venv");
     }

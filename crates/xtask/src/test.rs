@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::{self as xtask, cargo, docs, fuzz, links, programs, root};
+use crate::{self as xtask, cargo, deploy, docs, fuzz, links, programs, root};
 
 /// Slowest test programs that are named in the end.
 const SLOWEST: usize = 5;
@@ -58,6 +58,7 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     }
     if filter.is_none() {
         docs::check()?;
+        deploy::check(false)?;
         fuzz::run(&[])?;
     }
     Ok(())

@@ -10,6 +10,7 @@ mod broken;
 mod environment;
 mod examples;
 mod flags;
+mod plan;
 mod reference;
 mod secrets;
 mod settings;

@@ -11,11 +11,18 @@
 )]
 
 mod crashes;
+mod doctor;
 mod harness;
+mod health;
+mod limits;
+mod machine;
 mod memory;
+mod network;
 mod operators;
+mod prometheus;
 mod real_mail;
 mod shards;
+mod startup;
 mod state;
 mod trouble;
 mod whole_way;

@@ -1,6 +1,11 @@
 //! A signed statement that stands for a client secret.
 
-use std::fmt;
+use std::{
+    fmt,
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
@@ -129,6 +134,22 @@ impl SigningKey {
         let signature = signer.sign_oneshot_to_vec(signed.as_bytes())?;
         Ok(Secret::from(format!("{signed}.{}", encode(&signature))))
     }
+}
+
+/// Longest assertion that is read from a file, in bytes.
+const MAX_FILE: u64 = 64 << 10;
+
+/// Reads an assertion that somebody else has signed.
+pub(super) fn read(path: &Path) -> io::Result<Secret> {
+    let named = |err: io::Error| {
+        io::Error::new(
+            err.kind(),
+            format!("could not read the token in `{}`: {err}", path.display()),
+        )
+    };
+    let mut text = String::new();
+    File::open(path).map_err(named)?.take(MAX_FILE).read_to_string(&mut text).map_err(named)?;
+    Ok(Secret::from(text.trim()))
 }
 
 fn decode_hex(hex: &str) -> Option<Vec<u8>> {

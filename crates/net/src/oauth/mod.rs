@@ -6,7 +6,7 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use hyper::{
@@ -19,8 +19,12 @@ use url::{Url, form_urlencoded};
 
 pub use assertion::{BadSigningKey, SigningKey};
 
-use crate::{BadEndpoint, Endpoint, NetError, Response, Stage, Transport};
-use crate::{connection::Connection, request};
+use crate::{
+    BadEndpoint, Endpoint, NetError, Response, Stage, Transport,
+    body::{Coding, Holder},
+    connection::Connection,
+    request,
+};
 
 /// A token is renewed this long before it ends.
 const MARGIN: Duration = Duration::from_secs(5 * 60);
@@ -47,6 +51,9 @@ pub struct ClientCredentials {
 pub enum Proof {
     Secret(Secret),
     Certificate(SigningKey),
+    /// A signed statement that somebody else keeps up to date: the token that Kubernetes gives to
+    /// a service account. Read for each request. Spec: RFC 7523 §2.2.
+    AssertionFile(PathBuf),
 }
 
 /// Hands out access tokens, and asks for a new one before the old one ends.
@@ -165,7 +172,8 @@ impl TokenSource {
         let reply = connection.send(&self.endpoint, request, Stage::Answer).await;
         let reply = reply.map_err(|lost| lost.error)?;
         let mut connection = Some(connection);
-        let mut reply = Response::new(&self.endpoint, reply, &mut connection)?;
+        let holder = Holder::Session(&mut connection);
+        let mut reply = Response::new(&self.endpoint, reply, holder, Coding::Gzip)?;
         let body = reply.body.collect(MAX_REPLY).await?;
         if reply.status != StatusCode::OK {
             return Err(reply::failure(name, reply.status, retry_after(&reply.headers), &body));
@@ -190,6 +198,12 @@ impl TokenSource {
                 let assertion = key
                     .assertion(&self.client_id, &self.endpoint.url(), now)
                     .map_err(|err| NetError::crypto(self.endpoint.name(), err))?;
+                form.append_pair("client_assertion_type", assertion::TYPE);
+                form.append_pair("client_assertion", assertion.reveal());
+            }
+            Proof::AssertionFile(path) => {
+                let assertion = assertion::read(path)
+                    .map_err(|err| NetError::unreachable(self.endpoint.name(), err))?;
                 form.append_pair("client_assertion_type", assertion::TYPE);
                 form.append_pair("client_assertion", assertion.reveal());
             }

@@ -16,10 +16,10 @@ use crate::{
 };
 
 /// A time-out that strikes at once, beside long ones.
-const SHORT: Duration = Duration::from_millis(50);
+pub(crate) const SHORT: Duration = Duration::from_millis(50);
 
 /// Waits for what must come soon; the limits of a session are what is tested.
-async fn soon<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), future).await.expect("a limit was not kept")
 }
 
@@ -28,7 +28,7 @@ fn limited(url: &str, limits: Limits) -> Session {
     Session::new(Endpoint::new(url, transport).unwrap(), Identity::Anonymous)
 }
 
-fn gzip(content: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(content).unwrap();
     encoder.finish().unwrap()

@@ -7,6 +7,7 @@
 )]
 #![allow(clippy::indexing_slicing, reason = "a panic is a failed test")]
 
+mod client;
 mod desk;
 mod faults;
 mod peers;

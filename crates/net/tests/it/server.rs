@@ -162,6 +162,19 @@ async fn read_request<S: AsyncRead + AsyncWrite + Unpin>(
         }
     }
     let mut request = Request { connection, head, body: Vec::new() };
+    if request.header("transfer-encoding") == Some("chunked") {
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line).await.ok()?;
+            let mut chunk = vec![0; usize::from_str_radix(line.trim(), 16).ok()? + 2];
+            stream.read_exact(&mut chunk).await.ok()?;
+            chunk.truncate(chunk.len() - 2);
+            if chunk.is_empty() {
+                return Some(request);
+            }
+            request.body.extend(chunk);
+        }
+    }
     request.body = vec![0; request.header("content-length").map_or(0, |n| n.parse().unwrap())];
     stream.read_exact(&mut request.body).await.ok()?;
     Some(request)

@@ -34,7 +34,6 @@ mod server;
 mod shape;
 mod soap;
 mod sync_state;
-mod tls;
 mod truth;
 mod world;
 mod xml;
@@ -54,11 +53,15 @@ pub use fault::{Fault, FaultRule, Forbidden, Place, Shape};
 pub use folder::FolderSet;
 pub use item::Delivery;
 pub use log::{Logged, Op};
-pub use options::{App, Auth, ChannelBinding, Options, Rights, Transport, User, Version};
+pub use options::{App, Auth, ChannelBinding, Options, Rights, User, Version};
 pub use truth::TrueItem;
+
+pub use crate::tls::Transport;
 
 use oauth::Authority;
 use server::Shared;
+
+use crate::{listener, tls};
 
 /// A running server. It stops when this is dropped.
 pub struct Exchange {
@@ -98,7 +101,7 @@ impl Exchange {
         };
         std::fs::write(directory.path().join("ca.pem"), &pem)?;
         let shared = Arc::new(Shared::new(options, authority, der));
-        let task = tokio::spawn(server::serve(listener, acceptor, Arc::clone(&shared)));
+        let task = tokio::spawn(listener::serve(listener, acceptor, Arc::clone(&shared)));
         Ok(Self { shared, address, origin, pem, directory, task })
     }
 

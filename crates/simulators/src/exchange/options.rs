@@ -1,10 +1,11 @@
 //! How the simulated server presents itself.
 
-use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use record::{Clock, Secret, clock::SystemClock};
 
 use super::folder::FolderSet;
+use crate::tls::Transport;
 
 /// Settings of the simulated server.
 #[derive(Clone)]
@@ -73,18 +74,6 @@ impl Options {
     pub const CLIENT_ID: &str = "0f5e7a3c-2b1d-4e6f-8a9b-0c1d2e3f4a5b";
     pub const CLIENT_SECRET: &str = "s3cr3t~of.the_app";
     pub const TENANT: &str = "example.onmicrosoft.com";
-}
-
-/// What carries HTTP.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Transport {
-    /// TLS with a certificate for `localhost` and `127.0.0.1` that is made at the start.
-    #[default]
-    SelfSigned,
-    /// TLS with these PEM files.
-    Files { certificate: PathBuf, key: PathBuf },
-    /// No TLS. For loopback.
-    Plain,
 }
 
 /// What the server does about channel bindings (Extended Protection).

@@ -1,29 +1,17 @@
-//! The front of the service: connections, TLS, HTTP, and where a request goes.
+//! The front of the service: what a connection knows, and where a request goes.
 
 use std::{
     io,
-    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
-use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode, body::Incoming, server::conn::http1,
-    service::service_fn,
-};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use openssl::ssl::{Ssl, SslAcceptor};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
-    task::JoinSet,
-};
-use tokio_openssl::SslStream;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, body::Incoming};
 
 use super::{
     answer::{self, Answer},
@@ -35,12 +23,10 @@ use super::{
     reply::ReplyBody,
     world::World,
 };
+use crate::listener::Service;
 
 /// Largest request body, enough for a `CreateItem` with a large message.
 const MAX_REQUEST: usize = 256 * 1024 * 1024;
-/// Most connections at once; more wait to be accepted.
-const MAX_CONNECTIONS: usize = 10_000;
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What all connections share.
 pub(crate) struct Shared {
@@ -96,64 +82,21 @@ impl Connection {
     }
 }
 
-/// Accepts connections until the task is aborted.
-pub(crate) async fn serve(listener: TcpListener, tls: Option<SslAcceptor>, shared: Arc<Shared>) {
-    let mut tasks = JoinSet::new();
-    loop {
-        while tasks.len() >= MAX_CONNECTIONS {
-            tasks.join_next().await;
-        }
-        while tasks.try_join_next().is_some() {}
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let tls = tls.clone();
-                let number = shared.connections.fetch_add(1, Ordering::Relaxed) + 1;
-                let shared = Arc::clone(&shared);
-                let session = Mutex::new(Session::default());
-                let connection = Arc::new(Connection { number, shared, session });
-                tasks.spawn(async move {
-                    if let Err(error) = attend(stream, tls, connection).await {
-                        tracing::debug!(connection = number, "Connection ended: {error:#}");
-                    }
-                });
-            }
-            Err(error) => {
-                tracing::warn!("Could not accept a connection: {error}");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
-    }
-}
+impl Service for Shared {
+    type Connection = Connection;
+    type Body = ReplyBody;
 
-async fn attend(
-    stream: TcpStream,
-    tls: Option<SslAcceptor>,
-    connection: Arc<Connection>,
-) -> anyhow::Result<()> {
-    stream.set_nodelay(true)?;
-    match tls {
-        None => converse(stream, connection).await,
-        Some(acceptor) => {
-            let mut stream = SslStream::new(Ssl::new(acceptor.context())?, stream)?;
-            tokio::time::timeout(HANDSHAKE_TIMEOUT, Pin::new(&mut stream).accept()).await??;
-            converse(stream, connection).await
-        }
+    fn connect(self: &Arc<Self>) -> Connection {
+        let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        Connection { number, shared: Arc::clone(self), session: Mutex::default() }
     }
-}
 
-async fn converse(
-    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
-    connection: Arc<Connection>,
-) -> anyhow::Result<()> {
-    let service = service_fn(move |request| {
-        let connection = Arc::clone(&connection);
-        async move { handle(&connection, request).await }
-    });
-    http1::Builder::new()
-        .timer(TokioTimer::new())
-        .serve_connection(TokioIo::new(stream), service)
-        .await?;
-    Ok(())
+    async fn answer(
+        connection: Arc<Connection>,
+        request: Request<Incoming>,
+    ) -> io::Result<Response<ReplyBody>> {
+        handle(&connection, request).await
+    }
 }
 
 /// The headers of a request that matter here.

@@ -10,6 +10,7 @@
 mod client;
 mod faults;
 mod peers;
+mod platform;
 mod requests;
 mod schema;
 mod sign_in;

@@ -25,7 +25,7 @@ fn script(name: &str) -> PathBuf {
 }
 
 /// Runs a command, and fails with what it said if it fails.
-async fn run(command: &mut Command) -> String {
+pub(crate) async fn run(command: &mut Command) -> String {
     let shown = format!("{command:?}");
     let output = command
         .stdin(Stdio::null())

@@ -29,15 +29,16 @@ mod admin;
 mod batch;
 mod durable;
 mod inspect;
-mod layout;
+pub(crate) mod layout;
 mod ledger;
 mod line;
 mod lock;
 mod quarantine;
 mod requests;
 mod sidecar;
-mod state;
+pub(crate) mod state;
 mod store;
+mod strangers;
 
 use std::{collections::HashMap, fs, path::Path, sync::Arc};
 
@@ -99,6 +100,7 @@ impl LocalFiles {
         let layout = Layout::new(prefix);
         let locks = Self::create(&layout)?;
         let place = Place::open(layout.state().join(lock::place_name(ordinal, total)))?;
+        strangers::tell(&layout);
         Ok(Self::new(layout, Some(locks), Some(place)))
     }
 
@@ -249,7 +251,7 @@ pub(crate) fn hex_sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).map_or('?', |d| char::from(*d));
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()

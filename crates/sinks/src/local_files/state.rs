@@ -98,7 +98,7 @@ pub(crate) fn read<T: DeserializeOwned>(
     unseal(path, kind, route, &text).map(Some)
 }
 
-/// The generation and the payload of the envelope `text`, which came from `path`.
+/// The generation and the payload in `text`, found at `path`.
 pub(crate) fn unseal<T: DeserializeOwned>(
     path: &Path,
     kind: &str,
@@ -118,8 +118,13 @@ pub(crate) fn unseal<T: DeserializeOwned>(
 pub(crate) fn read_owner(dir: &Path, kind: &str) -> Result<Option<(String, String)>, SinkError> {
     let path = &dir.join(format!("{kind}.json"));
     let Some(text) = read_text(path)? else { return Ok(None) };
-    let envelope = open(path, &text)?;
-    Ok(Some((envelope.bucket, envelope.mailbox)))
+    owner(path, &text).map(Some)
+}
+
+/// The bucket and the mailbox that `text`, found at `path`, names.
+pub(crate) fn owner(path: &Path, text: &str) -> Result<(String, String), SinkError> {
+    let envelope = open(path, text)?;
+    Ok((envelope.bucket, envelope.mailbox))
 }
 
 fn open<'a>(path: &Path, text: &'a str) -> Result<Envelope<'a>, SinkError> {
@@ -159,7 +164,6 @@ pub(super) fn write_version<T: Serialize>(
     replace_file(dir, path, text.as_bytes()).map_err(at(path))
 }
 
-/// `payload` in an envelope of its own.
 pub(crate) fn seal<T: Serialize>(
     kind: &str,
     version: u64,

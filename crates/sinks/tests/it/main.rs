@@ -10,11 +10,15 @@
 )]
 
 mod admin;
+mod azurite;
+mod azurite_contract;
 mod contract;
 mod crash;
 mod disk;
 mod machine;
 mod mail;
+mod object_store;
+mod object_store_credentials;
 mod power;
 mod process;
 mod quarantine;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use record::{
-    Checkpoint, Entry, Fetched, Folder, FolderId, ItemId, MailboxId, Page, Position, Scope, Source,
-    SourceError, Survey, Uid,
+    Checkpoint, Entry, Fetched, Folder, FolderId, ItemId, MailboxId, Page, Peer, Position, Scope,
+    Source, SourceError, Survey, Uid,
 };
 use roxmltree::Document;
 use tokio::time::Instant;
@@ -16,7 +16,7 @@ use super::{
     failure::{Context, ItemVerdict, Signal, Subject, Verdict, judge},
     reply::{self, Fault, ItemRow, Rejected},
     request::{Envelope, ItemShape, MAX_CHANGES, Version},
-    service::{Ews, Received, or_web_page, remaining},
+    service::{Ews, Failed, Received, or_web_page, remaining},
     stream::{Bodies, Malformed},
 };
 
@@ -98,12 +98,18 @@ impl EwsMailbox {
                 subject: question.subject,
             };
             let limits = question.limits.clone();
+            let began = Instant::now();
             let received = service.call(mailbox, request, question.bodies, limits).await;
-            let verdict = match received {
-                Ok(received) => match read(received, &question, context) {
-                    Ok(answer) => return Ok(answer),
-                    Err(verdict) => verdict,
-                },
+            let answer = received.and_then(|received| read(received, &question));
+            let code = match &answer {
+                Ok(answer) if answer.broken.is_some() => "cut".into(),
+                Ok(_) => "NoError".into(),
+                Err(failed) => failed.code(),
+            };
+            let meter = &service.settings.meter;
+            meter.request(Peer::Source, question.operation, &code, began.elapsed());
+            let verdict = match answer {
+                Ok(answer) => return Ok(answer),
                 Err(failed) => failed.verdict(context),
             };
             match verdict {
@@ -336,19 +342,15 @@ impl EwsMailbox {
 }
 
 /// Reads a reply as `question` expects it.
-fn read<T>(
-    received: Received,
-    question: &Question<'_, T>,
-    context: Context<'_>,
-) -> Result<Answer<T>, Verdict> {
+fn read<T>(received: Received, question: &Question<'_, T>) -> Result<Answer<T>, Failed> {
     let Received { reply, broken, headers, head } = received;
     // Of a list of items, what arrived is of use. Half a folder tree is none.
     if let (false, Subject::Mailbox | Subject::Folder { .. }) =
-        (reply.complete && broken.is_none(), context.subject)
+        (reply.complete && broken.is_none(), question.subject)
     {
         return Err(match broken {
-            Some(err) => judge(Signal::Net(err), context),
-            None => judge(Signal::Split(Malformed::Incomplete.into()), context),
+            Some(err) => Failed::Net(err),
+            None => Failed::Split(Malformed::Incomplete.into()),
         });
     }
     let cleaned = clean(&reply.skeleton);
@@ -356,7 +358,7 @@ fn read<T>(
         tracing::debug!(
             characters = cleaned.replaced,
             "Mended the reply to {}: it held characters that XML forbids",
-            context.operation,
+            question.operation,
         );
     }
     let rejected = match reply::parse(&cleaned.text) {
@@ -370,10 +372,8 @@ fn read<T>(
         Err(malformed) => Rejected::Malformed(malformed),
     };
     Err(match rejected {
-        Rejected::Fault(fault) => judge(Signal::Fault(&fault), context),
-        Rejected::Malformed(malformed) => {
-            or_web_page(malformed.into(), 200, headers, head).verdict(context)
-        }
+        Rejected::Fault(fault) => Failed::Fault(fault),
+        Rejected::Malformed(malformed) => or_web_page(malformed.into(), 200, headers, head),
     })
 }
 

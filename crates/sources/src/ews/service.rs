@@ -1,6 +1,7 @@
 //! The service that all mailboxes of one account share: connections, pauses, one call.
 
 use std::{
+    borrow::Cow,
     num::NonZeroUsize,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -9,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use net::{Endpoint, HeaderMap, HeaderValue, Identity, NetError, Session, header};
-use record::MailboxId;
+use record::{MailboxId, Meter};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::Instant,
@@ -45,6 +46,8 @@ pub struct EwsSettings {
     pub max_email_size: u64,
     /// Where bodies beyond 256 KiB wait, as files without a name.
     pub spool_dir: PathBuf,
+    /// Is told of each request.
+    pub meter: Arc<dyn Meter>,
 }
 
 /// Exchange Web Services as one account sees them.
@@ -86,6 +89,19 @@ pub(super) enum Failed {
 }
 
 impl Failed {
+    /// What became of the call, in a word: the code of the service, the HTTP status, or what kept
+    /// either from coming. Of whatever a server may make up, one word is made.
+    pub(super) fn code(&self) -> Cow<'_, str> {
+        match self {
+            Self::Net(err) => code_of(err).into(),
+            Self::Cut(_) => "cut".into(),
+            Self::Http { status, .. } => status.to_string().into(),
+            Self::Fault(fault) if is_code(&fault.code) => fault.code.as_str().into(),
+            Self::Fault(_) => "unknown".into(),
+            Self::Split(_) => "unreadable".into(),
+        }
+    }
+
     pub(super) fn verdict(self, context: Context<'_>) -> Verdict {
         match self {
             Self::Net(err) => judge(Signal::Net(err), context),
@@ -224,6 +240,25 @@ impl Ews {
     fn shared(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn code_of(err: &NetError) -> &'static str {
+    match err {
+        NetError::Unauthorized { .. } => "401",
+        NetError::NotOffered { .. } | NetError::TokenRefused { .. } => "refused",
+        NetError::Unreachable { .. } | NetError::TokenUnavailable { .. } => "unreachable",
+        NetError::Timeout { .. } => "timeout",
+        NetError::Tls { .. } => "tls",
+        NetError::Blocked { .. } => "blocked",
+        NetError::BadReply { .. } | NetError::TooLarge { .. } => "unreadable",
+        NetError::Crypto { .. } => "crypto",
+    }
+}
+
+/// Whether `code` looks like one of Exchange's response codes.
+fn is_code(code: &str) -> bool {
+    let known = code.starts_with("Error") && code.len() <= 64;
+    known && code.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// What is left of a pause.

@@ -14,4 +14,5 @@ mod contract;
 mod faults;
 mod folders;
 mod items;
+mod meter;
 mod server;

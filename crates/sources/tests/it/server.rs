@@ -20,6 +20,7 @@ pub(crate) fn settings() -> EwsSettings {
         connections: NonZeroUsize::new(2).unwrap(),
         max_email_size: 200 * 1024 * 1024,
         spool_dir: std::env::temp_dir(),
+        meter: Arc::new(record::Unmetered),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -15,18 +15,17 @@ use record::{
     Checkpoint, Email, Entry, Fetched, Folder, Held, Page, Position, Quarantined, Route, Scope,
     Sink, SinkError, Source, SourceError, Survey, Uid,
 };
-use testkit::{
-    memory_sink::MemorySink,
-    memory_source::{MemorySource, SLOWEST_CALL},
-};
-use tokio::time::Instant;
+use testkit::memory_source::{MemorySource, SLOWEST_CALL};
+use tokio::{task::JoinSet, time::Instant};
 
 /// The dice of one simulated run, and what they have caused.
 #[derive(Clone)]
 pub struct Dice {
     rng: Arc<Mutex<ChaCha8Rng>>,
-    /// Failures are thrown only while this is above zero, per call.
-    pub failure: f64,
+    /// Probability that a call fails.
+    failure: f64,
+    /// From now on everything works.
+    pub calm: Arc<AtomicBool>,
     /// Nobody is reached before this moment.
     pub partition: Arc<Mutex<Option<Instant>>>,
     pub failures: Arc<AtomicU64>,
@@ -49,6 +48,7 @@ impl Dice {
         Self {
             rng: Arc::new(Mutex::new(rng)),
             failure,
+            calm: Arc::default(),
             partition: Arc::default(),
             failures: Arc::default(),
             quiet_until: Arc::default(),
@@ -59,9 +59,10 @@ impl Dice {
         self.rng.lock().unwrap().random_range(from..to)
     }
 
-    /// A crashed client asks anew without knowing that it was told to wait.
-    pub fn forget_pause(&self) {
-        *self.quiet_until.lock().unwrap() = None;
+    /// A crashed client knows only of a pause that it has kept; `left` is what is left of that.
+    pub fn restart(&self, left: Option<Duration>) {
+        *self.quiet_until.lock().unwrap() = left.map(|left| Instant::now() + left);
+        *self.partition.lock().unwrap() = None;
     }
 
     async fn fate(&self) -> Fate {
@@ -74,7 +75,7 @@ impl Dice {
             return Fate::Fails;
         }
         let mut rng = self.rng.lock().unwrap();
-        if !rng.random_bool(self.failure) {
+        if !rng.random_bool(self.failure) || self.calm.load(Ordering::Relaxed) {
             return Fate::Works;
         }
         self.failures.fetch_add(1, Ordering::Relaxed);
@@ -150,16 +151,27 @@ impl Source for ChaosSource {
 }
 
 pub struct ChaosSink {
-    pub inner: MemorySink,
-    pub dice: Dice,
+    inner: Arc<dyn Sink>,
+    dice: Dice,
     /// Like a platform, it cannot tell what it holds.
-    pub forgetful: bool,
+    forgetful: bool,
     /// A fault put in on purpose: emails are acknowledged before they are durable. With it, the
     /// checkpoint may be durable before the emails that it covers.
-    pub acknowledges_early: bool,
+    acknowledges_early: bool,
+    /// What is acknowledged and not durable; lost with the program.
+    unwritten: Mutex<JoinSet<()>>,
 }
 
 impl ChaosSink {
+    pub fn new(
+        inner: Arc<dyn Sink>,
+        dice: Dice,
+        forgetful: bool,
+        acknowledges_early: bool,
+    ) -> Self {
+        Self { inner, dice, forgetful, acknowledges_early, unwritten: Mutex::default() }
+    }
+
     async fn gate(&self) -> Result<bool, SinkError> {
         match self.dice.fate().await {
             Fate::Works => Ok(true),
@@ -188,22 +200,25 @@ impl Sink for ChaosSink {
         self.inner.find(route, uids).await
     }
 
-    async fn write(&self, _: &Route, emails: &[Email]) -> Result<Vec<record::Refusal>, SinkError> {
+    async fn write(
+        &self,
+        route: &Route,
+        emails: &[Email],
+    ) -> Result<Vec<record::Refusal>, SinkError> {
         let works = self.gate().await?;
         if self.acknowledges_early {
-            let (inner, emails) = (self.inner.clone(), emails.to_vec());
+            let (inner, route, emails) = (self.inner.clone(), route.clone(), emails.to_vec());
             let pause = Duration::from_millis(self.dice.range(1, 2000));
-            // Lost with the runtime when the program crashes: see `simulation`.
-            tokio::spawn(async move {
+            self.unwritten.lock().unwrap().spawn(async move {
                 tokio::time::sleep(pause).await;
-                emails.iter().for_each(|email| inner.put(email));
+                inner.write(&route, &emails).await.unwrap();
             });
             return Self::answer(works).map(|()| Vec::new());
         }
         for email in emails {
             // A crash may come between any two of a batch.
             tokio::time::sleep(Duration::from_millis(1)).await;
-            self.inner.put(email);
+            self.inner.write(route, std::slice::from_ref(email)).await?;
         }
         Self::answer(works).map(|()| Vec::new())
     }

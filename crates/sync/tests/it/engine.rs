@@ -187,23 +187,6 @@ async fn poll_message_sleep_sets_the_pace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_writer_stops_the_mailbox() {
-    let mailbox = MemoryMailbox::new("abc@example.com");
-    let inbox = mailbox.add_folder("Inbox");
-    mailbox.deliver(&inbox, 1);
-    let sink = MemorySink::default();
-    let service = serve(&mailbox, &sink, &MailboxSettings::default());
-    service.catches_up(1).await;
-    let mut theirs = sink.checkpoint();
-    theirs.generation += 1;
-    sink.save_checkpoint(&route("abc@example.com"), &theirs).await.unwrap();
-    mailbox.deliver(&inbox, 2);
-    let ended = service.task.await.unwrap();
-    assert_eq!(ended.unwrap_err().to_string(), "all 1 mailboxes have stopped");
-    assert_eq!(sink.checkpoint(), theirs, "their checkpoint stands");
-}
-
-#[tokio::test(start_paused = true)]
 async fn emails_per_folder_of_one_still_reads_everything() {
     let mailbox = MemoryMailbox::new("abc@example.com");
     let folders: Vec<_> = (0..5).map(|n| mailbox.add_folder(&format!("Folder {n}"))).collect();

@@ -11,5 +11,7 @@
 
 mod chaos;
 mod engine;
+mod owners;
 mod simulation;
+mod trouble;
 mod world;

@@ -10,16 +10,17 @@ use std::{
     time::Duration,
 };
 
+use chrono::TimeDelta;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use record::{Checkpoint, Sink, Source, Uid};
-use sync::{MailboxSettings, Pace};
+use record::{Checkpoint, Clock, Sink, Source, Uid};
+use sync::{Carried, MailboxSettings, Pace};
 use testkit::{memory_sink::MemorySink, memory_source::MemoryMailbox};
 use tokio::time::Instant;
 
 use crate::{
     chaos::{ChaosSink, ChaosSource, Dice},
-    world::{pace, route, start},
+    world::{SimClock, pace, route, start_at},
 };
 
 const SEEDS: u64 = 1_000;
@@ -61,39 +62,37 @@ fn live(seed: u64, variant: &Variant) -> Result<(), String> {
     let mut ever: BTreeSet<Uid> = BTreeSet::new();
     let dice = Dice::new(ChaCha8Rng::from_rng(&mut rng), 0.08);
     let crashes = 6;
+    let mut passed = TimeDelta::zero();
     for life in 0..=crashes {
         // A crash takes everything with it that ran on this runtime.
         let world = runtime().map_err(|err| err.to_string())?;
         let last = life == crashes;
-        let mut dice = dice.clone();
-        dice.forget_pause();
-        *dice.partition.lock().unwrap() = None;
-        if last {
-            dice.failure = 0.0;
-        }
-        world.block_on(async {
+        dice.calm.store(last, Ordering::Relaxed);
+        passed = world.block_on(async {
+            let clock = Arc::new(SimClock::after(passed));
+            let kept = sink.checkpoint().paused_until;
+            dice.restart(kept.and_then(|until| (until - clock.now()).to_std().ok()));
             let source = ChaosSource { inner: mailbox.source(), dice: dice.clone() };
-            let chaos = ChaosSink {
-                inner: sink.clone(),
-                dice: dice.clone(),
-                forgetful: variant.forgetful,
-                acknowledges_early: variant.acknowledges_early,
-            };
+            let inner = Arc::new(sink.clone()) as Arc<dyn Sink>;
+            let (forgetful, early) = (variant.forgetful, variant.acknowledges_early);
+            let chaos = ChaosSink::new(inner, dice.clone(), forgetful, early);
             let sources = vec![(route("abc@example.com"), Box::new(source) as Box<dyn Source>)];
             let settings = MailboxSettings::default();
             let pace = Pace { emails_per_folder: PAGE, batch: 3, ..pace() };
-            let service = start(sources, Arc::new(chaos) as Arc<dyn Sink>, &settings, pace, seed);
+            let (chaos, carried) = (Arc::new(chaos) as Arc<dyn Sink>, Carried::default());
+            let now = Arc::clone(&clock);
+            let service = start_at(now, &carried, sources, chaos, &settings, pace, seed);
             if last {
                 service.catches_up(3).await;
-                service.stop().await.map_err(|err| err.to_string())
+                service.stop().await.map_err(|err| err.to_string())?;
             } else {
                 for _ in 0..dice.range(1, 6) {
                     change(&mailbox, &folders, &dice, &mut ever);
                     tokio::time::sleep(Duration::from_millis(dice.range(1, 8_000))).await;
                 }
                 service.crash().await;
-                Ok(())
             }
+            Ok::<_, String>(clock.passed())
         })?;
     }
     if let Some(broken) = broken.lock().unwrap().take() {

@@ -11,7 +11,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use record::{BucketId, Clock, Route, Sink, Source};
 use sync::{
-    Command, Event, Failure, MailboxSettings, MailboxSync, Observer, Pace, Service, mailbox::Shared,
+    Carried, Command, Event, Failure, MailboxSettings, MailboxSync, Observer, Pace, Service,
+    mailbox::Shared,
 };
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -19,19 +20,25 @@ use tokio_util::sync::CancellationToken;
 /// Wall clock that follows the paused time of tokio, shifted at will.
 pub struct SimClock {
     start: Instant,
+    base: TimeDelta,
     pub shift: Mutex<TimeDelta>,
 }
 
 impl SimClock {
-    pub fn new() -> Self {
-        Self { start: Instant::now(), shift: Mutex::new(TimeDelta::zero()) }
+    /// A clock that begins `base` after the beginning of all.
+    pub fn after(base: TimeDelta) -> Self {
+        Self { start: Instant::now(), base, shift: Mutex::new(TimeDelta::zero()) }
+    }
+
+    /// Time since the beginning of all.
+    pub fn passed(&self) -> TimeDelta {
+        self.base + TimeDelta::from_std(self.start.elapsed()).unwrap()
     }
 }
 
 impl Clock for SimClock {
     fn now(&self) -> DateTime<Utc> {
-        let passed = TimeDelta::from_std(self.start.elapsed()).unwrap();
-        DateTime::UNIX_EPOCH + TimeDelta::days(20_778) + passed + *self.shift.lock().unwrap()
+        DateTime::UNIX_EPOCH + TimeDelta::days(20_778) + self.passed() + *self.shift.lock().unwrap()
     }
 }
 
@@ -43,10 +50,17 @@ impl Observer for Diary {
     fn observe(&self, event: &Event<'_>) {
         let line = match event {
             Event::Surveyed { folders, items, .. } => format!("surveyed {folders} {items}"),
+            Event::Fetched { emails, .. } => format!("fetched {emails}"),
             Event::Delivered { emails, .. } => format!("delivered {emails}"),
+            Event::Redelivered { emails, .. } => format!("redelivered {emails}"),
             Event::Skipped { reason, items, .. } => format!("skipped {reason:?} {items}"),
-            Event::Quarantined { items, .. } => format!("quarantined {items}"),
-            Event::Committed { .. } => "committed".to_owned(),
+            Event::Quarantined { code, items, .. } => format!("quarantined {code} {items}"),
+            Event::Committed { result, .. } => format!("committed {result:?}"),
+            Event::Corrupt { .. } => "corrupt".to_owned(),
+            Event::Behind { oldest, .. } => match oldest {
+                Some(oldest) => format!("behind {}", oldest.format("%H:%M")),
+                None => "behind nothing".to_owned(),
+            },
             Event::CaughtUp { .. } => "caught up".to_owned(),
             Event::State { state, .. } => format!("{state:?}"),
         };
@@ -55,6 +69,17 @@ impl Observer for Diary {
 }
 
 impl Diary {
+    pub fn lines(&self, start: &str) -> Vec<String> {
+        let lines = self.0.lock().unwrap();
+        lines.iter().filter(|line| line.starts_with(start)).cloned().collect()
+    }
+
+    /// Sum of the numbers that end the lines which begin like this.
+    pub fn sum(&self, start: &str) -> usize {
+        let lines = self.lines(start);
+        lines.iter().map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()).sum()
+    }
+
     pub fn count(&self, start: &str) -> usize {
         self.0.lock().unwrap().iter().filter(|line| line.starts_with(start)).count()
     }
@@ -110,8 +135,21 @@ pub fn start(
     pace: Pace,
     seed: u64,
 ) -> Running {
+    let clock = Arc::new(SimClock::after(TimeDelta::zero()));
+    start_at(clock, &Carried::default(), sources, sink, settings, pace, seed)
+}
+
+/// The same on a clock that runs already, after other services of the same process.
+pub fn start_at(
+    clock: Arc<SimClock>,
+    carried: &Carried,
+    sources: Vec<(Route, Box<dyn Source>)>,
+    sink: Arc<dyn Sink>,
+    settings: &MailboxSettings,
+    pace: Pace,
+    seed: u64,
+) -> Running {
     let diary = Arc::new(Diary::default());
-    let clock = Arc::new(SimClock::new());
     let workers = pace.workers;
     let shared = Shared {
         sink,
@@ -129,7 +167,8 @@ pub fn start(
         .collect();
     let (commands, receiver) = mpsc::channel(16);
     let shutdown = CancellationToken::new();
-    let service = Service::new(mailboxes, workers, Arc::clone(&diary) as Arc<dyn Observer>);
+    let observer = Arc::clone(&diary) as Arc<dyn Observer>;
+    let service = Service::new(mailboxes, workers, observer).carrying(carried);
     let task = tokio::spawn(service.run(receiver, shutdown.clone()));
     Running { clock, diary, commands, shutdown, task }
 }

@@ -1,4 +1,6 @@
-//! The server's certificate: made at the start, or read from files.
+//! A server's certificate: made at the start, or read from files.
+
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use openssl::{
@@ -14,7 +16,17 @@ use openssl::{
     },
 };
 
-use super::options::Transport;
+/// What carries HTTP.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// TLS with a certificate for `localhost` and `127.0.0.1` that is made at the start.
+    #[default]
+    SelfSigned,
+    /// TLS with these PEM files.
+    Files { certificate: PathBuf, key: PathBuf },
+    /// No TLS. For loopback.
+    Plain,
+}
 
 /// What the server needs for TLS.
 pub(crate) struct Identity {
@@ -63,7 +75,7 @@ pub(crate) fn identity(transport: &Transport) -> Result<Option<Identity>> {
 fn self_signed(names: &[&str], addresses: &[&str]) -> Result<(PKey<Private>, X509)> {
     let key = PKey::from_rsa(Rsa::generate(2048)?)?;
     let mut subject = X509NameBuilder::new()?;
-    subject.append_entry_by_text("O", "Tributary simulated Exchange")?;
+    subject.append_entry_by_text("O", "Tributary simulated server")?;
     subject.append_entry_by_text("CN", "localhost")?;
     let subject = subject.build();
 

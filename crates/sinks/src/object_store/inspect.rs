@@ -1,0 +1,228 @@
+//! Looking at what is there, and the state as operators handle it.
+
+use std::{collections::BTreeSet, path::Path as Place};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
+use record::{BucketId, Checkpoint, Route, SinkError, Uid};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Objects,
+    emails::held,
+    names::uid_of,
+    state::{self, MAX_STATE},
+    store::{Found, Put, Store},
+};
+use crate::local_files::{
+    Sidecar,
+    state::{CHECKPOINT, QUARANTINE, Saved, SetAside, corrupt, owner, unseal},
+};
+
+/// The state of one route as it is stored, each part with its checksum.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateText {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<String>,
+}
+
+/// One email in the store.
+pub struct StoredEmail {
+    pub sidecar: Sidecar,
+    objects: Objects,
+    route: Route,
+}
+
+impl std::fmt::Debug for StoredEmail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoredEmail").field("uid", &self.sidecar.uid).finish_non_exhaustive()
+    }
+}
+
+impl StoredEmail {
+    /// The bytes of the email as they come in; `None` if its `.eml` is missing.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the store from answering.
+    pub async fn body(
+        &self,
+    ) -> Result<Option<BoxStream<'static, Result<Bytes, SinkError>>>, SinkError> {
+        let store = &self.objects.0.store;
+        store.stream(&store.names.eml(&self.route, self.sidecar.uid)).await
+    }
+}
+
+impl Objects {
+    /// The routes that have state, sorted.
+    ///
+    /// # Errors
+    ///
+    /// [`SinkError::Corrupt`] for state under a shortened name that does not tell to whom it
+    /// belongs.
+    pub async fn routes(&self) -> Result<Vec<Route>, SinkError> {
+        let store = &self.0.store;
+        let mut blobs = store.list(&store.names.all_state());
+        let mut routes = BTreeSet::new();
+        while let Some(blob) = blobs.try_next().await? {
+            let Some((by_name, file)) = store.names.state_of(&blob.location) else { continue };
+            if ![CHECKPOINT, QUARANTINE].iter().any(|kind| file == format!("{kind}.json")) {
+                continue;
+            }
+            let route = match by_name {
+                Some(route) => Some(route),
+                None => match store.read(&blob.location, MAX_STATE).await? {
+                    Some(found) => {
+                        Some(route_by_content(&store.place_of(&blob.location), &found.bytes)?)
+                    }
+                    None => None,
+                },
+            };
+            routes.extend(route);
+        }
+        Ok(routes.into_iter().collect())
+    }
+
+    /// The uids of the emails of `route`, in the order of their names: those with a sidecar.
+    pub fn stored_uids(&self, route: &Route) -> BoxStream<'static, Result<Uid, SinkError>> {
+        let store = &self.0.store;
+        let blobs = store.list(&store.names.data(route));
+        let uid = |blob: object_store::ObjectMeta| uid_of(&blob.location, "json");
+        blobs.try_filter_map(move |blob| std::future::ready(Ok(uid(blob)))).boxed()
+    }
+
+    /// One email of `route`; `None` without a sidecar that can be read.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the store from answering.
+    pub async fn stored_email(
+        &self,
+        route: &Route,
+        uid: Uid,
+    ) -> Result<Option<StoredEmail>, SinkError> {
+        let found = held(&self.0.store, route, uid).await?;
+        Ok(found.map(|(sidecar, _)| StoredEmail {
+            sidecar: *sidecar,
+            objects: self.clone(),
+            route: route.clone(),
+        }))
+    }
+
+    /// The emails of `route`, in the order of their names. Holds a few sidecars in memory.
+    pub fn stored(&self, route: &Route) -> BoxStream<'static, Result<StoredEmail, SinkError>> {
+        let (objects, route) = (self.clone(), route.clone());
+        self.stored_uids(&route)
+            .map_ok(move |uid| {
+                let (objects, route) = (objects.clone(), route.clone());
+                async move { objects.stored_email(&route, uid).await }
+            })
+            .try_buffered(self.0.at_once)
+            .try_filter_map(|email| std::future::ready(Ok(email)))
+            .boxed()
+    }
+
+    /// The state of `route` as it is stored, after its checksums are checked.
+    ///
+    /// # Errors
+    ///
+    /// [`SinkError::Corrupt`] if one of them is wrong.
+    pub async fn export_state(&self, route: &Route) -> Result<StateText, SinkError> {
+        let store = &self.0.store;
+        let checkpoint = state::read::<Saved>(store, route, CHECKPOINT).await?;
+        let quarantine = state::read::<SetAside>(store, route, QUARANTINE).await?;
+        let text = |found: Found| String::from_utf8_lossy(&found.bytes).into_owned();
+        Ok(StateText {
+            checkpoint: checkpoint.map(|opened| text(opened.found)),
+            quarantine: quarantine.map(|opened| text(opened.found)),
+        })
+    }
+
+    /// Replaces the state of `route` by an exported one, as its next generation: a process that
+    /// still serves the route is superseded.
+    ///
+    /// # Errors
+    ///
+    /// [`SinkError::Corrupt`] if the text is damaged or belongs to another route;
+    /// [`SinkError::Superseded`] if somebody writes the route at the same moment.
+    pub async fn import_state(&self, route: &Route, text: &StateText) -> Result<(), SinkError> {
+        let place = Place::new("the imported state");
+        let checkpoint = match &text.checkpoint {
+            Some(text) => unseal::<Saved>(place, CHECKPOINT, route, text)?.1.checkpoint,
+            None => Checkpoint::default(),
+        };
+        let list = match &text.quarantine {
+            Some(text) => unseal::<SetAside>(place, QUARANTINE, route, text)?.1,
+            None => SetAside::default(),
+        };
+        self.replace_state(route, checkpoint, list).await
+    }
+
+    /// Lets `route` begin anew, as its next generation. The emails stay, and are found when the
+    /// mailbox is read again.
+    ///
+    /// # Errors
+    ///
+    /// [`SinkError::Superseded`] if somebody writes the route at the same moment.
+    pub async fn reset_state(&self, route: &Route) -> Result<(), SinkError> {
+        self.replace_state(route, Checkpoint::default(), SetAside::default()).await
+    }
+
+    async fn replace_state(
+        &self,
+        route: &Route,
+        mut checkpoint: Checkpoint,
+        list: SetAside,
+    ) -> Result<(), SinkError> {
+        let store = &self.0.store;
+        let (seen, generation) = version_of(store, route, CHECKPOINT).await?;
+        checkpoint.generation = generation + 1;
+        let saved = Saved { ledger_size: 0, checkpoint };
+        let text = state::sealed(store, route, CHECKPOINT, generation + 1, &saved)?;
+        done(store, route, state::write(store, route, CHECKPOINT, text, seen).await?)?;
+        let (seen, generation) = version_of(store, route, QUARANTINE).await?;
+        if seen.is_none() && list.items.is_empty() {
+            return Ok(());
+        }
+        let text = state::sealed(store, route, QUARANTINE, generation + 1, &list)?;
+        done(store, route, state::write(store, route, QUARANTINE, text, seen).await?)
+    }
+}
+
+/// The version and the generation of a state blob; 0 if it is absent or damaged, for replacing it
+/// is how an operator gets out of that.
+async fn version_of(
+    store: &Store,
+    route: &Route,
+    kind: &str,
+) -> Result<(Option<object_store::UpdateVersion>, u64), SinkError> {
+    let Some(found) = store.read(&store.names.state(route, kind), MAX_STATE).await? else {
+        return Ok((None, 0));
+    };
+    let place = store.place_of(&store.names.state(route, kind));
+    let text = String::from_utf8_lossy(&found.bytes);
+    let opened = unseal::<serde_json::Value>(Place::new(&place), kind, route, &text);
+    Ok((Some(found.version), opened.map_or(0, |(generation, _)| generation)))
+}
+
+fn done(store: &Store, route: &Route, put: Put) -> Result<(), SinkError> {
+    match put {
+        Put::Done(_) => Ok(()),
+        Put::Conflict => {
+            let place = store.place_of(&store.names.state(route, CHECKPOINT));
+            Err(SinkError::Superseded { place })
+        }
+    }
+}
+
+fn route_by_content(place: &str, bytes: &[u8]) -> Result<Route, SinkError> {
+    let place = Place::new(place);
+    let text = std::str::from_utf8(bytes).map_err(|err| corrupt(place, err))?;
+    let (bucket, mailbox) = owner(place, text)?;
+    let (owner, name) = bucket.split_once('/').ok_or_else(|| corrupt(place, "no bucket"))?;
+    let bucket = BucketId::new(owner, name).map_err(|err| corrupt(place, err))?;
+    let mailbox = mailbox.parse().map_err(|err| corrupt(place, err))?;
+    Ok(Route { mailbox, bucket })
+}

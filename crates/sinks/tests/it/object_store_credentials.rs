@@ -1,0 +1,420 @@
+//! Who signs in to a container, and what happens when the service refuses, is busy or gone: against
+//! a small server that plays the Blob service, the authority and the metadata service.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use openssl::{
+    asn1::Asn1Time,
+    hash::MessageDigest,
+    pkey::PKey,
+    rsa::Rsa,
+    x509::{X509Builder, X509NameBuilder},
+};
+use record::{Chain, Meter, Peer, Secret, Sink, SinkAdvice, SinkError};
+use sinks::object_store::{
+    Objects,
+    azure::{AzureEnvironment, AzureLocation, AzureOptions},
+};
+
+use crate::{azurite::transport, mail};
+
+const TOKEN: &str = r#"{"access_token":"CanaryToken1","expires_in":"3600","token_type":"Bearer"}"#;
+const NO_BLOB: &str = "HTTP/1.1 404 x\r\nx-ms-error-code: BlobNotFound\r\n";
+
+/// Requests as they came: head and body in one text.
+type Requests = Arc<Mutex<Vec<String>>>;
+
+/// A server that answers each request with what `answer` makes of it.
+struct Fake {
+    url: String,
+    requests: Requests,
+}
+
+impl Fake {
+    /// `answer` gets the request and how many came before it. It gives the head, with its line
+    /// ends, and the body; nothing closes the connection without an answer.
+    fn start(answer: impl Fn(&str, usize) -> Option<(String, String)> + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let requests = Requests::default();
+        let seen = Arc::clone(&requests);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let stream = stream.unwrap();
+                let Some(request) = read(&stream) else { continue };
+                let before = seen.lock().unwrap().len();
+                seen.lock().unwrap().push(request.clone());
+                let Some((head, body)) = answer(&request, before) else { continue };
+                let length = body.len();
+                let end = format!("Content-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+                let mut stream = stream;
+                // Who has gone away needs no answer.
+                stream.write_all(format!("{head}{end}").as_bytes()).ok();
+            }
+        });
+        Self { url, requests }
+    }
+
+    /// An empty container for whoever has the token, and a service that hands out tokens.
+    fn with_token(token: &'static str) -> Self {
+        Self::start(move |request, _| {
+            let bearer = format!("authorization: bearer {}", token.to_lowercase());
+            Some(match request {
+                _ if request.contains("/token") => ok(TOKEN),
+                _ if request.to_lowercase().contains(&bearer) => (NO_BLOB.into(), String::new()),
+                _ => ("HTTP/1.1 401 x\r\n".into(), String::new()),
+            })
+        })
+    }
+
+    fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    fn open(&self, environment: AzureEnvironment) -> Objects {
+        self.metered(environment, Arc::default())
+    }
+
+    fn metered(&self, environment: AzureEnvironment, meter: Arc<Meters>) -> Objects {
+        let endpoint = Some(format!("{}/account", self.url));
+        Objects::azure(AzureOptions {
+            location: location(),
+            environment: AzureEnvironment { endpoint, ..environment },
+            transport: transport(),
+            max_concurrent_uploads: 2,
+            meter,
+        })
+        .unwrap()
+    }
+}
+
+fn location() -> AzureLocation {
+    AzureLocation { account: "account".into(), container: "emails".into(), prefix: String::new() }
+}
+
+fn ok(body: &str) -> (String, String) {
+    ("HTTP/1.1 200 OK\r\n".into(), body.into())
+}
+
+fn read(stream: &TcpStream) -> Option<String> {
+    let mut reader = BufReader::new(stream);
+    let mut request = String::new();
+    while !request.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut request).ok()? == 0 {
+            return None;
+        }
+    }
+    let length = request.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().unwrap())
+    });
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body).ok()?;
+    request.push_str(&String::from_utf8_lossy(&body));
+    Some(request)
+}
+
+#[derive(Debug, Default)]
+struct Meters(Mutex<Vec<String>>);
+
+impl Meter for Meters {
+    fn request(&self, peer: Peer, operation: &'static str, code: &str, _: Duration) {
+        assert_eq!(peer, Peer::Sink);
+        self.0.lock().unwrap().push(format!("{operation} {code}"));
+    }
+}
+
+/// No credentials. The metadata service and the CLI of the machine that runs the tests are none of
+/// their business.
+fn nothing() -> AzureEnvironment {
+    AzureEnvironment {
+        metadata_host: Some("http://127.0.0.1:9".into()),
+        azure_cli: Some("/nonexistent/az".into()),
+        ..AzureEnvironment::default()
+    }
+}
+
+async fn signs_in(objects: &Objects) {
+    let found = objects.load_checkpoint(&mail::route()).await;
+    assert_eq!(found.map_err(|err| Chain(&err).to_string()).unwrap().generation, 0);
+}
+
+#[tokio::test]
+async fn the_metadata_service_is_asked_for_the_identity_of_the_machine() {
+    let fake = Fake::with_token("CanaryToken1");
+    let metadata_host = Some(fake.url.clone());
+    let client_id = Some("my-identity".into());
+    let sink = fake.open(AzureEnvironment { metadata_host, client_id, ..nothing() });
+    signs_in(&sink).await;
+    signs_in(&sink).await;
+    let requests = fake.requests();
+    assert_eq!(requests.len(), 3, "one token for both: {requests:?}");
+    assert!(requests[0].starts_with(
+        "GET /metadata/identity/oauth2/token?resource=https%3A%2F%2Fstorage.azure.com\
+         &client_id=my-identity&api-version=2018-02-01 "
+    ));
+    assert!(requests[0].to_lowercase().contains("\r\nmetadata: true\r\n"), "{}", requests[0]);
+}
+
+#[tokio::test]
+async fn an_app_service_hands_out_its_identity() {
+    let fake = Fake::with_token("CanaryToken1");
+    let sink = fake.open(AzureEnvironment {
+        identity_endpoint: Some(format!("{}/msi/token", fake.url)),
+        identity_header: Some(Secret::from("CanaryHeader")),
+        ..nothing()
+    });
+    signs_in(&sink).await;
+    let requests = fake.requests();
+    assert!(requests[0].starts_with("GET /msi/token?"));
+    assert!(requests[0].contains("CanaryHeader"));
+}
+
+fn registered(fake: &Fake) -> AzureEnvironment {
+    AzureEnvironment {
+        tenant_id: Some("tenant".into()),
+        client_id: Some("client".into()),
+        authority_host: Some(fake.url.clone()),
+        ..nothing()
+    }
+}
+
+#[tokio::test]
+async fn a_client_secret_signs_in_before_anything_else() {
+    let fake = Fake::with_token("CanaryToken1");
+    let client_secret = Some(Secret::from("CanarySecret"));
+    signs_in(&fake.open(AzureEnvironment { client_secret, ..registered(&fake) })).await;
+    let requests = fake.requests();
+    assert!(requests[0].starts_with("POST /tenant/oauth2/v2.0/token "), "{}", requests[0]);
+    assert!(requests[0].contains("client_secret=CanarySecret"));
+    assert!(requests[0].contains("scope=https%3A%2F%2Fstorage.azure.com%2F.default"));
+}
+
+#[tokio::test]
+async fn a_workload_identity_reads_its_token_file_each_time() {
+    let fake = Fake::with_token("CanaryToken1");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "signed.by.cluster\n").unwrap();
+    let federated_token_file = Some(file);
+    signs_in(&fake.open(AzureEnvironment { federated_token_file, ..registered(&fake) })).await;
+    assert!(fake.requests()[0].contains("client_assertion=signed.by.cluster"));
+}
+
+fn certificate() -> (Vec<u8>, Vec<u8>) {
+    let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
+    let mut name = X509NameBuilder::new().unwrap();
+    name.append_entry_by_text("CN", "example.com").unwrap();
+    let name = name.build();
+    let mut builder = X509Builder::new().unwrap();
+    builder.set_subject_name(&name).unwrap();
+    builder.set_issuer_name(&name).unwrap();
+    builder.set_pubkey(&key).unwrap();
+    builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
+    builder.set_not_after(&Asn1Time::days_from_now(2).unwrap()).unwrap();
+    builder.sign(&key, MessageDigest::sha256()).unwrap();
+    let certificate = builder.build();
+    let mut pem = certificate.to_pem().unwrap();
+    pem.extend(key.private_key_to_pem_pkcs8().unwrap());
+    let mut bundle = openssl::pkcs12::Pkcs12::builder();
+    bundle.pkey(&key).cert(&certificate);
+    (pem, bundle.build2("CanaryPassword").unwrap().to_der().unwrap())
+}
+
+#[tokio::test]
+async fn a_certificate_signs_in_from_pem_and_pkcs12() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pem, pkcs12) = certificate();
+    for (name, bytes, password) in
+        [("c.pem", pem, None), ("c.pfx", pkcs12, Some(Secret::from("CanaryPassword")))]
+    {
+        let fake = Fake::with_token("CanaryToken1");
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        signs_in(&fake.open(AzureEnvironment {
+            client_certificate_path: Some(path),
+            client_certificate_password: password,
+            ..registered(&fake)
+        }))
+        .await;
+        assert!(fake.requests()[0].contains("client_assertion=ey"), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_azure_cli_is_the_last_resort() {
+    let fake = Fake::with_token("CanaryToken1");
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("az");
+    let script = "#!/bin/sh\ntest \"$6\" = https://storage.azure.com || exit 1\n\
+                  echo '{\"accessToken\": \"CanaryToken1\", \"expires_on\": 4102444800}'\n";
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o700)).unwrap();
+    // An absent metadata service is no failure, nor is that of another cloud.
+    let other = Fake::start(|_, _| Some(("HTTP/1.1 403 x\r\n".into(), String::new())));
+    for host in ["http://127.0.0.1:9", &other.url] {
+        let (azure_cli, metadata_host) = (Some(program.clone()), Some(host.to_owned()));
+        let environment = AzureEnvironment { azure_cli, metadata_host, ..nothing() };
+        signs_in(&fake.open(environment)).await;
+    }
+}
+
+#[tokio::test]
+async fn without_credentials_the_error_lists_what_was_tried() {
+    let fake = Fake::with_token("CanaryToken1");
+    let err = fake.open(nothing()).load_checkpoint(&mail::route()).await.unwrap_err();
+    assert_eq!(err.advice(), SinkAdvice::StopService);
+    let told = Chain(&err).to_string();
+    for part in ["no key, shared access signature", "the managed identity: ", "the Azure CLI: "] {
+        assert!(told.contains(part), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_secret_is_final_and_not_shown() {
+    let fake = Fake::start(|_, _| {
+        let body = r#"{"error":"invalid_client","error_codes":[7000215]}"#;
+        Some(("HTTP/1.1 401 x\r\n".into(), body.into()))
+    });
+    let client_secret = Some(Secret::from("CanarySecret"));
+    let sink = fake.open(AzureEnvironment { client_secret, ..registered(&fake) });
+    let err = sink.load_checkpoint(&mail::route()).await.unwrap_err();
+    assert_eq!(err.advice(), SinkAdvice::StopService);
+    let told = format!("{err:?} {}", Chain(&err));
+    assert!(told.contains("The client secret is wrong") && !told.contains("Canary"), "{told}");
+}
+
+#[tokio::test]
+async fn half_of_a_registration_is_refused_at_the_start() {
+    let environment = AzureEnvironment {
+        client_secret: Some(Secret::from("CanarySecret")),
+        ..AzureEnvironment::default()
+    };
+    let result = Objects::azure(AzureOptions {
+        location: location(),
+        environment,
+        transport: transport(),
+        max_concurrent_uploads: 1,
+        meter: Arc::new(Meters::default()),
+    });
+    let told = Chain(&result.err().unwrap()).to_string();
+    assert!(
+        told.ends_with(
+            "`AZURE_CLIENT_ID` and `AZURE_TENANT_ID` have to be set with `AZURE_CLIENT_SECRET`"
+        ),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_is_replaced_once() {
+    let fake = Fake::with_token("another");
+    let metadata_host = Some(fake.url.clone());
+    let sink = fake.open(AzureEnvironment { metadata_host, ..nothing() });
+    let err = sink.load_checkpoint(&mail::route()).await.unwrap_err();
+    assert!(matches!(err, SinkError::Unauthorized { .. }), "{err:?}");
+    assert_eq!(fake.requests().len(), 4, "two tokens, two refusals: {:?}", fake.requests());
+}
+
+fn by_key() -> AzureEnvironment {
+    AzureEnvironment { account_key: Some(Secret::from("Q2FuYXJ5")), ..AzureEnvironment::default() }
+}
+
+#[tokio::test]
+async fn a_busy_service_is_asked_again_and_each_request_is_metered() {
+    let fake = Fake::start(|_, before| {
+        Some(match before {
+            0 => ("HTTP/1.1 503 x\r\nRetry-After: 0\r\n".into(), String::new()),
+            // The connection closes without an answer.
+            1 => return None,
+            _ => (NO_BLOB.into(), String::new()),
+        })
+    });
+    let meter = Arc::new(Meters::default());
+    signs_in(&fake.metered(by_key(), Arc::clone(&meter))).await;
+    let codes = meter.0.lock().unwrap().clone();
+    assert_eq!(codes, ["GetBlob 503", "GetBlob unreachable", "GetBlob 404"]);
+}
+
+#[tokio::test]
+async fn a_long_pause_is_left_to_the_engine() {
+    let fake =
+        Fake::start(|_, _| Some(("HTTP/1.1 503 x\r\nRetry-After: 77\r\n".into(), String::new())));
+    let err = fake.open(by_key()).load_checkpoint(&mail::route()).await.unwrap_err();
+    let after = Some(Duration::from_secs(77));
+    assert_eq!(err.advice(), SinkAdvice::Retry { after });
+    assert_eq!(fake.requests().len(), 1);
+}
+
+/// The blob was written, and the answer was lost: the second attempt is refused, and the sink sees
+/// that what is there is what it wrote.
+#[tokio::test]
+async fn a_lost_answer_to_a_checkpoint_is_no_conflict() {
+    let stored = Arc::new(Mutex::new(String::new()));
+    let fake = Fake::start(move |request, _| {
+        let mut stored = stored.lock().unwrap();
+        let blob =
+            "HTTP/1.1 200 OK\r\nETag: \"1\"\r\nLast-Modified: Sun, 22 Nov 2026 06:00:00 GMT\r\n";
+        match (request.starts_with("PUT"), stored.is_empty()) {
+            (true, true) => {
+                request.split_once("\r\n\r\n").unwrap().1.clone_into(&mut stored);
+                None
+            }
+            (true, false) => {
+                let head = "HTTP/1.1 409 x\r\nx-ms-error-code: BlobAlreadyExists\r\n";
+                Some((head.into(), String::new()))
+            }
+            (false, true) => Some((NO_BLOB.into(), String::new())),
+            (false, false) => Some((blob.into(), stored.clone())),
+        }
+    });
+    let sink = fake.open(by_key());
+    let first = record::Checkpoint { generation: 1, ..Default::default() };
+    sink.save_checkpoint(&mail::route(), &first).await.unwrap();
+    assert_eq!(sink.load_checkpoint(&mail::route()).await.unwrap(), first);
+}
+
+/// Collects what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_log_names_the_credential_and_shows_no_secret() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let fake = Fake::with_token("CanaryToken1");
+    let client_secret = Some(Secret::from("CanarySecret"));
+    let sink = fake.open(AzureEnvironment { client_secret, ..registered(&fake) });
+    signs_in(&sink).await;
+    let sas = "sv=2023-11-03&sig=CanarySignature";
+    let by_sas = AzureEnvironment { sas_token: Some(sas.into()), ..AzureEnvironment::default() };
+    let err = fake.open(by_sas).load_checkpoint(&mail::route()).await.unwrap_err();
+    drop(guard);
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("with the client secret in the environment"), "{text}");
+    assert!(text.contains("with the shared access signature in the environment"), "{text}");
+    let shown = format!("{text}{err:?}{}", Chain(&err));
+    assert!(!shown.to_lowercase().contains("canary"), "{shown}");
+}

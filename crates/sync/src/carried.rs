@@ -1,0 +1,79 @@
+//! What one life of a service leaves to the next one within the process.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use record::Route;
+use tokio::time::Instant;
+
+/// Handed to each [`Service`](crate::Service) that follows another one in the same process, so
+/// that a new configuration neither cuts a pause short nor applies `start_from: config` again.
+///
+/// Clones share what they hold. A service for another server or account starts with a new one: the
+/// pauses were not asked for there.
+#[derive(Clone, Debug, Default)]
+pub struct Carried(Arc<Mutex<Inner>>);
+
+/// Guarded by a mutex that is held for a few lines only.
+#[derive(Debug, Default)]
+struct Inner {
+    /// Of the whole service.
+    paused_until: Option<Instant>,
+    /// Of single mailboxes.
+    paused: BTreeMap<Route, Instant>,
+    applied: BTreeMap<Route, Applied>,
+}
+
+/// The settings with which `start_from: config` was applied. Others are applied again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Applied {
+    pub(crate) start_timestamp: Option<DateTime<Utc>>,
+    pub(crate) include_drafts: bool,
+    pub(crate) max_email_size: Option<u64>,
+}
+
+impl Carried {
+    pub(crate) fn paused_until(&self) -> Option<Instant> {
+        self.inner().paused_until
+    }
+
+    pub(crate) fn pause_service(&self, until: Instant) {
+        let mut inner = self.inner();
+        inner.paused_until = inner.paused_until.max(Some(until));
+    }
+
+    /// What is left of the pause of `route`.
+    pub(crate) fn pause_of(&self, route: &Route) -> Option<Duration> {
+        let until = *self.inner().paused.get(route)?;
+        let left = until.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// Remembers until when `route` pauses, or that it does not.
+    pub(crate) fn pause(&self, route: &Route, until: Option<Instant>) {
+        let mut inner = self.inner();
+        match until {
+            Some(until) => drop(inner.paused.insert(route.clone(), until)),
+            None => drop(inner.paused.remove(route)),
+        }
+    }
+
+    pub(crate) fn applied_to(&self, route: &Route) -> Option<Applied> {
+        self.inner().applied.get(route).cloned()
+    }
+
+    pub(crate) fn apply(&self, route: &Route, applied: &Applied) {
+        let mut inner = self.inner();
+        if inner.applied.get(route) != Some(applied) {
+            inner.applied.insert(route.clone(), applied.clone());
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

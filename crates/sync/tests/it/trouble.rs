@@ -1,0 +1,407 @@
+//! What the engine does when the sink refuses, asks for a pause, or belongs to somebody else, and
+//! what outlives a restart.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use record::{FolderState, Sink, SinkError, Source};
+use sync::{Carried, Command, Failure, MailboxSettings, Pace, StartFrom};
+use testkit::{
+    memory_sink::{ManySinks, MemorySink},
+    memory_source::MemoryMailbox,
+};
+use tokio::time::Instant;
+
+use crate::world::{Running, SimClock, pace, route, start, start_at};
+
+const ADDRESS: &str = "abc@example.com";
+
+fn serve(mailbox: &MemoryMailbox, sink: &MemorySink) -> Running {
+    let sources = vec![(route(ADDRESS), Box::new(mailbox.source()) as Box<dyn Source>)];
+    start(sources, Arc::new(sink.clone()), &MailboxSettings::default(), pace(), 1)
+}
+
+/// Serves `mailbox` in a process that has served it before, or after a restart of the process with
+/// an empty `carried`.
+fn serve_again(
+    clock: &Arc<SimClock>,
+    carried: &Carried,
+    mailbox: &MemoryMailbox,
+    sink: &MemorySink,
+    settings: &MailboxSettings,
+) -> Running {
+    let sources = vec![(route(ADDRESS), Box::new(mailbox.source()) as Box<dyn Source>)];
+    let sink = Arc::new(sink.clone()) as Arc<dyn Sink>;
+    start_at(Arc::clone(clock), carried, sources, sink, settings, pace(), 1)
+}
+
+fn clock() -> Arc<SimClock> {
+    Arc::new(SimClock::after(TimeDelta::zero()))
+}
+
+/// A mailbox with one folder that holds `emails`, and a sink.
+fn mailbox_of(emails: i64) -> (MemoryMailbox, record::FolderId, MemorySink) {
+    let mailbox = MemoryMailbox::new(ADDRESS);
+    let inbox = mailbox.add_folder("Inbox");
+    (0..emails).for_each(|minute| {
+        mailbox.deliver(&inbox, minute);
+    });
+    (mailbox, inbox, MemorySink::default())
+}
+
+/// Lets paused time run until `done`.
+async fn wait_for(what: &str, done: impl Fn() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(40 * 3600);
+    while !done() {
+        assert!(Instant::now() < patience, "{what}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn throttled(pause: u64) -> SinkError {
+    SinkError::Throttled { host: "sink".into(), retry_after: Some(Duration::from_secs(pause)) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_sink_refuses_is_set_aside_before_the_position_moves_on() {
+    let (mailbox, inbox, sink) = mailbox_of(3);
+    let refused = mailbox.deliver(&inbox, 7);
+    sink.refuse(refused, "TooLarge");
+    let judged = sink.judging({
+        let (mailbox, inbox) = (mailbox.clone(), inbox.clone());
+        Arc::new(move |sink, new| {
+            let position = new.folders.get(&inbox).and_then(|state| state.position.as_ref());
+            for uid in position.map(|p| mailbox.covered(&inbox, p)).unwrap_or_default() {
+                assert!(sink.has(uid), "the position covers {uid}");
+            }
+        })
+    });
+    let service = serve(&mailbox, &judged);
+    service.catches_up(1).await;
+    assert_eq!(sink.uids().len(), 3);
+    let set_aside = sink.set_aside();
+    assert_eq!((set_aside[0].uid, set_aside[0].code.as_str()), (refused, "TooLarge"));
+    assert_eq!(service.diary.lines("quarantined"), ["quarantined TooLarge 1"]);
+    assert_eq!(service.diary.sum("delivered"), 3, "what is refused is not delivered");
+    let state = sink.checkpoint().folders[&inbox].clone();
+    assert_eq!((state.delivered, state.quarantined), (3, 1));
+
+    let again = || service.commands.send(Command::RetryQuarantine(route(ADDRESS)));
+    again().await.unwrap();
+    service.catches_up(2).await;
+    assert_eq!(sink.set_aside()[0].attempts, 2, "tried again, still refused");
+    sink.refuse_nothing();
+    again().await.unwrap();
+    service.catches_up(2).await;
+    assert!(sink.set_aside().is_empty() && sink.uids().contains(&refused));
+    let state = sink.checkpoint().folders[&inbox].clone();
+    assert_eq!((state.delivered, state.quarantined), (4, 0));
+    service.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_the_sink_asks_for_is_obeyed_exactly() {
+    let (mailbox, _, sink) = mailbox_of(1);
+    sink.fail_next(vec![throttled(1234)]);
+    let began = Instant::now();
+    let service = serve(&mailbox, &sink);
+    service.catches_up(1).await;
+    let took = began.elapsed().as_secs();
+    assert!((1234..1236).contains(&took), "{took} s");
+    assert_eq!(service.diary.count("Throttled"), 1);
+    service.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_of_the_sink_survives_a_reload() {
+    let (mailbox, _, sink) = mailbox_of(1);
+    let (clock, carried) = (clock(), Carried::default());
+    let settings = MailboxSettings::default();
+    sink.fail_next(vec![throttled(600)]);
+    let began = Instant::now();
+    for seconds in [10, 100] {
+        let service = serve_again(&clock, &carried, &mailbox, &sink, &settings);
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        assert_eq!(service.diary.count("Throttled"), 1, "it is said why nothing happens");
+        service.stop().await.unwrap();
+    }
+    let service = serve_again(&clock, &carried, &mailbox, &sink, &settings);
+    service.catches_up(1).await;
+    let took = began.elapsed().as_secs();
+    assert!((600..602).contains(&took), "{took} s");
+    service.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_does_not_take_one_mailbox_is_asked_again_after_an_hour() {
+    let (bad, _, _) = mailbox_of(1);
+    let good = MemoryMailbox::new("good@example.com");
+    let inbox = good.add_folder("Inbox");
+    let sinks = ManySinks::default();
+    let denied = || SinkError::Denied {
+        place: "bucket".to_owned(),
+        detail: "no such bucket".to_owned(),
+        hint: None,
+    };
+    sinks.of(&route(ADDRESS)).fail_next(vec![denied(), denied()]);
+    let sources = vec![
+        (route(ADDRESS), Box::new(bad.source()) as Box<dyn Source>),
+        (route("good@example.com"), Box::new(good.source()) as Box<dyn Source>),
+    ];
+    let began = Instant::now();
+    let shared = Arc::new(sinks.clone()) as Arc<dyn Sink>;
+    let service = start(sources, shared, &MailboxSettings::default(), pace(), 1);
+    let wanted = good.deliver(&inbox, 1);
+    service.catches_up(3).await;
+    assert!(sinks.of(&route("good@example.com")).has(wanted));
+    assert_eq!(service.diary.count("Error"), 1);
+    wait_for("never tried again", || !sinks.of(&route(ADDRESS)).uids().is_empty()).await;
+    let took = began.elapsed().as_secs();
+    assert!((7200..7202).contains(&took), "{took} s for two refusals");
+    service.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_the_sink_refuses_ends_the_service() {
+    let (mailbox, _, sink) = mailbox_of(1);
+    let service = serve(&mailbox, &sink);
+    service.catches_up(1).await;
+    sink.fail_next(vec![SinkError::Unauthorized { host: "sink".to_owned(), cause: None }]);
+    let ended = tokio::time::timeout(Duration::from_secs(60), service.task).await;
+    let failure = ended.expect("it goes on").unwrap().unwrap_err();
+    assert!(matches!(failure, Failure::Sink(SinkError::Unauthorized { .. })), "{failure:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_route_that_another_process_serves_is_asked_for_quietly() {
+    let (mailbox, _, sink) = mailbox_of(1);
+    let busy = || SinkError::Busy { place: ADDRESS.to_owned() };
+    sink.fail_next((0..100).map(|_| busy()).collect());
+    let service = serve(&mailbox, &sink);
+    let began = Instant::now();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let early = service.diary.count("Retrying");
+    assert!((2..=6).contains(&early), "{early} attempts in the first ten seconds");
+    service.catches_up(1).await;
+    let took = began.elapsed().as_secs();
+    assert!((90 * 22..100 * 30).contains(&took), "{took} s for a hundred attempts");
+    service.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_writer_makes_the_mailbox_step_back_until_it_is_quiet() {
+    let (mailbox, inbox, sink) = mailbox_of(1);
+    let service = serve(&mailbox, &sink);
+    service.catches_up(1).await;
+    let write = || async {
+        let mut theirs = sink.checkpoint();
+        theirs.generation += 1;
+        sink.save_checkpoint(&route(ADDRESS), &theirs).await.unwrap();
+        theirs
+    };
+    let mut theirs = write().await;
+    let wanted = mailbox.deliver(&inbox, 2);
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        assert_eq!(sink.checkpoint(), theirs, "their checkpoint stands");
+        assert!(!sink.has(wanted));
+        theirs = write().await;
+    }
+    assert!(service.diary.count("Error") > 0, "the operator is told");
+    // The other one has ended: somebody has to serve the mailbox.
+    service.catches_up(1).await;
+    assert!(sink.has(wanted));
+    service.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_of_the_server_survives_a_restart() {
+    let (mailbox, inbox, sink) = mailbox_of(1);
+    let clock = clock();
+    let settings = MailboxSettings::default();
+    mailbox.throttle(Duration::from_secs(900), record::Scope::Mailbox);
+    let began = Instant::now();
+    for _ in 0..3 {
+        let service = serve_again(&clock, &Carried::default(), &mailbox, &sink, &settings);
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        assert_eq!(service.diary.count("Throttled"), 1);
+        service.crash().await;
+    }
+    assert_eq!(mailbox.requests().0, 1, "asked before the pause was over");
+    let service = serve_again(&clock, &Carried::default(), &mailbox, &sink, &settings);
+    service.catches_up(1).await;
+    let took = began.elapsed().as_secs();
+    assert!((900..902).contains(&took), "{took} s");
+    assert_eq!(sink.checkpoint().folders[&inbox].delivered, 1);
+    assert_eq!(sink.checkpoint().paused_until, None, "it is over");
+    service.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_of_the_whole_service_survives_a_reload() {
+    let (mailbox, _, sink) = mailbox_of(1);
+    let (clock, carried) = (clock(), Carried::default());
+    mailbox.throttle(Duration::from_secs(300), record::Scope::Service);
+    let service = serve_again(&clock, &carried, &mailbox, &sink, &MailboxSettings::default());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    service.stop().await.unwrap();
+    // Another mailbox of the same server: it has no pause of its own.
+    let other = MemoryMailbox::new("other@example.com");
+    other.add_folder("Inbox");
+    let sources = vec![(route("other@example.com"), Box::new(other.source()) as Box<dyn Source>)];
+    let sink = Arc::new(MemorySink::default()) as Arc<dyn Sink>;
+    let service = start_at(clock, &carried, sources, sink, &MailboxSettings::default(), pace(), 1);
+    tokio::time::sleep(Duration::from_secs(290)).await;
+    assert_eq!(other.requests().0, 0, "asked before the pause was over");
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert!(other.requests().0 > 0);
+    service.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kept_pause_of_years_counts_as_an_hour_even_over_restarts() {
+    let (mailbox, _, sink) = mailbox_of(1);
+    let clock = clock();
+    let mut kept = sink.checkpoint();
+    kept.generation = 1;
+    kept.paused_until = Some("2099-01-01T00:00:00Z".parse().unwrap());
+    sink.save_checkpoint(&route(ADDRESS), &kept).await.unwrap();
+    let began = Instant::now();
+    let settings = MailboxSettings::default();
+    for _ in 0..5 {
+        let service = serve_again(&clock, &Carried::default(), &mailbox, &sink, &settings);
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        service.crash().await;
+    }
+    let service = serve_again(&clock, &Carried::default(), &mailbox, &sink, &settings);
+    service.catches_up(1).await;
+    let took = began.elapsed().as_secs();
+    assert!((3600..3602).contains(&took), "{took} s");
+    service.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn start_from_config_is_applied_once_in_a_process() {
+    let (mailbox, _, sink) = mailbox_of(20);
+    let (clock, carried) = (clock(), Carried::default());
+    let from = |timestamp: Option<&str>| MailboxSettings {
+        start_from: StartFrom::Config,
+        start_timestamp: timestamp.map(|text| text.parse().unwrap()),
+        ..MailboxSettings::default()
+    };
+    let late = from(Some("2026-01-01T00:10:00Z"));
+    let early = from(None);
+    for (settings, emails, lists) in
+        [(&late, 10, 1), (&late, 10, 1), (&early, 20, 2), (&early, 20, 2)]
+    {
+        let service = serve_again(&clock, &carried, &mailbox, &sink, settings);
+        service.catches_up(1).await;
+        service.stop().await.unwrap();
+        assert_eq!((sink.uids().len(), mailbox.requests().1), (emails, lists));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_kept_only_a_time_is_not_sent_what_came_before() {
+    let (mailbox, inbox, sink) = mailbox_of(600);
+    let until: DateTime<Utc> = "2026-01-01T09:55:00Z".parse().unwrap();
+    let mut kept = sink.checkpoint();
+    kept.generation = 1;
+    let state = FolderState { delivered_until: Some(until), ..FolderState::default() };
+    kept.folders.insert(inbox.clone(), state);
+    sink.save_checkpoint(&route(ADDRESS), &kept).await.unwrap();
+    let service = serve(&mailbox, &sink);
+    service.catches_up(1).await;
+    // More than one page: the time counts until the folder was read to its end.
+    assert_eq!((sink.uids().len(), service.diary.sum("skipped Held")), (5, 595));
+    let state = sink.checkpoint().folders[&inbox].clone();
+    assert!(state.delivered_until.is_none() && state.caught_up);
+    // From here on the position counts: what comes late, with an old date, is new.
+    let old = mailbox.deliver(&inbox, 1);
+    service.catches_up(2).await;
+    assert!(sink.has(old));
+    service.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_page_counts_each_email_once() {
+    let (mailbox, inbox, sink) = mailbox_of(100);
+    let refused = mailbox.deliver(&inbox, 101);
+    let broken = mailbox.deliver(&inbox, 102);
+    mailbox.draft(&inbox);
+    sink.refuse(refused, "TooLarge");
+    mailbox.poison(broken);
+    // The first write works; the acknowledgement of the second one is lost.
+    sink.lose_answers([false, true]);
+    let pace = Pace { batch: 20, ..pace() };
+    let sources = vec![(route(ADDRESS), Box::new(mailbox.source()) as Box<dyn Source>)];
+    let shared = Arc::new(sink.clone()) as Arc<dyn Sink>;
+    let service = start(sources, shared, &MailboxSettings::default(), pace, 1);
+    service.catches_up(1).await;
+    let sum = |what| service.diary.sum(what);
+    assert!(sum("fetched") >= 100 && sum("redelivered") <= 2, "{}", sum("redelivered"));
+    assert_eq!(
+        (sum("delivered"), sum("skipped"), sum("quarantined")),
+        (100, 1, 2),
+        "each entry counts once, however often its page was read"
+    );
+    let state = sink.checkpoint().folders[&inbox].clone();
+    assert_eq!((state.delivered, state.skipped, state.quarantined), (100, 1, 2));
+    service.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_cannot_tell_is_not_sent_again_what_it_has_acknowledged() {
+    let (mailbox, _, sink) = mailbox_of(100);
+    sink.forget_all();
+    sink.lose_answers([false, true]);
+    let pace = Pace { batch: 20, ..pace() };
+    let sources = vec![(route(ADDRESS), Box::new(mailbox.source()) as Box<dyn Source>)];
+    let shared = Arc::new(sink.clone()) as Arc<dyn Sink>;
+    let service = start(sources, shared, &MailboxSettings::default(), pace, 1);
+    service.catches_up(1).await;
+    let sum = |what| service.diary.sum(what);
+    assert_eq!((sum("delivered"), sum("skipped"), sum("redelivered")), (100, 0, 20));
+    assert_eq!((sink.uids().len(), sink.writes()), (100, 120));
+    service.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lag_is_the_age_of_the_oldest_email_that_is_listed_and_not_delivered() {
+    let (mailbox, inbox, sink) = mailbox_of(0);
+    let service = serve(&mailbox, &sink);
+    service.catches_up(1).await;
+    assert_eq!(service.diary.count("behind"), 0);
+    for minute in [30, 10, 20] {
+        mailbox.deliver(&inbox, minute);
+    }
+    sink.fail_next(vec![throttled(1)]);
+    service.catches_up(2).await;
+    assert_eq!(service.diary.lines("behind"), ["behind 00:10", "behind nothing"]);
+    service.stop().await.unwrap();
+}
+
+// Promise I11: what shows a bug when it is fetched or written is set aside like a broken item.
+#[tokio::test(start_paused = true)]
+async fn an_item_on_which_the_program_panics_is_set_aside_and_the_rest_delivered() {
+    let (mailbox, inbox, sink) = mailbox_of(50);
+    let (fetched, written) = (mailbox.deliver(&inbox, 51), mailbox.deliver(&inbox, 52));
+    (50..70).for_each(|minute| {
+        mailbox.deliver(&inbox, minute);
+    });
+    mailbox.trap(fetched);
+    sink.trap(written);
+    let service = serve(&mailbox, &sink);
+    service.catches_up(1).await;
+    assert_eq!((sink.uids().len(), service.diary.count("Stopped")), (70, 0));
+    let mut set_aside = sink.set_aside();
+    set_aside.sort_by(|a, b| a.code.cmp(&b.code));
+    let of = |n: usize| (set_aside[n].uid, set_aside[n].code.as_str());
+    assert_eq!((of(0), of(1)), ((fetched, "FetchFailed"), (written, "WriteFailed")));
+    service.commands.send(Command::RetryQuarantine(route(ADDRESS))).await.unwrap();
+    let new = mailbox.deliver(&inbox, 80);
+    service.catches_up(2).await;
+    assert!(sink.uids().contains(&new), "trying them again ends nothing");
+    assert!(sink.set_aside().iter().all(|item| item.attempts == 4));
+    service.stop().await.unwrap();
+}
