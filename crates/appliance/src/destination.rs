@@ -69,15 +69,25 @@ impl Connected {
 }
 
 impl Destination {
-    /// Opens what the flags name. A folder is taken for this process; nobody else is contacted.
+    /// Opens what the flags name. A folder is shared with other
+    /// processes, mailbox by mailbox; nobody else is contacted.
     ///
     /// # Errors
     ///
-    /// No destination, an unusable one, or a folder that cannot be taken.
+    /// No destination, an unusable one, or a folder that cannot be written.
     pub fn open(flags: &Flags, environment: &Environment) -> Result<Self, Ending> {
         Ok(match flags.destination(environment).map_err(|err| Ending::config(&err))? {
             flags::Destination::LocalFiles(prefix) => {
-                let files = LocalFiles::open(&prefix).map_err(|err| Ending::from(&err))?;
+                let shard = flags.shard().map_err(|err| Ending::config(&err))?;
+                let files = LocalFiles::open_shard(&prefix, shard.ordinal(), shard.total());
+                let files = files.map_err(|err| Ending::from(&err))?;
+                if let Some(process) = files.same_shard() {
+                    tracing::warn!(
+                        "Another process (id {process}) serves `{}` as this shard already. This one \
+                         waits for its mailboxes, and takes them over when it ends",
+                        prefix.display()
+                    );
+                }
                 Self::Folder { files, prefix }
             }
             flags::Destination::Platform(endpoint) => Self::Platform(endpoint),

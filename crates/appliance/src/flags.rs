@@ -329,14 +329,6 @@ impl Flags {
                 "`{endpoint}` is not encrypted: token and mail can be read on the way."
             ));
         }
-        let many = self.shard().is_ok_and(|shard| shard.total() > 1);
-        if let Some(folder) = self.local_files_prefix.as_ref().filter(|_| many) {
-            warnings.push(format!(
-                "Each shard needs a folder of its own: one process at a time writes `{}`. A mailbox \
-                 that moves to another shard is read anew there.",
-                folder.display()
-            ));
-        }
         warnings
     }
 }

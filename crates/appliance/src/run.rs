@@ -249,6 +249,10 @@ impl Appliance<'_> {
     async fn serve(&mut self, settings: &Settings) -> Result<End, Ending> {
         let routes = routes(settings, self.shard);
         announce(settings, self.shard, routes.len(), &self.destination.name());
+        if let Some((files, _)) = self.destination.folder() {
+            // Another shard may be waiting for what this life does not serve any more.
+            files.release_others(&routes).await.map_err(|err| Ending::from(&err))?;
+        }
         let spool = self.destination.spool(&self.options.flags);
         let mut places = vec![Place { name: "spool", path: spool.clone() }];
         if let Some((_, prefix)) = self.destination.folder() {
@@ -270,10 +274,10 @@ impl Appliance<'_> {
         let life = self.options.shutdown.child_token();
         let (commands, receiver) = mpsc::channel(16);
         let mut service = Box::pin(service.run(receiver, life.clone()));
-        let status = self
-            .destination
-            .folder()
-            .map(|(_, prefix)| StatusFile::new(prefix, board, Arc::new(SystemClock)));
+        let status = self.destination.folder().map(|(files, prefix)| {
+            let (clock, files) = (Arc::new(SystemClock), files.clone());
+            StatusFile::new(prefix, self.shard, board, clock, files)
+        });
         let mut writing = pin!(keep_written(status.as_ref(), life.clone()));
         // Only for those who look.
         let endpoints =

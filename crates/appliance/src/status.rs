@@ -1,7 +1,7 @@
 //! `tributary status`: how far each mailbox and folder is, from the state on disk.
 
 use std::{
-    fs::{File, TryLockError},
+    collections::{BTreeMap, BTreeSet},
     path::Path,
 };
 
@@ -21,6 +21,8 @@ pub struct MailboxReport {
     pub bucket: String,
     pub mailbox: String,
     pub state: String,
+    /// A process has the mailbox at the moment.
+    pub served: bool,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub last_error: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,40 +55,90 @@ pub struct FolderReport {
 /// State that cannot be read.
 pub async fn report(prefix: &Path, clock: &dyn Clock) -> Result<Vec<MailboxReport>, Ending> {
     let files = LocalFiles::open_read_only(prefix).map_err(|err| Ending::from(&err))?;
-    let statuses = status_file::read(prefix).ok().flatten().unwrap_or_default();
+    let statuses = merge(&files, status_file::read(prefix));
     let mut reports = Vec::new();
     let mut routes = files.routes().map_err(|err| Ending::from(&err))?;
     // A mailbox that never worked has no state of its own yet.
-    routes.extend(statuses.mailboxes.keys().filter_map(|key| status_file::route(key)));
+    routes.extend(statuses.keys().filter_map(|key| status_file::route(key)));
     routes.sort();
     routes.dedup();
-    let running = is_running(prefix);
+    let running = files.is_running();
+    let served = files.served(&routes).map_err(|err| Ending::from(&err))?;
+    let served: BTreeSet<Route> = served.into_iter().collect();
     for route in routes {
         let mut report = mailbox(&files, &route, &statuses, clock.now()).await;
-        if !running && report.state != "error" && report.state != "stopped" {
-            "not running".clone_into(&mut report.state);
+        report.served = served.contains(&route);
+        // A shard that runs has perhaps not come to this mailbox yet.
+        let told = statuses.get(&status_file::key(&route)).is_some_and(|(_, runs)| *runs);
+        if !report.served && !told && !matches!(report.state.as_str(), "error" | "stopped") {
+            let state = if running { "not served" } else { "not running" };
+            state.clone_into(&mut report.state);
         }
         reports.push(report);
     }
     Ok(reports)
 }
 
-/// Whether a process holds the lock of the folder.
-fn is_running(prefix: &Path) -> bool {
-    // Shared, so that two of these commands do not take each other for the appliance.
-    File::open(prefix.join("state").join(".lock"))
-        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+/// The status of each mailbox, and whether the shard that tells it runs. Of two shards, the one
+/// that runs counts, and of two such the one that wrote later.
+fn merge(files: &LocalFiles, statuses: Vec<Statuses>) -> BTreeMap<String, (MailboxStatus, bool)> {
+    let runs = |statuses: &Statuses| files.shard_runs(statuses.shard, statuses.total_shards);
+    let mut told: Vec<(bool, Statuses)> =
+        statuses.into_iter().map(|statuses| (runs(&statuses), statuses)).collect();
+    told.sort_by_key(|(runs, statuses)| (*runs, statuses.written_at));
+    let all = told.into_iter().flat_map(|(runs, statuses)| {
+        statuses.mailboxes.into_iter().map(move |(key, status)| (key, (status, runs)))
+    });
+    all.collect()
+}
+
+/// Sentences about mailboxes and shards of which nobody takes care, while others are served.
+pub fn gaps(prefix: &Path, reports: &[MailboxReport]) -> Vec<String> {
+    if !reports.iter().any(|report| report.served) {
+        return Vec::new();
+    }
+    let mut gaps = Vec::new();
+    let statuses = status_file::read(prefix);
+    let total = statuses.last().map_or(1, |last| last.total_shards);
+    let told: BTreeSet<u32> = statuses
+        .iter()
+        .filter(|statuses| statuses.total_shards == total)
+        .map(|statuses| statuses.shard)
+        .collect();
+    let silent: Vec<String> =
+        (0..total).filter(|shard| !told.contains(shard)).map(|shard| shard.to_string()).collect();
+    if !silent.is_empty() {
+        gaps.push(format!(
+            "Of {total} shards, these have never reported: {}. See that each of them runs.",
+            silent.join(", ")
+        ));
+    }
+    let alone: Vec<&str> = reports
+        .iter()
+        .filter(|report| report.state == "not served")
+        .map(|report| report.mailbox.as_str())
+        .collect();
+    if let Some(first) = alone.first() {
+        gaps.push(format!(
+            "{} mailboxes have state here, but no process serves them, such as `{first}`. See that \
+             each shard runs with the same `--total-shards`; a mailbox that was taken out of the \
+             configuration stays in this list.",
+            alone.len()
+        ));
+    }
+    gaps
 }
 
 async fn mailbox(
     files: &LocalFiles,
     route: &Route,
-    statuses: &Statuses,
+    statuses: &BTreeMap<String, (MailboxStatus, bool)>,
     now: DateTime<Utc>,
 ) -> MailboxReport {
-    let status = statuses.mailboxes.get(&status_file::key(route)).cloned().unwrap_or_else(|| {
-        MailboxStatus { state: "not served".to_owned(), ..MailboxStatus::default() }
-    });
+    let status = statuses.get(&status_file::key(route)).map_or_else(
+        || MailboxStatus { state: "not served".to_owned(), ..MailboxStatus::default() },
+        |(status, _)| status.clone(),
+    );
     // State that cannot be read is what this command is there to show.
     let mut broken = None;
     let checkpoint = files.load_checkpoint(route).await.unwrap_or_else(|err| {
@@ -106,6 +158,7 @@ async fn mailbox(
         bucket: route.bucket.to_string(),
         mailbox: route.mailbox.to_string(),
         state: if broken.is_some() { "error".to_owned() } else { status.state },
+        served: false,
         last_error: broken.unwrap_or(status.detail),
         caught_up_at: status.caught_up_at,
         delivered: sum(|folder| folder.delivered),

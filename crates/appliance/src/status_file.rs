@@ -1,4 +1,5 @@
-//! How each mailbox is, in a file: what `tributary status` reads while the appliance runs.
+//! How each mailbox is, in a file for each shard: what `tributary status` reads while the appliance
+//! runs.
 
 use std::{
     collections::BTreeMap,
@@ -11,10 +12,14 @@ use std::{
 use chrono::{DateTime, Utc};
 use record::{BucketId, Clock, Route};
 use serde::{Deserialize, Serialize};
+use sinks::local_files::LocalFiles;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::monitor::Board;
+use crate::{monitor::Board, shard::Shard};
+
+/// Beginning of the file's name; the only shard has no number.
+const NAME: &str = "status";
 
 /// Shortest time between two writes of the file.
 const WRITE_EVERY: Duration = Duration::from_secs(5);
@@ -38,7 +43,15 @@ pub struct MailboxStatus {
 pub struct Statuses {
     pub written_at: DateTime<Utc>,
     pub process: u32,
+    #[serde(default)]
+    pub shard: u32,
+    #[serde(default = "one")]
+    pub total_shards: u32,
     pub mailboxes: BTreeMap<String, MailboxStatus>,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// The name of a route in the file.
@@ -57,14 +70,26 @@ pub fn route(key: &str) -> Option<Route> {
 /// Keeps the file like the board.
 pub struct StatusFile {
     path: PathBuf,
+    shard: Shard,
     board: Arc<Board>,
     clock: Arc<dyn Clock>,
+    files: LocalFiles,
 }
 
 impl StatusFile {
-    /// `prefix` is the folder that receives the emails.
-    pub fn new(prefix: &Path, board: Arc<Board>, clock: Arc<dyn Clock>) -> Self {
-        Self { path: path(prefix), board, clock }
+    /// `prefix` is the folder that receives the emails, `files` the same as this shard opened it.
+    pub fn new(
+        prefix: &Path,
+        shard: Shard,
+        board: Arc<Board>,
+        clock: Arc<dyn Clock>,
+        files: LocalFiles,
+    ) -> Self {
+        let name = match shard.total() {
+            1 => format!("{NAME}.json"),
+            _ => format!("{NAME}-{}.json", shard.ordinal()),
+        };
+        Self { path: prefix.join("state").join(name), shard, board, clock, files }
     }
 
     /// Writes the file whenever something changed, until `shutdown`, and once more then.
@@ -72,7 +97,9 @@ impl StatusFile {
         let mut failed = false;
         loop {
             let last = shutdown.is_cancelled();
-            if self.board.take_change() || last {
+            // The file is that of the process for which this one may be waiting.
+            let ours = self.files.same_shard().is_none();
+            if ours && (self.board.take_change() || last) {
                 let written = self.write();
                 if let (Err(err), false) = (&written, failed) {
                     warn!("Could not write `{}`: {err}", self.path.display());
@@ -95,6 +122,8 @@ impl StatusFile {
         let statuses = Statuses {
             written_at: self.clock.now(),
             process: std::process::id(),
+            shard: self.shard.ordinal(),
+            total_shards: self.shard.total(),
             mailboxes: self.board.statuses(),
         };
         let temporary = self.path.with_extension("json.new");
@@ -103,19 +132,21 @@ impl StatusFile {
     }
 }
 
-/// Reads the file under `prefix`; `None` if no appliance has written one.
-///
-/// # Errors
-///
-/// The file is there and cannot be read.
-pub fn read(prefix: &Path) -> io::Result<Option<Statuses>> {
-    match fs::read(path(prefix)) {
-        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
-        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(err) => Err(err),
-    }
-}
-
-fn path(prefix: &Path) -> PathBuf {
-    prefix.join("state").join("status.json")
+/// Reads what the shards have written under `prefix`, the latest last; empty if no appliance has
+/// written anything. A file that cannot be read counts for nothing: it is written anew.
+pub fn read(prefix: &Path) -> Vec<Statuses> {
+    let Ok(entries) = fs::read_dir(prefix.join("state")) else { return Vec::new() };
+    let ours = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let shard = name.strip_prefix(NAME).and_then(|rest| rest.strip_suffix(".json"));
+        shard.is_some_and(|shard| {
+            let digits = shard.strip_prefix('-').unwrap_or(shard);
+            digits.bytes().all(|byte| byte.is_ascii_digit())
+        })
+    };
+    let paths = entries.flatten().map(|entry| entry.path()).filter(ours);
+    let read = |path: PathBuf| serde_json::from_slice(&fs::read(path).ok()?).ok();
+    let mut statuses: Vec<Statuses> = paths.filter_map(read).collect();
+    statuses.sort_by_key(|statuses| statuses.written_at);
+    statuses
 }

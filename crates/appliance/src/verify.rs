@@ -10,7 +10,7 @@ use record::{
     Advice, Checkpoint, Entry, Folder, Position, Route, Sink, Source, SourceError, Survey, Uid,
 };
 use serde::Serialize;
-use sinks::local_files::LocalFiles;
+use sinks::local_files::{Dropped, LocalFiles};
 
 use crate::{
     config::Settings,
@@ -236,6 +236,9 @@ async fn compare(
     let set_aside = files.quarantined(route).await.map_err(|err| fail(&err))?;
     let quarantine: BTreeMap<Uid, String> =
         set_aside.into_iter().map(|item| (item.uid, item.code)).collect();
+    let dropped = files.dropped(route).map_err(|err| fail(&err))?;
+    let dropped: BTreeMap<Uid, Dropped> =
+        dropped.into_iter().map(|dropped| (dropped.item.uid, dropped)).collect();
     let mut ledger: HashMap<Uid, (String, u64)> = HashMap::new();
     for line in files.ledger(route).map_err(|err| fail(&err))? {
         let line = line.map_err(|err| fail(&err))?;
@@ -245,9 +248,14 @@ async fn compare(
         if ledger.contains_key(uid) {
             continue;
         }
-        let problem = match quarantine.get(uid) {
-            Some(code) => format!("is set aside in quarantine ({code})"),
-            None => "is at the source, but was not delivered".to_owned(),
+        let problem = match (quarantine.get(uid), dropped.get(uid)) {
+            (Some(code), _) => format!("is set aside in quarantine ({code})"),
+            (None, Some(Dropped { dropped_at, item })) => format!(
+                "was dropped from the quarantine ({}) on {}",
+                item.code,
+                dropped_at.format("%Y-%m-%d %H:%M:%SZ")
+            ),
+            (None, None) => "is at the source, but was not delivered".to_owned(),
         };
         differ(Some(*uid), Some(at), problem);
     }

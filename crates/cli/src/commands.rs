@@ -26,9 +26,11 @@ use crate::{
     doctor::Doctor,
     environment,
     plan::Plan,
+    quarantine_drop::DropArgs,
     read_environment,
     replay::Replay,
     serve::{Signals, runtime},
+    state::State,
 };
 
 #[derive(Subcommand)]
@@ -57,9 +59,12 @@ pub(crate) enum Command {
     Export(Export),
     /// Sends stored emails to a platform, a container or a folder; sending them again leaves one copy.
     Replay(Replay),
-    /// Lists the items that were set aside, or asks for another attempt.
+    /// Lists the items that were set aside, asks for another attempt, or forgets them.
     #[command(subcommand)]
     Quarantine(Quarantine),
+    /// Shows, exports, imports or resets how far mailboxes have been delivered.
+    #[command(subcommand)]
+    State(State),
 }
 
 #[derive(Subcommand)]
@@ -116,7 +121,7 @@ pub(crate) struct Verify {
 pub(crate) struct Place {
     /// Folder that the appliance writes to.
     #[arg(long, value_name = "PATH")]
-    local_files_prefix: PathBuf,
+    pub(crate) local_files_prefix: PathBuf,
 }
 
 #[derive(Subcommand)]
@@ -163,6 +168,8 @@ pub(crate) enum Quarantine {
         #[arg(long, value_name = "ADDRESS")]
         mailbox: Option<MailboxId>,
     },
+    /// Forgets entries of one mailbox for good; works while the appliance runs.
+    Drop(DropArgs),
 }
 
 pub(crate) fn bucket(text: &str) -> Result<BucketId, String> {
@@ -185,6 +192,7 @@ impl Command {
             Self::Export(command) => command.run(),
             Self::Replay(command) => command.run(),
             Self::Quarantine(command) => command.run(),
+            Self::State(command) => command.run(),
         }
     }
 }
@@ -269,6 +277,9 @@ impl Status {
             show_json(&reports)?
         } else {
             show(&status::table(&reports))?
+        }
+        for gap in status::gaps(&self.place.local_files_prefix, &reports) {
+            eprintln!("warning: {gap}");
         }
         let trouble =
             reports.iter().any(|report| report.state == "error" || report.state == "stopped");
@@ -386,6 +397,7 @@ impl Quarantine {
                 show(&format!("Asked for {} mailboxes\n", wanted.len()))?;
                 Ok(Exit::Success)
             }
+            Self::Drop(args) => args.run(),
         }
     }
 }

@@ -5,8 +5,10 @@ mod commands;
 mod demo;
 mod doctor;
 mod plan;
+mod quarantine_drop;
 mod replay;
 mod serve;
+mod state;
 
 use std::{
     ffi::{OsStr, OsString},

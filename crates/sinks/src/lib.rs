@@ -7,3 +7,4 @@ pub mod export;
 pub mod local_files;
 pub mod object_store;
 pub mod platform_api;
+pub mod state_admin;

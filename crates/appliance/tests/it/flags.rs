@@ -351,12 +351,6 @@ fn http_needs_permission_except_on_this_machine() {
 }
 
 #[test]
-fn several_shards_on_one_folder_are_warned_about() {
-    let flags = flags(&["--local-files-prefix=/p", "--shard-name=ews-0", "--total-shards=2"]);
-    assert_eq!(flags.warnings().len(), 1);
-}
-
-#[test]
 fn help_and_version_are_shown() {
     let help = try_flags(&["--help"]).unwrap_err();
     assert!(help.contains("--local-files-prefix <PATH>"), "{help}");

@@ -148,16 +148,26 @@ fn a_frozen_process_goes_on() {
     world.assert_complete();
 }
 
-// Fault F17 on one machine: the second process on the same folder ends, the first goes on.
+// Fault F17 on one machine: the second process waits, says so, and takes over.
 #[test]
-fn a_second_process_on_the_folder_is_refused() {
-    let world = World::generated(1, 20);
+fn a_second_process_on_the_folder_waits_and_takes_over() {
+    let world = World::generated(2, 20);
     let mut first = world.appliance();
-    first.wait_until_up_to_date(1);
-    let second = world.run(&["appliance"]);
-    assert_eq!(second.status.code(), Some(74));
-    let told = String::from_utf8_lossy(&second.stderr);
-    assert!(told.contains(".lock") && told.contains("another process"), "{told}");
-    first.stop();
+    first.wait_until_up_to_date(2);
+    let mut second = world.appliance();
+    second.wait_until("the warning", |this| {
+        let log = this.log();
+        log.contains("as this shard already") && log.contains("another process serves `project/")
+    });
+    let status = world.status();
+    assert_eq!(status[0]["served"], json!(true));
+    assert_ne!(status[0]["state"], json!("retrying"), "that is the second one's");
+    first.kill();
+    let now = chrono::DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+    for mailbox in ["0@example.com", "1@example.com"] {
+        world.server.deliver(mailbox, &["Inbox"], "Subject: late\r\n\r\n", now).unwrap();
+    }
+    second.wait_until("the rest", |_| world.stored() == world.truth());
+    second.stop();
     world.assert_complete();
 }

@@ -21,6 +21,8 @@ mod network;
 mod operators;
 mod prometheus;
 mod real_mail;
+mod shards;
 mod startup;
+mod state;
 mod trouble;
 mod whole_way;

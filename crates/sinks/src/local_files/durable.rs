@@ -60,6 +60,10 @@ impl Temp {
         Err(last)
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Gives the file its final name. Durable once the directory is.
     pub(crate) fn publish(mut self, to: &Path) -> io::Result<()> {
         fs::rename(&self.path, to)?;

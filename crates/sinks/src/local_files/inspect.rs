@@ -16,7 +16,7 @@ use super::{
     hex,
     layout::{self, route_of},
     ledger::{Ledger, LedgerLines},
-    lock::subdirs,
+    lock::{RouteLocks, any_place_is_taken, place_is_taken, place_name, subdirs},
     sidecar::Sidecar,
     state::{self, CHECKPOINT, QUARANTINE, corrupt},
     store::saved,
@@ -205,6 +205,34 @@ impl LocalFiles {
         }
         routes.sort_unstable();
         Ok(routes)
+    }
+
+    /// Whether a process runs as a shard of the appliance on this folder.
+    pub fn is_running(&self) -> bool {
+        any_place_is_taken(&self.store.layout.state()).unwrap_or_default()
+    }
+
+    /// Whether a process runs as shard `ordinal` of `total` on this folder.
+    pub fn shard_runs(&self, ordinal: u32, total: u32) -> bool {
+        let path = self.store.layout.state().join(place_name(ordinal, total));
+        place_is_taken(&path).unwrap_or_default()
+    }
+
+    /// Those of `routes` that a process serves at the moment, this one included.
+    ///
+    /// # Errors
+    ///
+    /// [`SinkError::Unwritable`] if the locks cannot be asked for.
+    pub fn served(&self, routes: &[Route]) -> Result<Vec<Route>, SinkError> {
+        // With descriptors of their own, for which no lock is their own.
+        let locks = RouteLocks::new(self.store.layout.routes());
+        let mut served = Vec::new();
+        for route in routes {
+            if locks.is_held_elsewhere(route)? {
+                served.push(route.clone());
+            }
+        }
+        Ok(served)
     }
 
     /// The emails delivered to `route`, oldest first.

@@ -39,8 +39,9 @@ impl Layout {
         self.prefix.join("state")
     }
 
-    pub(crate) fn lock(&self) -> PathBuf {
-        self.state().join(".lock")
+    /// The files whose bytes stand for routes.
+    pub(crate) fn routes(&self) -> PathBuf {
+        self.state().join(".routes")
     }
 
     pub(crate) fn data_dir(&self, route: &Route) -> PathBuf {

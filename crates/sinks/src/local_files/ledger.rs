@@ -9,6 +9,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
@@ -18,15 +19,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     durable::{Temp, at, replace_file, sync_dir},
-    hex_sha256,
+    line,
     sidecar::held,
     state::{VERSION, corrupt},
 };
 
 /// Longest line, in bytes: identifiers of servers have a few hundred.
 const MAX_LINE: u64 = 64 << 10;
-/// Hex digits of the checksum of a line.
-const CHECK_DIGITS: usize = 16;
+/// What is read to look at the last line: most are shorter.
+const FIRST_LOOK: u64 = 4 << 10;
 
 /// One email that was delivered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,11 +87,11 @@ impl Ledger {
                 bucket: route.bucket.to_string(),
                 mailbox: route.mailbox.to_string(),
             };
-            replace_file(&self.state_dir, &self.path, &line(&header)?)?;
+            replace_file(&self.state_dir, &self.path, &line::seal(&header)?)?;
         }
         let mut lines = Vec::new();
         for entry in entries {
-            lines.extend_from_slice(&line(entry)?);
+            lines.extend_from_slice(&line::seal(entry)?);
         }
         let mut file = OpenOptions::new().append(true).open(&self.path)?;
         file.write_all(&lines)?;
@@ -123,7 +124,7 @@ impl Ledger {
             return Ok((lines, None));
         }
         let raw = lines.next_bytes()?.map(|(_, raw)| raw).unwrap_or_default();
-        let header = parse::<Header>(&raw).filter(|header| header.kind == "ledger");
+        let header = line::parse::<Header>(&raw).filter(|header| header.kind == "ledger");
         let header = header.ok_or_else(|| corrupt(&self.path, "its first line is damaged"))?;
         if header.version > VERSION {
             let place = self.path.display().to_string();
@@ -141,6 +142,7 @@ impl Ledger {
 
     /// Removes what a crash left after `mark`: a torn line, lines without files.
     pub(crate) fn repair(&self, mark: u64) -> Result<(), SinkError> {
+        self.check_end(mark)?;
         if self.size()? == mark {
             return Ok(());
         }
@@ -158,6 +160,36 @@ impl Ledger {
             "Removed the traces of an unfinished batch from the ledger");
         let repaired = if good_after { self.rewrite(mark, first_bad) } else { self.cut(first_bad) };
         repaired.map_err(at(&self.path))
+    }
+
+    /// Checks the last settled line: the blocks that were written last are those that a disk
+    /// loses. The lines before it are read by `verify` only, for that takes long.
+    fn check_end(&self, mark: u64) -> Result<(), SinkError> {
+        if mark == 0 || self.size()? < mark {
+            return Ok(());
+        }
+        let file = File::open(&self.path).map_err(at(&self.path))?;
+        let mut window = FIRST_LOOK.min(mark);
+        loop {
+            let mut end = vec![0; usize::try_from(window).unwrap_or_default()];
+            file.read_exact_at(&mut end, mark - window).map_err(at(&self.path))?;
+            let before = end.get(..end.len().saturating_sub(1)).unwrap_or_default();
+            let start = before.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
+            let start = start.or((window == mark).then_some(0));
+            if let Some(line) = start.and_then(|start| end.get(start..)) {
+                let good = line::parse::<LedgerEntry>(line).is_some()
+                    || line::parse::<Header>(line).is_some();
+                return if good { Ok(()) } else { Err(self.damaged_before(mark)) };
+            }
+            if window >= MAX_LINE {
+                return Err(self.damaged_before(mark));
+            }
+            window = MAX_LINE.min(mark);
+        }
+    }
+
+    fn damaged_before(&self, mark: u64) -> SinkError {
+        corrupt(&self.path, format!("the line that ends at byte {mark} is damaged"))
     }
 
     fn cut(&self, length: u64) -> io::Result<()> {
@@ -225,7 +257,7 @@ impl LedgerLines {
     #[expect(clippy::type_complexity, reason = "two private callers")]
     fn next_raw(&mut self) -> Result<Option<(u64, Vec<u8>, Option<LedgerEntry>)>, SinkError> {
         let Some((start, raw)) = self.next_bytes()? else { return Ok(None) };
-        let entry = parse(&raw);
+        let entry = line::parse(&raw);
         Ok(Some((start, raw, entry)))
     }
 
@@ -258,24 +290,4 @@ impl Iterator for LedgerLines {
             }
         }
     }
-}
-
-/// `value` as JSON with a last field `check`, the start of the SHA-256 of what stands before it.
-fn line<T: Serialize>(value: &T) -> io::Result<Vec<u8>> {
-    let mut line = serde_json::to_vec(value)?;
-    line.pop();
-    let check = check_of(&line);
-    line.extend_from_slice(format!(",\"check\":\"{check}\"}}\n").as_bytes());
-    Ok(line)
-}
-
-fn check_of(start: &[u8]) -> String {
-    hex_sha256(start).chars().take(CHECK_DIGITS).collect()
-}
-
-fn parse<T: for<'de> Deserialize<'de>>(raw: &[u8]) -> Option<T> {
-    let text = std::str::from_utf8(raw).ok()?.strip_suffix("\"}\n")?;
-    let (start, check) = text.rsplit_once(",\"check\":\"")?;
-    (check == check_of(start.as_bytes())).then_some(())?;
-    serde_json::from_str(&format!("{start}}}")).ok()
 }

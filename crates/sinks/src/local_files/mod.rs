@@ -4,11 +4,13 @@
 //! ```text
 //! P/data/<owner>/<bucket>/<mailbox>/<uid>.eml      the bytes as the server gave them
 //!                                   <uid>.json     [`Sidecar`]
-//! P/state/.lock                                    held while a process writes
+//! P/state/.routes                                  one process at a time writes a route
+//! P/state/.lock                                    held by the process that serves the folder
 //! P/state/<owner>/<bucket>/<mailbox>/checkpoint.json
 //!                                    ledger.jsonl       one line per email delivered
-//!                                    quarantine.json
+//!                                    quarantine.json    and the log of its changes
 //!                                    retry-quarantine   an operator asks for another try
+//!                                    drop-quarantine    or for entries to be forgotten
 //! P/config/                                        read by others, never touched here
 //! ```
 //!
@@ -23,44 +25,45 @@
 //! have left is put in order: visible files are made durable, for the process may have died
 //! between the two halves of step 2, and ledger lines without files are removed.
 
+mod admin;
 mod batch;
 mod durable;
 mod inspect;
 pub(crate) mod layout;
 mod ledger;
+mod line;
 mod lock;
+mod quarantine;
+mod requests;
 mod sidecar;
 pub(crate) mod state;
 mod store;
 mod strangers;
 
-use std::{
-    collections::HashMap,
-    fs::{self, File},
-    io,
-    path::Path,
-    sync::Arc,
-};
+use std::{collections::HashMap, fs, path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use record::{Checkpoint, Email, Held, Quarantined, Refusal, Route, Sink, SinkError, Uid};
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
+pub(crate) use self::{
+    admin::{seal_state, unseal_state},
+    inspect::{hash_file, stored_uids},
+    layout::{Layout, bucket_dir, mailbox_dir},
+    lock::subdirs,
+};
 use self::{
     batch::Change,
-    durable::{at, create_dirs, sync_dir, unwritable},
-    store::{Store, quarantined, saved},
+    durable::{at, create_dirs, unwritable},
+    lock::{Place, RouteLocks},
+    store::{Store, saved},
 };
 pub use self::{
     inspect::{Flaw, Stored, StoredFiles},
     ledger::{LedgerEntry, LedgerLines},
+    requests::Dropped,
     sidecar::Sidecar,
-};
-pub(crate) use self::{
-    inspect::{hash_file, stored_uids},
-    layout::{Layout, bucket_dir, mailbox_dir},
-    lock::subdirs,
 };
 
 /// Calls that work on files at once; the others wait, so that a hundred mailboxes do not need a
@@ -75,21 +78,49 @@ pub struct LocalFiles {
 }
 
 impl LocalFiles {
-    /// Opens the folder `prefix` for this process alone, creates it if necessary, and removes
-    /// what an earlier process left half written.
+    /// Opens the folder `prefix` to serve mailboxes as the only shard of the appliance, and
+    /// creates it if necessary.
     ///
     /// # Errors
     ///
-    /// [`SinkError::Unwritable`] with the path of the lock if another process has the folder.
+    /// [`SinkError::Unwritable`].
     pub fn open(prefix: &Path) -> Result<Self, SinkError> {
+        Self::open_shard(prefix, 0, 1)
+    }
+
+    /// Opens the folder `prefix` to serve mailboxes as shard `ordinal` of `total`.
+    ///
+    /// Each route belongs to the process that used it first, until that one ends or
+    /// [releases](Self::release_others) it; to all others it is [`SinkError::Busy`].
+    ///
+    /// # Errors
+    ///
+    /// [`SinkError::Unwritable`].
+    pub fn open_shard(prefix: &Path, ordinal: u32, total: u32) -> Result<Self, SinkError> {
         let layout = Layout::new(prefix);
-        for dir in [layout.data(), layout.state()] {
+        let locks = Self::create(&layout)?;
+        let place = Place::open(layout.state().join(lock::place_name(ordinal, total)))?;
+        strangers::tell(&layout);
+        Ok(Self::new(layout, Some(locks), Some(place)))
+    }
+
+    /// Opens the folder `prefix` to change it by a command, beside the processes that serve it.
+    ///
+    /// # Errors
+    ///
+    /// [`SinkError::Unwritable`], also if there is no such folder.
+    pub fn open_for_command(prefix: &Path) -> Result<Self, SinkError> {
+        fs::read_dir(prefix).map_err(at(prefix))?;
+        let layout = Layout::new(prefix);
+        let locks = Self::create(&layout)?;
+        Ok(Self::new(layout, Some(locks), None))
+    }
+
+    fn create(layout: &Layout) -> Result<RouteLocks, SinkError> {
+        for dir in [layout.data(), layout.routes()] {
             create_dirs(&dir).map_err(at(&dir))?;
         }
-        let lock = lock::take(&layout.lock())?;
-        lock::clean(&layout)?;
-        strangers::tell(&layout);
-        Ok(Self::new(layout, Some(lock)))
+        Ok(RouteLocks::new(layout.routes()))
     }
 
     /// Opens the folder `prefix` to look at it, whoever may be writing there.
@@ -99,39 +130,29 @@ impl LocalFiles {
     /// [`SinkError::Unwritable`] if there is no such folder.
     pub fn open_read_only(prefix: &Path) -> Result<Self, SinkError> {
         fs::read_dir(prefix).map_err(at(prefix))?;
-        Ok(Self::new(Layout::new(prefix), None))
+        Ok(Self::new(Layout::new(prefix), None, None))
     }
 
-    fn new(layout: Layout, lock: Option<File>) -> Self {
-        Self { store: Arc::new(Store::new(layout, lock)), calls: Arc::new(Semaphore::new(CALLS)) }
+    fn new(layout: Layout, locks: Option<RouteLocks>, place: Option<Place>) -> Self {
+        let store = Arc::new(Store::new(layout, locks, place));
+        Self { store, calls: Arc::new(Semaphore::new(CALLS)) }
     }
 
-    /// Asks the process that serves `route` to try its quarantine again, durably. Works without
-    /// the lock, so that a command can ask a running process.
+    /// The process id of another process that runs as the same shard, as that one noted it. The
+    /// two get along: this one waits for each route that the other serves.
+    pub fn same_shard(&self) -> Option<String> {
+        self.store.place.as_ref()?.other()
+    }
+
+    /// Gives up every route that is not in `kept`, so that another process can serve it. Call it
+    /// when nothing of this process works on the others any more.
     ///
     /// # Errors
     ///
-    /// [`SinkError::Unwritable`], also if the route has no state yet.
-    pub fn request_quarantine_retry(&self, route: &Route) -> Result<(), SinkError> {
-        let dir = self.store.layout.state_dir(route);
-        let path = dir.join(RETRY_REQUEST);
-        File::create(&path).and_then(|file| file.sync_all()).map_err(at(&path))?;
-        sync_dir(&dir).map_err(at(&dir))
-    }
-
-    /// Tells whether somebody has asked for the quarantine of `route` to be tried again, and
-    /// forgets the request.
-    ///
-    /// # Errors
-    ///
-    /// [`SinkError::Unwritable`] if the request is there and cannot be removed.
-    pub fn take_retry_request(&self, route: &Route) -> Result<bool, SinkError> {
-        let path = self.store.layout.state_dir(route).join(RETRY_REQUEST);
-        match fs::remove_file(&path) {
-            Ok(()) => Ok(true),
-            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(err) => Err(at(&path)(err)),
-        }
+    /// [`SinkError::Unwritable`].
+    pub async fn release_others(&self, kept: &[Route]) -> Result<(), SinkError> {
+        let kept = kept.to_vec();
+        self.run(move |store| store.release_others(&kept)).await
     }
 
     async fn run<T: Send + 'static>(
@@ -151,13 +172,15 @@ impl LocalFiles {
     }
 }
 
-const RETRY_REQUEST: &str = "retry-quarantine";
-
 #[async_trait]
 impl Sink for LocalFiles {
     async fn load_checkpoint(&self, route: &Route) -> Result<Checkpoint, SinkError> {
         let route = route.clone();
-        self.run(move |store| Ok(saved(&store.layout.state_dir(&route), &route)?.checkpoint)).await
+        self.run(move |store| {
+            // Under the lock: what another process is about to replace is of no use.
+            store.look(&route, |state_dir| Ok(saved(state_dir, &route)?.checkpoint))
+        })
+        .await
     }
 
     async fn find(&self, route: &Route, uids: &[Uid]) -> Result<Vec<Option<Held>>, SinkError> {
@@ -209,24 +232,13 @@ impl Sink for LocalFiles {
 
     async fn quarantine(&self, route: &Route, items: &[Quarantined]) -> Result<(), SinkError> {
         let (route, new) = (route.clone(), items.to_vec());
-        self.run(move |store| {
-            store.with(&route, |work| {
-                work.change_quarantine(|items| {
-                    let changed = !new.is_empty();
-                    for item in new {
-                        items.retain(|old| old.uid != item.uid);
-                        items.push(item);
-                    }
-                    changed
-                })
-            })
-        })
-        .await
+        self.run(move |store| store.with(&route, |work| work.set_aside(new))).await
     }
 
     async fn quarantined(&self, route: &Route) -> Result<Vec<Quarantined>, SinkError> {
         let route = route.clone();
-        self.run(move |store| quarantined(&store.layout.state_dir(&route), &route)).await
+        self.run(move |store| store.look(&route, |state_dir| quarantine::items(state_dir, &route)))
+            .await
     }
 
     async fn save_checkpoint(&self, route: &Route, new: &Checkpoint) -> Result<(), SinkError> {

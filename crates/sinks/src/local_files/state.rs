@@ -22,6 +22,8 @@ use super::{
 
 /// Version of the payloads that this program writes, and the highest that it reads.
 pub(crate) const VERSION: u64 = 1;
+/// Highest version of the quarantine list: one that changes follow in a log.
+pub(crate) const QUARANTINE_VERSION: u64 = 2;
 /// Longest state file that is read, in bytes: some 100,000 folders.
 const MAX_SIZE: u64 = 256 << 20;
 
@@ -69,18 +71,20 @@ pub(crate) fn corrupt(place: &Path, cause: impl Into<Cause>) -> SinkError {
     SinkError::Corrupt { place: place.display().to_string(), cause: Some(cause.into()) }
 }
 
-fn read_text(path: &Path) -> Result<Option<String>, SinkError> {
+/// A file of state; `None` if there is none.
+pub(super) fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, SinkError> {
     match fs::metadata(path) {
         Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(err) => return Err(at(path)(err)),
         Ok(found) if found.len() > MAX_SIZE => return Err(corrupt(path, "it is far too long")),
         Ok(_) => {}
     }
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(err) if err.kind() == io::ErrorKind::InvalidData => Err(corrupt(path, err)),
-        Err(err) => Err(at(path)(err)),
-    }
+    Ok(Some(fs::read(path).map_err(at(path))?))
+}
+
+fn read_text(path: &Path) -> Result<Option<String>, SinkError> {
+    let Some(bytes) = read_bytes(path)? else { return Ok(None) };
+    String::from_utf8(bytes).map(Some).map_err(|err| corrupt(path, err))
 }
 
 /// Reads the state of `kind` in `dir`, with its generation; `None` if there is none.
@@ -128,9 +132,10 @@ fn open<'a>(path: &Path, text: &'a str) -> Result<Envelope<'a>, SinkError> {
     if envelope.checksum() != envelope.sha256 {
         return Err(corrupt(path, "its checksum is wrong"));
     }
-    if envelope.version > VERSION {
+    let known = if envelope.kind == QUARANTINE { QUARANTINE_VERSION } else { VERSION };
+    if envelope.version > known {
         let place = path.display().to_string();
-        return Err(SinkError::TooNew { place, found: envelope.version, known: VERSION });
+        return Err(SinkError::TooNew { place, found: envelope.version, known });
     }
     Ok(envelope)
 }
@@ -143,8 +148,19 @@ pub(crate) fn write<T: Serialize>(
     generation: u64,
     payload: &T,
 ) -> Result<(), SinkError> {
+    write_version(dir, kind, VERSION, route, generation, payload)
+}
+
+pub(super) fn write_version<T: Serialize>(
+    dir: &Path,
+    kind: &str,
+    version: u64,
+    route: &Route,
+    generation: u64,
+    payload: &T,
+) -> Result<(), SinkError> {
     let path = &dir.join(format!("{kind}.json"));
-    let text = seal(kind, VERSION, route, generation, payload).map_err(at(path))?;
+    let text = seal(kind, version, route, generation, payload).map_err(at(path))?;
     replace_file(dir, path, text.as_bytes()).map_err(at(path))
 }
 

@@ -45,9 +45,12 @@ fn is_ours(name: &str, is_dir: bool, depth: usize) -> bool {
     }
     match (is_dir, depth) {
         (true, _) => depth < DEPTH_OF_MAILBOX,
-        (false, 0) => name.starts_with("status.json"),
+        // One for each shard.
+        (false, 0) => name.starts_with("status") && name.contains(".json"),
         (false, DEPTH_OF_MAILBOX) => {
-            ["checkpoint.json", "ledger.jsonl"].contains(&name) || name.contains("quarantine")
+            // With what a reset put aside.
+            let ours = |own: &&str| name == *own || name.starts_with(&format!("{own}.damaged-"));
+            ["checkpoint.json", "ledger.jsonl"].iter().any(ours) || name.contains("quarantine")
         }
         (false, _) => false,
     }

@@ -125,7 +125,7 @@ async fn routes_are_listed_also_under_shortened_names() {
 }
 
 #[tokio::test]
-async fn leftovers_of_a_crash_are_removed_at_the_start() {
+async fn leftovers_of_a_crash_are_removed_when_the_mailbox_is_served() {
     let (dir, sink) = open();
     sink.write(&route(), &[email(1)]).await.unwrap();
     sink.save_checkpoint(&route(), &checkpoint(1)).await.unwrap();
@@ -136,7 +136,10 @@ async fn leftovers_of_a_crash_are_removed_at_the_start() {
         fs::write(file, "half").unwrap();
     }
     drop(sink);
-    LocalFiles::open(dir.path()).unwrap();
+    // Not before the route is locked: it could be at work in another process.
+    let sink = LocalFiles::open(dir.path()).unwrap();
+    assert!(files.iter().all(|file| file.exists()));
+    sink.find(&route(), &[]).await.unwrap();
     for file in &files {
         assert!(!file.exists(), "{} is still there", file.display());
     }

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
-use record::{Chain, Sink, SinkError};
+use record::{Sink, SinkError};
 use sinks::local_files::{Flaw, LocalFiles};
 
 use crate::{
@@ -163,21 +163,7 @@ fn too_large_a_file_is_an_error_like_others() {
     writer.finish();
 }
 
-#[test]
-fn a_second_process_is_told_who_has_the_folder() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut writer = Writer::new(dir.path(), 10, 10);
-    writer.flags = &[STEP];
-    let mut first = writer.start();
-    assert_eq!(first.next_line(), "ready");
-    let Err(err) = LocalFiles::open(dir.path()) else { panic!("two writers in one folder") };
-    let text = Chain(&err).to_string();
-    assert!(text.contains("state/.lock") && text.contains(&first.id().to_string()), "{text}");
-    first.kill();
-    LocalFiles::open(dir.path()).unwrap();
-}
-
-fn delivered(prefix: &Path) -> LocalFiles {
+pub(crate) fn delivered(prefix: &Path) -> LocalFiles {
     Writer::new(prefix, 30, 10).finish();
     LocalFiles::open(prefix).unwrap()
 }
@@ -237,6 +223,14 @@ fn a_changed_byte_of_the_ledger_is_loud() {
             folder.ledger(&mail::route()).and_then(|lines| lines.collect::<Result<Vec<_>, _>>());
         assert!(matches!(read, Err(SinkError::Corrupt { .. })), "byte {at} went unnoticed");
     }
+    // Who serves the route reads its last settled line only.
+    drop(folder);
+    let mut bad = good.clone();
+    bad[good.len() - 40] ^= 2;
+    fs::write(&path, bad).unwrap();
+    let folder = LocalFiles::open(dir.path()).unwrap();
+    let found = wait(folder.find(&mail::route(), &[]));
+    assert!(matches!(found, Err(SinkError::Corrupt { .. })), "{found:?}");
     fs::write(&path, &good[..good.len() - 1]).unwrap();
     let written = wait(folder.write(&mail::route(), &[mail::email(99)]));
     assert!(matches!(written, Err(SinkError::Corrupt { .. })), "a settled line is missing");

@@ -9,6 +9,7 @@
     reason = "a panic here is a failed test"
 )]
 
+mod admin;
 mod azurite;
 mod azurite_contract;
 mod contract;
@@ -21,4 +22,6 @@ mod object_store_credentials;
 mod platform;
 mod power;
 mod process;
+mod quarantine;
+mod sharing;
 mod writer;
