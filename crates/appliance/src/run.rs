@@ -5,7 +5,7 @@ use std::{path::Path, pin::pin, sync::Arc, time::Duration};
 use indicatif::MultiProgress;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use record::{Meter, Route, clock::SystemClock};
+use record::{Meter, Route, SinkError, clock::SystemClock};
 use sinks::local_files::LocalFiles;
 use sync::{
     Carried, Command, Event, FolderFilter, MailboxSettings, MailboxSync, Observer, Pace, Service,
@@ -20,7 +20,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     config::{self, Settings},
-    configuration::{Configuration, ReadEnvironment},
+    configuration::{Configuration, ReadEnvironment, Unloaded},
     destination::{self, Destination, Uploads},
     exchange,
     exit::{Ending, Exit},
@@ -168,12 +168,17 @@ impl Appliance<'_> {
         let mut rng = ChaCha8Rng::seed_from_u64(rand::random());
         loop {
             let err = match self.configuration.load().await {
-                Ok(settings) => return Ok(Some(settings)),
+                Ok(settings) => {
+                    self.monitor.reloaded(true);
+                    return Ok(Some(settings));
+                }
                 Err(err) => err,
             };
-            let ending = Ending::from(err);
+            // One that is not there yet may come. A token that is refused does not get better.
             let is_refused =
-                ending.exit == Exit::Refused && !self.options.flags.restart_on_unrecoverable_errors;
+                matches!(err, Unloaded::Unavailable { cause: SinkError::Unauthorized { .. }, .. })
+                    && !self.options.flags.restart_on_unrecoverable_errors;
+            let ending = Ending::from(err);
             if !self.configuration.is_remote() || is_refused {
                 return Err(ending);
             }
