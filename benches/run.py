@@ -1,6 +1,8 @@
 """Benchmarks: our program and its peer against the same simulated Exchange, in one run.
 
-Usage: run.py TRIBUTARY [NAME ...]   with NAME one of: sync, idle, large, many
+Usage: run.py TRIBUTARY [NAME ...]
+
+NAME is one of: sync, idle, large, many, platform, azure
 
 Rates of one run can be compared with each other; machines differ too much for anything else.
 Nothing but the loopback interface is used, and every run is bounded in size and time.
@@ -14,6 +16,7 @@ import re
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -107,14 +110,55 @@ def closing(*things):
                 thing.close()
 
 
-def exchangelib():
-    """The Python of an environment that has exchangelib."""
-    place = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "peers" / "bench"
+def peers():
+    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "peers"
+
+
+def python_with(name, *packages):
+    """The Python of an environment of its own that has `packages`."""
+    place = peers() / name
     python = place / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", place], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "exchangelib==5.6.0"], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
     return python
+
+
+def exchangelib():
+    return python_with("bench", "exchangelib==5.6.0")
+
+
+def measured(command, **options):
+    """Runs `command`; returns its seconds and its CPU seconds."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    subprocess.run([str(part) for part in command], check=True, **options)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.monotonic() - began, cpu
+
+
+def folder_of_emails(tributary, folder, count):
+    """A folder of `count` emails of 20 KB in four mailboxes, as the appliance writes it."""
+    simulator = Simulator(tributary, folder, "--mailboxes", 4, "--messages", count // 4, "--size", 20_000)
+    with closing(simulator, Appliance(tributary, simulator)) as (_, appliance):
+        appliance.wait_until_caught_up(600)
+        if appliance.emails() != count:
+            sys.exit(f"{appliance.emails()} emails arrived instead of {count}")
+    return simulator, appliance.folder / "mail"
+
+
+def compare(title, count, ours, theirs, peer):
+    print(f"\n{title}\n")
+    row("program", "emails/s", "CPU ms per email")
+    row("---", "--:", "--:")
+    for name, (seconds, cpu) in (("tributary", ours), (peer, theirs)):
+        row(name, f"{count / seconds:.0f}", f"{1000 * cpu / count:.2f}")
+    row("ratio", f"{theirs[0] / ours[0]:.1f}x", f"{theirs[1] / ours[1]:.1f}x less")
+
+
+def buckets(simulator):
+    return sorted({f"{box['bucket']['owner']}/{box['bucket']['name']}"
+                   for box in simulator.settings["mailboxes"].values()})
 
 
 def row(*columns):
@@ -212,9 +256,93 @@ def bench_many(tributary, folder):
     row(f"{rss:.0f} MiB")
 
 
+def bench_platform(tributary, folder):
+    """8,000 emails of 20 KB from a folder to the simulated platform, 8 uploads at a time."""
+    count, token, results = 8_000, "benchmark", []
+    simulator, mail = folder_of_emails(tributary, folder, count)
+    python = python_with("bench-upload", "requests==2.32.5", "azure-storage-blob==12.27.1")
+
+    def ours(endpoint):
+        return measured([tributary, "replay", "--from", mail, "--reinfer-api-endpoint", endpoint],
+                        env={"PATH": os.environ["PATH"], "REINFER_API_TOKEN": token}, stdout=subprocess.DEVNULL)
+
+    def theirs(endpoint):
+        return measured([python, HERE / "peer_upload.py", "platform", mail, endpoint, token, 80])
+
+    for send in (ours, theirs):
+        wanted = [part for name in buckets(simulator) for part in ("--bucket", name)]
+        log = open(pathlib.Path(folder) / "platform.log", "w+")
+        server = subprocess.Popen([tributary, "simulate", "platform", "--bind", "127.0.0.1:0", "--token", token,
+                                   "--forget-bodies", *wanted], stdout=log, stderr=subprocess.STDOUT)
+        try:
+            results.append(send(address_in(log, server)))
+        finally:
+            server.terminate()
+            server.wait(20)
+    compare("Emails of 20 KB from a folder to the simulated platform", count, *results, "Python, requests, 8 threads")
+
+
+def address_in(log, server):
+    """The address that a server prints when it is ready."""
+    deadline = time.monotonic() + 60
+    while True:
+        log.seek(0)
+        found = re.search(r"https?://[0-9.]+:[0-9]+\S*", log.read())
+        if found:
+            return found.group(0).rstrip("`.,/") + "/"
+        if server.poll() is not None or time.monotonic() > deadline:
+            log.seek(0)
+            sys.exit("the server did not start:\n" + log.read())
+        time.sleep(0.05)
+
+
+def bench_azure(tributary, folder):
+    """2,000 emails of 20 KB, two blobs each, from a folder to Azurite, 8 uploads at a time."""
+    count, results = 2_000, []
+    simulator, mail = folder_of_emails(tributary, folder, count)
+    python = python_with("bench-upload", "requests==2.32.5", "azure-storage-blob==12.27.1")
+    home = peers() / "azurite-bench"
+    if not (home / "node_modules").exists():
+        home.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["npm", "install", "--silent", "--no-fund", "--no-audit", "azurite@3.37.0"], cwd=home, check=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # The account that every Azurite has; its key is public.
+    key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+    connection = (f"DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={key};"
+                  f"BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1;")
+    server = subprocess.Popen(
+        [home / "node_modules/.bin/azurite-blob", "--silent", "--inMemoryPersistence", "--skipApiVersionCheck",
+         "--blobPort", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    make = ("import sys,time\nfrom azure.storage.blob import ContainerClient\n"
+            "for _ in range(100):\n  try:\n    ContainerClient.from_connection_string(*sys.argv[1:]).create_container(); break\n"
+            "  except Exception as err:\n    time.sleep(0.1)\nelse: raise SystemExit(str(err))")
+
+    def ours():
+        return measured([tributary, "replay", "--from", mail,
+                         "--private-file-prefix", "az://devstoreaccount1/ours"],
+                        env={"PATH": os.environ["PATH"], "AZURE_STORAGE_CONNECTION_STRING": connection},
+                        stdout=subprocess.DEVNULL)
+
+    def theirs():
+        return measured([python, HERE / "peer_upload.py", "azure", mail, connection, "theirs"])
+
+    try:
+        for name, send in (("ours", ours), ("theirs", theirs)):
+            subprocess.run([python, "-c", make, connection, name], check=True)
+            results.append(send())
+    finally:
+        server.terminate()
+        server.wait(20)
+    compare("Emails of 20 KB from a folder to Azurite, two blobs each", count, *results,
+            "Python, azure-storage-blob, 8 threads")
+
+
 def main():
     tributary, *names = sys.argv[1:]
-    known = {"sync": bench_sync, "idle": bench_idle, "large": bench_large, "many": bench_many}
+    known = {"sync": bench_sync, "idle": bench_idle, "large": bench_large, "many": bench_many,
+             "platform": bench_platform, "azure": bench_azure}
     for name in names or known:
         if name not in known:
             sys.exit(f"unknown benchmark `{name}`; one of {', '.join(known)}")

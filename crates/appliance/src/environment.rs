@@ -9,6 +9,7 @@ use std::{
 };
 
 use record::Secret;
+use sinks::object_store::azure::AzureEnvironment;
 
 use crate::config::nearest;
 
@@ -78,6 +79,8 @@ pub struct Environment {
     pub port: Option<Given<String>>,
     pub oauth_client_secret: Option<Given<Secret>>,
     pub oauth_private_key: Option<Given<Secret>>,
+    /// What Azure's own tools read.
+    pub azure: AzureEnvironment,
     /// Sentences for the log: variables that look misspelt.
     pub warnings: Vec<String>,
 }
@@ -114,8 +117,14 @@ impl Environment {
         variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, EnvironmentError> {
         let mut given = BTreeMap::new();
+        let mut azure = BTreeMap::new();
         let mut warnings = Vec::new();
         for (name, value) in variables {
+            if let (Some(name), Some(value)) = (name.to_str(), value.to_str())
+                && AzureEnvironment::VARIABLES.contains(&name)
+            {
+                azure.insert(name.to_owned(), value.to_owned());
+            }
             let Some(name) = name.to_str().filter(|name| name.starts_with("REINFER_")) else {
                 continue;
             };
@@ -158,6 +167,7 @@ impl Environment {
             port: given.text(PORT)?,
             oauth_client_secret: given.secret(CLIENT_SECRET)?,
             oauth_private_key: given.secret(PRIVATE_KEY)?,
+            azure: AzureEnvironment::read(|name| azure.get(name).cloned()),
             warnings,
         })
     }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Opens the service that all mailboxes of `settings` share. Contacts nobody yet. `spool` is
-/// created if need be; `meter` is told of each request.
+/// created if need be.
 ///
 /// # Errors
 ///
@@ -26,6 +26,15 @@ pub fn open(settings: &Settings, spool: &Path, meter: Arc<dyn Meter>) -> Result<
         Ending::new(Exit::Io, format!("could not create `{}`: {err}", spool.display()))
     })?;
     wire(settings, spool, meter)
+}
+
+/// The same for a command that has a look and is gone.
+///
+/// # Errors
+///
+/// Those of [`open`].
+pub fn open_to_look(settings: &Settings) -> Result<Arc<Ews>, Ending> {
+    open(settings, &std::env::temp_dir(), Arc::new(Unmetered))
 }
 
 /// Tells whether [`open`] would find something wrong with the settings. Leaves nothing behind.

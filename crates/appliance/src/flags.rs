@@ -51,7 +51,8 @@ pub struct Flags {
     pub local_files_prefix: Option<PathBuf>,
 
     /// Azure Blob Storage container that receives emails and state, such as
-    /// `az://account/container`. Excludes `--reinfer-api-endpoint` and `--local-files-prefix`.
+    /// `az://account/container`, or a prefix in it, such as `az://account/container/emails`.
+    /// Excludes `--reinfer-api-endpoint` and `--local-files-prefix`.
     #[arg(long, value_name = "az://ACCOUNT/CONTAINER", value_parser = value::container)]
     pub private_file_prefix: Option<Url>,
 
@@ -110,6 +111,23 @@ pub struct Flags {
     /// the way can read the token and the mail.
     #[arg(long)]
     pub allow_http_endpoint: bool,
+
+    /// Accepts that a changed remote configuration names another Exchange server or token
+    /// endpoint, or protects the connection less. Without it, whoever can write the remote
+    /// configuration could lead the credentials of the mailboxes elsewhere, so such a change is
+    /// not used.
+    #[arg(long)]
+    pub allow_remote_endpoint_change: bool,
+
+    /// File with certificates of authorities (PEM) that are trusted for the platform and for Azure,
+    /// besides those of the system.
+    #[arg(long, value_name = "PATH", value_parser = value::folder)]
+    pub destination_ca_file: Option<PathBuf>,
+
+    /// Folder in which bodies of large emails wait, as files without a name, when emails do not
+    /// go to a local folder. Without it, the system's folder for temporary files.
+    #[arg(long, value_name = "PATH", value_parser = value::folder)]
+    pub spool_dir: Option<PathBuf>,
 }
 
 /// Value of `--debug-level`.

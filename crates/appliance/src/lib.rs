@@ -3,7 +3,8 @@
 //! Flags, environment and configuration in, [`run::run`] wires source, engine and sink.
 
 pub mod config;
-pub mod config_file;
+pub mod configuration;
+pub mod destination;
 pub mod doctor;
 pub mod environment;
 pub mod exchange;
@@ -15,6 +16,8 @@ pub mod monitor;
 pub mod online;
 pub mod plan;
 pub mod progress;
+pub mod redirection;
+pub mod replay;
 pub mod run;
 pub mod shard;
 pub mod status;

@@ -1,8 +1,6 @@
 //! `tributary config check --online`: does the configuration work against the real server?
 
-use std::sync::Arc;
-
-use record::{Checkpoint, Source, Unmetered};
+use record::{Checkpoint, Source};
 
 use crate::{
     config::Settings,
@@ -25,7 +23,7 @@ pub struct Report {
 ///
 /// What concerns all mailboxes: the server cannot be reached or refuses the sign-in.
 pub async fn check(settings: &Settings, shard: Shard) -> Result<Report, Ending> {
-    let ews = exchange::open(settings, &std::env::temp_dir(), Arc::new(Unmetered))?;
+    let ews = exchange::open_to_look(settings)?;
     let mut report = Report { text: String::new(), exit: Exit::Success };
     for route in routes(settings, shard) {
         let mut source = ews.mailbox(&route.mailbox);

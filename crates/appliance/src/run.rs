@@ -1,15 +1,15 @@
 //! `tributary appliance`: serves every mailbox of this shard until it is told to stop.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::Path, pin::pin, sync::Arc, time::Duration};
 
 use indicatif::MultiProgress;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use record::{Clock, Meter, Route, clock::SystemClock};
+use record::{Meter, Route, clock::SystemClock};
 use sinks::local_files::LocalFiles;
 use sync::{
-    Command, Event, FolderFilter, MailboxSettings, MailboxSync, Observer, Pace, Service, StartFrom,
-    backoff::Backoff, mailbox::Shared,
+    Carried, Command, Event, FolderFilter, MailboxSettings, MailboxSync, Observer, Pace, Service,
+    StartFrom, backoff::Backoff, mailbox::Shared,
 };
 use tokio::{
     sync::{Notify, mpsc},
@@ -20,13 +20,13 @@ use tracing::{error, info, warn};
 
 use crate::{
     config::{self, Settings},
-    config_file::{ConfigFile, ReadEnvironment},
-    environment::Environment,
+    configuration::{Configuration, ReadEnvironment},
+    destination::{self, Destination, Uploads},
     exchange,
     exit::{Ending, Exit},
-    flags::{Destination, Flags},
+    flags::Flags,
     http,
-    monitor::{CountedBy, Monitor, Place},
+    monitor::{Monitor, Place},
     progress::Progress,
     shard::Shard,
     status_file::StatusFile,
@@ -37,6 +37,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Pause before a restart after a sign-in was refused.
 const PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(3600);
+
+/// Longest pause between two attempts to fetch the first configuration.
+const LONGEST_CONFIG_PAUSE: Duration = Duration::from_secs(60);
 
 /// Longest pause between two restarts inside the process.
 const LONGEST_RESTART_PAUSE: Duration = Duration::from_secs(300);
@@ -71,6 +74,13 @@ enum End {
     Changed(Box<Settings>),
 }
 
+/// How a pause ended.
+enum Waited {
+    Stopped,
+    Changed(Box<Settings>),
+    Over,
+}
+
 /// Runs the appliance until it is shut down.
 ///
 /// # Errors
@@ -96,24 +106,21 @@ pub async fn run(options: Options) -> Result<(), Ending> {
 
 /// One life of the service after the other.
 async fn live(options: &Options, shard: Shard, monitor: &Arc<Monitor>) -> Result<(), Ending> {
-    let mut file = ConfigFile::find(&options.flags, Arc::clone(&options.read_environment))?;
-    let prefix = local_prefix(&options.flags, file.environment())?;
-    let mut settings = file.load().map_err(|err| Ending::config(&err))?;
-    let files = LocalFiles::open(&prefix).map_err(|err| Ending::from(&err))?;
+    let read_environment = Arc::clone(&options.read_environment);
+    let configuration = destination::configuration(&options.flags, read_environment)?;
+    let destination = Destination::open(&options.flags, configuration.environment())?;
+    let carried = Carried::default();
+    let mut appliance = Appliance { options, shard, monitor, configuration, destination, carried };
+    let Some(mut settings) = appliance.first_settings().await? else { return Ok(()) };
     let mut restarts = Backoff::new(Duration::from_secs(1), LONGEST_RESTART_PAUSE);
     let mut rng = ChaCha8Rng::seed_from_u64(rand::random());
     loop {
-        let warnings = options.flags.warnings().into_iter();
-        let warnings = warnings.chain(file.environment().warnings.iter().cloned());
-        for warning in warnings.chain(settings.warnings.iter().cloned()) {
-            warn!("{warning}");
-        }
-        let served = serve(options, &settings, &mut file, &files, &prefix, shard, monitor).await;
-        match served {
+        appliance.warn(&settings);
+        match appliance.serve(&settings).await {
             Ok(End::Stopped) => return Ok(()),
             Ok(End::Changed(new)) => {
                 info!("The configuration has changed; the service starts again with it");
-                settings = *new;
+                appliance.replace(&mut settings, *new);
                 restarts.succeeded();
             }
             Err(ending)
@@ -132,9 +139,9 @@ async fn live(options: &Options, shard: Shard, monitor: &Arc<Monitor>) -> Result
                     "The service restarts in {seconds} s, or when the configuration or a secret \
                      changes: {ending}"
                 );
-                match wait(options, &mut file, pause, monitor).await {
+                match appliance.wait(&settings, pause).await {
                     Waited::Stopped => return Ok(()),
-                    Waited::Changed(new) => settings = *new,
+                    Waited::Changed(new) => appliance.replace(&mut settings, *new),
                     Waited::Over => {}
                 }
             }
@@ -143,168 +150,232 @@ async fn live(options: &Options, shard: Shard, monitor: &Arc<Monitor>) -> Result
     }
 }
 
-/// How a pause ended.
-enum Waited {
-    Stopped,
-    Changed(Box<Settings>),
-    Over,
-}
-
-/// Waits for `pause`, or for something that ends it.
-async fn wait(
-    options: &Options,
-    file: &mut ConfigFile,
-    pause: Duration,
-    monitor: &Monitor,
-) -> Waited {
-    let until = Instant::now() + pause;
-    loop {
-        tokio::select! {
-            () = options.shutdown.cancelled() => return Waited::Stopped,
-            () = options.reload.notified() => {}
-            () = tokio::time::sleep_until(until.min(Instant::now() + LOOK_EVERY)) => {}
-        }
-        if let Some(new) = look(file, monitor) {
-            return Waited::Changed(Box::new(new));
-        }
-        if Instant::now() >= until {
-            return Waited::Over;
-        }
-    }
-}
-
-/// The folder to write to.
-///
-/// # Errors
-///
-/// None is named, or something that this version cannot write to.
-pub fn local_prefix(flags: &Flags, environment: &Environment) -> Result<PathBuf, Ending> {
-    let flag = match flags.destination(environment).map_err(|err| Ending::config(&err))? {
-        Destination::LocalFiles(prefix) => return Ok(prefix),
-        Destination::Platform(_) => "--reinfer-api-endpoint",
-        Destination::ObjectStore(_) => "--private-file-prefix",
-    };
-    Err(Ending::new(
-        Exit::Config,
-        format!(
-            "`{flag}` is known, but this version writes to a folder only\n\
-             Hint: Give --local-files-prefix PATH instead."
-        ),
-    ))
-}
-
-async fn serve(
-    options: &Options,
-    settings: &Settings,
-    file: &mut ConfigFile,
-    files: &LocalFiles,
-    prefix: &std::path::Path,
+/// What all lives of the service share.
+struct Appliance<'a> {
+    options: &'a Options,
     shard: Shard,
-    monitor: &Arc<Monitor>,
-) -> Result<End, Ending> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let routes = routes(settings, shard);
-    announce(settings, shard, routes.len(), prefix);
-    let spool = prefix.join("state").join(".spool");
-    let places = [("data", prefix), ("spool", &spool)];
-    let places = places.map(|(name, path)| Place { name, path: path.to_owned() });
-    let board = monitor.begin(settings, &routes, places.into());
-    if routes.is_empty() {
-        // Nothing to do for this shard, until a configuration gives it something.
-        return Ok(match wait(options, file, Duration::from_secs(u64::MAX >> 32), monitor).await {
-            Waited::Changed(new) => End::Changed(new),
-            Waited::Stopped | Waited::Over => End::Stopped,
-        });
-    }
-    let mut observers = options.observers.clone();
-    observers.push(Arc::clone(monitor) as Arc<dyn Observer>);
-    let progress = options.bars.clone().map(|bars| Arc::new(Progress::new(bars, routes.len())));
-    observers.extend(progress.clone().map(|progress| progress as Arc<dyn Observer>));
+    monitor: &'a Arc<Monitor>,
+    configuration: Configuration,
+    destination: Destination,
+    carried: Carried,
+}
 
-    let ews = exchange::open(settings, &spool, Arc::clone(monitor) as Arc<dyn Meter>)?;
-    let observer: Arc<dyn Observer> = Arc::new(Observers(observers));
-    let shared = Shared {
-        sink: monitor.watch(Arc::new(files.clone()), CountedBy::Monitor),
-        clock,
-        observer: Arc::clone(&observer),
-        pace: pace(settings),
-    };
-    let seed: u64 = rand::random();
-    let mailboxes = routes
-        .iter()
-        .enumerate()
-        .filter_map(|(i, route)| {
+impl Appliance<'_> {
+    /// The settings to begin with; `None` if the process is told to stop before they come. A file
+    /// must be right at once, a remote configuration is waited for.
+    async fn first_settings(&mut self) -> Result<Option<Settings>, Ending> {
+        let mut pauses = Backoff::new(Duration::from_secs(1), LONGEST_CONFIG_PAUSE);
+        let mut rng = ChaCha8Rng::seed_from_u64(rand::random());
+        loop {
+            let err = match self.configuration.load().await {
+                Ok(settings) => return Ok(Some(settings)),
+                Err(err) => err,
+            };
+            let ending = Ending::from(err);
+            let is_refused =
+                ending.exit == Exit::Refused && !self.options.flags.restart_on_unrecoverable_errors;
+            if !self.configuration.is_remote() || is_refused {
+                return Err(ending);
+            }
+            let pause = pauses.failed(&mut rng);
+            let seconds = pause.as_secs_f64().ceil();
+            self.monitor.reloaded(false);
+            error!(pause.seconds = seconds, "Waiting for a configuration, {seconds} s: {ending}");
+            tokio::select! {
+                () = self.options.shutdown.cancelled() => return Ok(None),
+                () = self.options.reload.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Tells what is allowed but risky.
+    fn warn(&self, settings: &Settings) {
+        let warnings = self.options.flags.warnings().into_iter();
+        let warnings = warnings.chain(self.configuration.environment().warnings.iter().cloned());
+        for warning in warnings.chain(settings.warnings.iter().cloned()) {
+            warn!("{warning}");
+        }
+    }
+
+    fn replace(&mut self, settings: &mut Settings, new: Settings) {
+        if settings.server != new.server || settings.auth != new.auth {
+            // Another server, or another account, has asked for no pause.
+            self.carried = Carried::default();
+        }
+        *settings = new;
+        self.monitor.reloaded(true);
+    }
+
+    /// Waits for `pause`, or for something that ends it.
+    async fn wait(&mut self, settings: &Settings, pause: Duration) -> Waited {
+        let until = Instant::now() + pause;
+        loop {
+            let mut at_once = false;
+            tokio::select! {
+                () = self.options.shutdown.cancelled() => return Waited::Stopped,
+                () = self.options.reload.notified() => at_once = true,
+                () = tokio::time::sleep_until(until.min(Instant::now() + LOOK_EVERY)) => {}
+            }
+            if let Some(new) = self.look(settings, at_once).await {
+                return Waited::Changed(Box::new(new));
+            }
+            if Instant::now() >= until {
+                return Waited::Over;
+            }
+        }
+    }
+
+    /// The new settings, if the configuration has changed for the better.
+    async fn look(&mut self, settings: &Settings, at_once: bool) -> Option<Settings> {
+        let judged = match self.configuration.changed(settings, at_once).await? {
+            Ok(settings) => exchange::check(&settings).map(|()| settings),
+            Err(err) => Err(Ending::from(err)),
+        };
+        self.monitor.reloaded(judged.is_ok());
+        match judged {
+            Ok(settings) => Some(settings),
+            Err(ending) => {
+                error!(
+                    "The changed configuration is not used, the one before stays in force: \
+                     {ending}"
+                );
+                None
+            }
+        }
+    }
+
+    /// Serves the mailboxes of this shard until something ends that.
+    async fn serve(&mut self, settings: &Settings) -> Result<End, Ending> {
+        let routes = routes(settings, self.shard);
+        announce(settings, self.shard, routes.len(), &self.destination.name());
+        let spool = self.destination.spool(&self.options.flags);
+        let mut places = vec![Place { name: "spool", path: spool.clone() }];
+        if let Some((_, prefix)) = self.destination.folder() {
+            places.push(Place { name: "data", path: prefix.to_owned() });
+        }
+        let board = self.monitor.begin(settings, &routes, places);
+        if routes.is_empty() {
+            // Nothing to do for this shard, until a configuration gives it something.
+            let forever = Duration::from_secs(u64::MAX >> 32);
+            return Ok(match self.wait(settings, forever).await {
+                Waited::Changed(new) => End::Changed(new),
+                Waited::Stopped | Waited::Over => End::Stopped,
+            });
+        }
+        let progress = self.progress(routes.len());
+        let service = self.service(settings, &routes, &spool, progress.clone()).await?;
+
+        // Ends with this life of the service, whatever ends it.
+        let life = self.options.shutdown.child_token();
+        let (commands, receiver) = mpsc::channel(16);
+        let mut service = Box::pin(service.run(receiver, life.clone()));
+        let status = self
+            .destination
+            .folder()
+            .map(|(_, prefix)| StatusFile::new(prefix, board, Arc::new(SystemClock)));
+        let mut writing = pin!(keep_written(status.as_ref(), life.clone()));
+        // Only for those who look.
+        let endpoints =
+            self.options.flags.bind.map(|_| exchange::endpoints(settings)).transpose()?;
+        let monitor = Arc::clone(self.monitor);
+        let mut certificates = pin!(monitor.watch_certificates(endpoints.unwrap_or_default()));
+        let mut next = None;
+        let ended = loop {
+            let mut at_once = false;
+            tokio::select! {
+                ended = &mut service => break Some(ended),
+                () = &mut writing => break None,
+                () = &mut certificates => {}
+                () = self.options.reload.notified() => at_once = true,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            if let Some((files, _)) = self.destination.folder() {
+                pass_on_requests(files, &routes, &commands);
+            }
+            // A platform may take its time: the mail goes on meanwhile.
+            let looked = tokio::select! {
+                ended = &mut service => break Some(ended),
+                looked = self.look(settings, at_once) => looked,
+            };
+            if let Some(new) = looked {
+                next = Some(new);
+                life.cancel();
+                break None;
+            }
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            // A reload waits for what is under way, however long that takes.
+            None if next.is_some() => service.await,
+            None => timeout(self.options.flags.shutdown_grace, service).await.map_err(|_| {
+                let grace = self.options.flags.shutdown_grace.as_secs();
+                let text =
+                    format!("work under way did not end within the {grace} s of --shutdown-grace");
+                Ending::new(Exit::Temporary, text)
+            })?,
+        };
+        life.cancel();
+        // Its last act is to write the file once more.
+        keep_written(status.as_ref(), life).await;
+        if let Some(progress) = progress {
+            progress.finish();
+        }
+        ended.map_err(|failure| Ending::from(&failure))?;
+        Ok(next.map_or(End::Stopped, |new| End::Changed(Box::new(new))))
+    }
+
+    fn progress(&self, mailboxes: usize) -> Option<Arc<Progress>> {
+        self.options.bars.clone().map(|bars| Arc::new(Progress::new(bars, mailboxes)))
+    }
+
+    /// Wires source, engine and sink.
+    async fn service(
+        &self,
+        settings: &Settings,
+        routes: &[Route],
+        spool: &Path,
+        progress: Option<Arc<Progress>>,
+    ) -> Result<Service, Ending> {
+        let mut observers = self.options.observers.clone();
+        observers.push(Arc::clone(self.monitor) as Arc<dyn Observer>);
+        observers.extend(progress.map(|progress| progress as Arc<dyn Observer>));
+        let meter = || Arc::clone(self.monitor) as Arc<dyn Meter>;
+        let environment = self.configuration.environment();
+        let uploads = Uploads {
+            batch: settings.reinfer_batch_size,
+            at_once: settings.max_concurrent_uploads,
+        };
+        let connected =
+            self.destination.connect(&self.options.flags, environment, uploads, meter())?;
+        self.destination.watch_expiry(environment, self.monitor);
+        connected.announce(routes).await;
+        let ews = exchange::open(settings, spool, meter())?;
+        let observer: Arc<dyn Observer> = Arc::new(Observers(observers));
+        let shared = Shared {
+            sink: self.monitor.watch(connected.sink, connected.counted_by),
+            clock: Arc::new(SystemClock),
+            observer: Arc::clone(&observer),
+            pace: pace(settings),
+        };
+        let seed: u64 = rand::random();
+        let mailboxes = routes.iter().enumerate().filter_map(|(i, route)| {
             let wanted = wanted(settings.mailboxes.get(&route.mailbox)?, settings);
             let rng = ChaCha8Rng::seed_from_u64(seed.wrapping_add(i as u64));
             let source = Box::new(ews.mailbox(&route.mailbox));
             Some(MailboxSync::new(route.clone(), source, shared.clone(), wanted, rng))
-        })
-        .collect();
-
-    // Ends with this life of the service, whatever ends it.
-    let life = options.shutdown.child_token();
-    let (commands, receiver) = mpsc::channel(16);
-    let service = Service::new(mailboxes, settings.max_concurrent_mailboxes, observer);
-    let mut service = Box::pin(service.run(receiver, life.clone()));
-    let status = StatusFile::new(prefix, board, Arc::new(SystemClock));
-    let writing = status.keep_written(life.clone());
-    tokio::pin!(writing);
-    // Only for those who look.
-    let endpoints = options.flags.bind.map(|_| exchange::endpoints(settings)).transpose()?;
-    let certificates = monitor.watch_certificates(endpoints.unwrap_or_default());
-    tokio::pin!(certificates);
-    let mut next = None;
-    let ended = loop {
-        tokio::select! {
-            ended = &mut service => break Some(ended),
-            () = &mut writing => break None,
-            () = &mut certificates => {}
-            () = options.reload.notified() => {}
-            () = tokio::time::sleep(LOOK_EVERY) => {}
-        }
-        pass_on_requests(files, &routes, &commands);
-        if let Some(new) = look(file, monitor) {
-            next = Some(new);
-            life.cancel();
-            break None;
-        }
-    };
-    let ended = match ended {
-        Some(ended) => ended,
-        // A reload waits for what is under way, however long that takes.
-        None if next.is_some() => service.await,
-        None => timeout(options.flags.shutdown_grace, service).await.map_err(|_| {
-            let grace = options.flags.shutdown_grace.as_secs();
-            let text =
-                format!("work under way did not end within the {grace} s of --shutdown-grace");
-            Ending::new(Exit::Temporary, text)
-        })?,
-    };
-    life.cancel();
-    // Its last act is to write the file once more.
-    status.keep_written(life).await;
-    if let Some(progress) = progress {
-        progress.finish();
+        });
+        let service =
+            Service::new(mailboxes.collect(), settings.max_concurrent_mailboxes, observer);
+        Ok(service.carrying(&self.carried))
     }
-    ended.map_err(|failure| Ending::from(&failure))?;
-    Ok(next.map_or(End::Stopped, |new| End::Changed(Box::new(new))))
 }
 
-/// The new settings, if the file has changed for the better.
-fn look(file: &mut ConfigFile, monitor: &Monitor) -> Option<Settings> {
-    let judged = match file.changed()? {
-        Ok(settings) => exchange::check(&settings).map(|()| settings),
-        Err(err) => Err(Ending::config(&err)),
-    };
-    monitor.reloaded(judged.is_ok());
-    match judged {
-        Ok(settings) => Some(settings),
-        Err(ending) => {
-            error!(
-                "The changed configuration is not used, the one before stays in force: {ending}"
-            );
-            None
-        }
+/// Keeps the status file up to date until `life` ends, and once more then.
+async fn keep_written(status: Option<&StatusFile>, life: CancellationToken) {
+    match status {
+        Some(status) => status.keep_written(life).await,
+        None => life.cancelled().await,
     }
 }
 
@@ -320,7 +391,7 @@ fn pass_on_requests(files: &LocalFiles, routes: &[Route], commands: &mpsc::Sende
     }
 }
 
-fn announce(settings: &Settings, shard: Shard, owned: usize, prefix: &std::path::Path) {
+fn announce(settings: &Settings, shard: Shard, owned: usize, place: &str) {
     let pace = match settings.poll_message_sleep {
         Some(sleep) if !sleep.is_zero() => format!(
             "{:.1} emails a second for each mailbox (`poll_message_sleep`)",
@@ -334,9 +405,9 @@ fn announce(settings: &Settings, shard: Shard, owned: usize, prefix: &std::path:
     info!(
         server = %settings.server.endpoint, shard.ordinal = shard.ordinal(),
         shard.total = shard.total(), mailboxes.owned = owned,
-        mailboxes.configured = settings.mailboxes.len(), path = %prefix.display(),
+        mailboxes.configured = settings.mailboxes.len(), destination = %place,
         "Serving {owned} of {} mailboxes of {} into `{}`; polling every {} s; pace: {pace}",
-        settings.mailboxes.len(), settings.server.endpoint, prefix.display(),
+        settings.mailboxes.len(), settings.server.endpoint, place,
         settings.poll_frequency.as_secs_f64(),
     );
 }

@@ -3,13 +3,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
-    sync::Arc,
     time::Duration,
 };
 
 use record::{
     Advice, Checkpoint, Entry, Folder, Position, Route, Sink, Source, SourceError, Survey, Uid,
-    Unmetered,
 };
 use serde::Serialize;
 use sinks::local_files::LocalFiles;
@@ -81,7 +79,7 @@ pub async fn verify(
     shard: Shard,
 ) -> Result<Vec<Verdict>, Ending> {
     let files = LocalFiles::open_read_only(prefix).map_err(|err| Ending::from(&err))?;
-    let ews = exchange::open(settings, &std::env::temp_dir(), Arc::new(Unmetered))?;
+    let ews = exchange::open_to_look(settings)?;
     let mut verdicts = Vec::new();
     for route in routes(settings, shard) {
         let Some(mailbox) = settings.mailboxes.get(&route.mailbox) else { continue };

@@ -9,10 +9,9 @@ use std::{
 
 use appliance::{
     config::{self, Settings},
-    config_file::ConfigFile,
+    destination::{self, local_prefix},
     exit::{Ending, Exit},
     flags::Flags,
-    run::local_prefix,
     shard::Shard,
     status, verify,
 };
@@ -28,6 +27,7 @@ use crate::{
     environment,
     plan::Plan,
     read_environment,
+    replay::Replay,
     serve::{Signals, runtime},
 };
 
@@ -55,6 +55,8 @@ pub(crate) enum Command {
     /// Writes stored emails to one stream.
     #[command(subcommand)]
     Export(Export),
+    /// Sends stored emails to a platform, a container or a folder; sending them again leaves one copy.
+    Replay(Replay),
     /// Lists the items that were set aside, or asks for another attempt.
     #[command(subcommand)]
     Quarantine(Quarantine),
@@ -163,7 +165,7 @@ pub(crate) enum Quarantine {
     },
 }
 
-fn bucket(text: &str) -> Result<BucketId, String> {
+pub(crate) fn bucket(text: &str) -> Result<BucketId, String> {
     let (owner, name) = text.split_once('/').ok_or("expected `owner/name`")?;
     BucketId::new(owner, name).map_err(|err| err.to_string())
 }
@@ -181,6 +183,7 @@ impl Command {
             Self::Status(command) => command.run(),
             Self::Verify(command) => command.run(),
             Self::Export(command) => command.run(),
+            Self::Replay(command) => command.run(),
             Self::Quarantine(command) => command.run(),
         }
     }
@@ -225,8 +228,8 @@ pub(crate) fn shard(flags: &Flags) -> Result<Shard, Ending> {
 
 pub(crate) fn load(flags: &Flags) -> Result<Settings, Ending> {
     flags.check().map_err(|err| Ending::config(&err))?;
-    let settings = ConfigFile::find(flags, Arc::new(read_environment))?.load();
-    settings.map_err(|err| Ending::config(&err))
+    let mut configuration = destination::configuration(flags, Arc::new(read_environment))?;
+    Ok(runtime()?.block_on(configuration.load())?)
 }
 
 impl Config {

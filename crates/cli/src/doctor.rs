@@ -1,9 +1,10 @@
 //! `tributary doctor`: tries everything that the appliance needs.
 
 use appliance::{
-    doctor::{self, CheckResult, LocalProbe, Report, SinkProbe},
+    destination,
+    doctor::{self, CheckResult, Report},
     exit::{Ending, Exit},
-    flags::{Destination, Flags},
+    flags::Flags,
 };
 use clap::Args;
 use record::clock::SystemClock;
@@ -35,17 +36,15 @@ impl Doctor {
             }
         };
         let environment = environment()?;
-        let destination = self.flags.destination(&environment);
-        let destination = destination.map_err(|err| Ending::config(&err))?;
-        let local = match &destination {
-            Destination::LocalFiles(prefix) => Some(LocalProbe::new(prefix)),
-            Destination::Platform(_) | Destination::ObjectStore(_) => None,
-        };
-        let sinks: Vec<&dyn SinkProbe> = local.iter().map(|probe| probe as _).collect();
+        let runtime = runtime()?;
+        let _inside = runtime.enter();
+        let probe = destination::probe(&self.flags, &environment, &settings)?;
+        let sinks = [probe.as_ref()];
+        let local = self.flags.local_files_prefix.is_some();
         let shard = shard(&self.flags)?;
-        let (local, clock) = (local.is_some(), SystemClock);
+        let clock = SystemClock;
         let examined = doctor::examine(&settings, &environment, shard, &sinks, local, &clock);
-        let report = runtime()?.block_on(examined);
+        let report = runtime.block_on(examined);
         self.show(&report)?;
         Ok(report.exit())
     }

@@ -5,6 +5,7 @@ mod commands;
 mod demo;
 mod doctor;
 mod plan;
+mod replay;
 mod serve;
 
 use std::{

@@ -1,6 +1,12 @@
 //! The appliance as a process: log, progress bars and signals.
 
-use std::{io, io::IsTerminal, sync::Arc, time::Duration};
+use std::{
+    io,
+    io::IsTerminal,
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
 
 use appliance::{
     exit::{Ending, Exit},
@@ -23,19 +29,64 @@ use crate::read_environment;
 /// with an error instead; unhandled, it kills.
 const SIGXFSZ: i32 = 25;
 
-/// Threads for file work. Each costs memory that a small container has little of.
+/// Threads that run tasks.
+const WORKERS: usize = 2;
+
+/// Most threads for file work. Each costs memory that a small container has little of.
 const BLOCKING_THREADS: usize = 24;
+
+/// A thread for file work stays for good once it is there: the runtime panics when there is none
+/// and the machine has no room for one.
+const KEEP_THREADS: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// Threads without which nothing works: one for the log, [`WORKERS`], one for file work.
+const LEAST_THREADS: usize = WORKERS + 2;
+
+/// The kernel gives the place of a thread back a moment after its end.
+const GIVE_BACK: Duration = Duration::from_millis(10);
 
 /// Time for file work that is under way when everything else has ended.
 const LAST_WRITES: Duration = Duration::from_secs(1);
 
+/// Starts the threads that everything else needs.
 pub(crate) fn runtime() -> Result<Runtime, Ending> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    // The runtime panics without them.
+    try_threads(LEAST_THREADS).map_err(|err| {
+        Ending::new(
+            Exit::Temporary,
+            format!(
+                "could not start {LEAST_THREADS} threads: {err}\n\
+                 Hint: Raise the limit of processes and threads of this user or container \
+                 (`ulimit -u`, `pids.max`)."
+            ),
+        )
+    })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
         .max_blocking_threads(BLOCKING_THREADS)
+        .thread_keep_alive(KEEP_THREADS)
         .enable_all()
         .build()
-        .map_err(|err| Ending::new(Exit::Io, format!("could not start the runtime: {err}")))
+        .map_err(|err| Ending::new(Exit::Io, format!("could not start the runtime: {err}")))?;
+    // The first thread for file work, while there is room for it.
+    drop(runtime.spawn_blocking(|| ()));
+    Ok(runtime)
+}
+
+/// Starts `count` threads at the same time, and ends them again.
+fn try_threads(count: usize) -> io::Result<()> {
+    let gate = Mutex::new(());
+    thread::scope(|scope| {
+        let closed = gate.lock();
+        for _ in 0..count {
+            thread::Builder::new().spawn_scoped(scope, || drop(gate.lock()))?;
+        }
+        drop(closed);
+        io::Result::Ok(())
+    })?;
+    #[expect(clippy::disallowed_methods, reason = "no runtime is there yet")]
+    thread::sleep(GIVE_BACK);
+    Ok(())
 }
 
 pub(crate) fn run(flags: Flags) -> Result<Exit, Ending> {
@@ -45,9 +96,9 @@ pub(crate) fn run(flags: Flags) -> Result<Exit, Ending> {
         flags.log_format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
     #[expect(clippy::disallowed_methods, reason = "the command line reads the environment")]
     let filter = std::env::var("RUST_LOG").ok();
+    let runtime = runtime()?;
     let queue = LogQueue::start(Box::new(io::stderr()), bars.clone());
     logging::install(flags.debug_level, format, filter.as_deref(), queue.clone());
-    let runtime = runtime()?;
     let served = runtime.block_on(async {
         let shutdown = CancellationToken::new();
         let reload = Arc::new(Notify::new());

@@ -7,8 +7,10 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use record::Route;
-use tokio::time::Instant;
+use record::{Route, Uid};
+use tokio::{sync::RwLock, time::Instant};
+
+use crate::suspect::Note;
 
 /// Handed to each [`Service`](crate::Service) that follows another one in the same process, so
 /// that a new configuration neither cuts a pause short nor applies `start_from: config` again.
@@ -26,6 +28,10 @@ struct Inner {
     /// Of single mailboxes.
     paused: BTreeMap<Route, Instant>,
     applied: BTreeMap<Route, Applied>,
+    /// Large items that were fetched and are not stored yet.
+    notes: BTreeMap<(Route, Uid), Note>,
+    /// Lets large items through, and a suspect alone.
+    turnstile: Arc<RwLock<()>>,
 }
 
 /// The settings with which `start_from: config` was applied. Others are applied again.
@@ -71,6 +77,32 @@ impl Carried {
         if inner.applied.get(route) != Some(applied) {
             inner.applied.insert(route.clone(), applied.clone());
         }
+    }
+
+    pub(crate) fn note(&self, route: &Route, uid: Uid) -> Option<Note> {
+        let inner = self.inner();
+        // Nearly always there is none.
+        if inner.notes.is_empty() {
+            return None;
+        }
+        inner.notes.get(&(route.clone(), uid)).copied()
+    }
+
+    pub(crate) fn set_note(&self, route: &Route, uid: Uid, note: Note) {
+        self.inner().notes.insert((route.clone(), uid), note);
+    }
+
+    pub(crate) fn forget_notes(&self, route: &Route, uids: impl IntoIterator<Item = Uid>) {
+        let mut inner = self.inner();
+        if !inner.notes.is_empty() {
+            for uid in uids {
+                inner.notes.remove(&(route.clone(), uid));
+            }
+        }
+    }
+
+    pub(crate) fn turnstile(&self) -> Arc<RwLock<()>> {
+        Arc::clone(&self.inner().turnstile)
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

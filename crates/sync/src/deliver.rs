@@ -16,6 +16,7 @@ use crate::{
     mailbox::{Failed, MailboxSync},
     observer::Event,
     page::UNKNOWN_SIZE,
+    suspect::Caution,
 };
 
 /// Most bytes, as the server lists them, that are fetched before they are handed to the sink.
@@ -55,8 +56,17 @@ impl MailboxSync {
     ) -> Result<(), Failed> {
         let mut ready: Vec<Email> = Vec::new();
         let mut stalls = 0;
+        let mut passage = None;
         while !delivery.pending.is_empty() || !ready.is_empty() {
-            let chunk = self.next_chunk(&mut delivery.pending);
+            let chunk = if self.writes_first(&ready, delivery.pending.front()) {
+                Vec::new()
+            } else {
+                self.next_chunk(&mut delivery.pending)
+            };
+            let caution = self.before_fetch(folder, &chunk, delivery, &mut passage, shutdown);
+            if caution.await? == Caution::Leave {
+                continue;
+            }
             let to_write = std::mem::take(&mut ready);
             self.sending(&folder.id, &to_write);
             // A write is never abandoned half-way; a fetch is, when the service shuts down.
@@ -67,6 +77,12 @@ impl MailboxSync {
                     }
                     caught(self.shared.sink.write(&self.route, &to_write)).await
                 });
+            if let (Err(_), [entry]) = (&fetched, chunk.as_slice()) {
+                self.after_survival(folder, entry).await;
+            }
+            if !matches!(written, Ok(Ok(_))) {
+                self.after_unwritten(folder, &to_write).await;
+            }
             let written = match written {
                 Ok(written) => self.after_write(folder, written, &to_write, delivery),
                 Err(Panicked) => self.after_write_panic(folder, &to_write, delivery),

@@ -17,6 +17,8 @@ mod quarantine;
 mod recovery;
 pub mod service;
 pub mod settings;
+mod stored;
+mod suspect;
 mod tally;
 
 pub use carried::Carried;

@@ -9,8 +9,8 @@ use std::{
 use chrono::{DateTime, Utc};
 use rand_chacha::ChaCha8Rng;
 use record::{
-    Checkpoint, Clock, Folder, FolderId, FolderState, ItemId, Route, Sink, SinkError, Source,
-    SourceError, Survey,
+    Checkpoint, Clock, Folder, FolderId, ItemId, Route, Sink, SinkError, Source, SourceError,
+    Survey,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -18,9 +18,9 @@ use tracing::info;
 
 use crate::{
     backoff::Backoff,
-    carried::Applied,
+    carried::{Applied, Carried},
     contest::Contest,
-    observer::{CommitResult, Event, MailboxState, Observer},
+    observer::{Event, MailboxState, Observer},
     settings::{MailboxSettings, Pace, StartFrom},
     tally::Tally,
 };
@@ -107,7 +107,7 @@ pub struct MailboxSync {
     /// Generation that was put away between two rounds.
     pub(crate) asleep: Option<u64>,
     /// `start_from: config` was applied; from then on the checkpoint counts.
-    applied: bool,
+    pub(crate) applied: bool,
     /// What the stored checkpoint lacks is worth a save of its own.
     pub(crate) unsaved: bool,
     /// Folders of this round that are still to be read.
@@ -140,6 +140,7 @@ pub struct MailboxSync {
     /// The pause in the checkpoint that was obeyed or asked for in this process.
     pub(crate) obeyed_pause: Option<DateTime<Utc>>,
     pub(crate) tally: Tally,
+    pub(crate) carried: Carried,
     pub(crate) state: MailboxState,
     caught_up: bool,
 }
@@ -187,6 +188,7 @@ impl MailboxSync {
             contest: None,
             obeyed_pause: None,
             tally: Tally::default(),
+            carried: Carried::default(),
             state: MailboxState::Ok,
             caught_up: false,
         }
@@ -305,50 +307,6 @@ impl MailboxSync {
         }
     }
 
-    /// Loads the checkpoint. Returns when to come back if nothing may be done now.
-    async fn load(&mut self) -> Result<Option<Next>, Failed> {
-        let checkpoint = self.shared.sink.load_checkpoint(&self.route).await?;
-        if let Some(generation) = self.asleep.take() {
-            if checkpoint.generation != generation {
-                let place = self.route.mailbox.to_string();
-                return Err(SinkError::Superseded { place }.into());
-            }
-            self.checkpoint = Some(checkpoint);
-            return Ok(None);
-        }
-        self.agenda.clear();
-        self.thorough = true;
-        self.checkpoint = Some(checkpoint);
-        if let Some(wait) = self.contested() {
-            return Ok(Some(wait));
-        }
-        if let Some(wait) = self.kept_pause().await? {
-            return Ok(Some(wait));
-        }
-        if self.settings.start_from == StartFrom::Config && !self.applied {
-            self.rewind().await?;
-        }
-        Ok(None)
-    }
-
-    /// Begins at the start again, whatever is stored.
-    async fn rewind(&mut self) -> Result<(), Failed> {
-        let Some(checkpoint) = self.checkpoint.as_mut() else { return Ok(()) };
-        checkpoint.hierarchy = None;
-        for state in checkpoint.folders.values_mut() {
-            *state = FolderState {
-                path: std::mem::take(&mut state.path),
-                delivered: state.delivered,
-                newest: state.newest,
-                ..FolderState::default()
-            };
-        }
-        // Saved at once: after a failure it is this one that must be loaded again.
-        self.save().await?;
-        self.applied = true;
-        Ok(())
-    }
-
     /// Asks which folders there are and puts those that may hold something new on the agenda.
     async fn survey(&mut self, shutdown: &CancellationToken) -> Result<(), Failed> {
         let thorough = self.thorough || self.rounds.is_multiple_of(ROUNDS_BETWEEN_THOROUGH_SURVEYS);
@@ -412,15 +370,6 @@ impl MailboxSync {
         })
     }
 
-    /// Keeps nothing in memory that the next round can load again. What is not worth a save of
-    /// its own stays.
-    fn put_away(&mut self) {
-        self.agenda = VecDeque::new();
-        if !self.unsaved {
-            self.asleep = self.checkpoint.take().map(|checkpoint| checkpoint.generation);
-        }
-    }
-
     /// A page or a round came to its end: whatever was wrong is over. A survey alone does not
     /// count, or a mailbox whose emails cannot be stored would never slow down.
     fn succeeded(&mut self) {
@@ -429,34 +378,6 @@ impl MailboxSync {
         self.throttle.succeeded();
         self.busy.succeeded();
         self.set_state(MailboxState::Ok, "", Duration::ZERO);
-    }
-
-    /// Saves the checkpoint as it stands; the emails that it covers are durable already.
-    pub(crate) async fn save(&mut self) -> Result<(), Failed> {
-        // A pause that was kept is over, or nothing would be saved.
-        self.save_pausing(None).await
-    }
-
-    pub(crate) async fn save_pausing(
-        &mut self,
-        until: Option<DateTime<Utc>>,
-    ) -> Result<(), Failed> {
-        let Some(mut checkpoint) = self.checkpoint.take() else { return Ok(()) };
-        checkpoint.generation += 1;
-        checkpoint.paused_until = until;
-        // While the save is under way the checkpoint stays unknown: after an error nobody can
-        // tell which version is stored, so that it is loaded again.
-        let saved = self.shared.sink.save_checkpoint(&self.route, &checkpoint).await;
-        let result = match &saved {
-            Ok(()) => CommitResult::Ok,
-            Err(SinkError::Superseded { .. }) => CommitResult::Conflict,
-            Err(_) => CommitResult::Error,
-        };
-        self.shared.observer.observe(&Event::Committed { route: &self.route, result });
-        saved?;
-        self.checkpoint = Some(checkpoint);
-        self.unsaved = false;
-        Ok(())
     }
 
     /// The next step, after the pause that `poll_message_sleep` asks for `fetched` emails.

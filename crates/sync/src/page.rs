@@ -114,6 +114,13 @@ impl MailboxSync {
             let item = self.quarantined(folder, &entry, "NotFound", detail);
             delivery.set_aside.push(item);
         }
+        // A note stays on the list until something takes its place.
+        let (noted, gone): (Vec<Entry>, Vec<Entry>) =
+            gone.into_iter().partition(|entry| self.is_noted(entry));
+        for entry in noted {
+            let detail = "deleted or moved while it was fetched";
+            delivery.set_aside.push(self.quarantined(folder, &entry, "Gone", detail));
+        }
         delivery.skipped += gone.len();
         let gone: Vec<_> = gone.iter().map(|entry| (entry.uid, SkipReason::Gone)).collect();
         self.skipped(&gone);
@@ -230,6 +237,7 @@ impl MailboxSync {
         }
         self.save().await?;
         self.forget(&page.entries);
+        self.carried.forget_notes(&self.route, page.entries.iter().map(|entry| entry.uid));
         if !page.more {
             self.caught_up_in(&folder.id);
         }

@@ -8,6 +8,7 @@ use crate::{
     caught::{PANICKED, Panicked, caught},
     deliver::{Delivery, fetch},
     mailbox::{Failed, MailboxSync},
+    suspect::IN_FLIGHT,
 };
 
 impl MailboxSync {
@@ -68,7 +69,8 @@ impl MailboxSync {
                 total: None,
             };
             let entry = item.entry();
-            if self.too_large(&entry) {
+            // A note is no item that was set aside.
+            if self.too_large(&entry) || item.code == IN_FLIGHT {
                 continue;
             }
             let entries = std::slice::from_ref(&entry);

@@ -95,7 +95,7 @@ impl Service {
         let count = mailboxes.len();
         let index = mailboxes.iter().enumerate().map(|(i, m)| (m.route().clone(), i)).collect();
         let due = (0..count).map(|i| Reverse((now, i as u64, i))).collect();
-        Self {
+        let service = Self {
             workers: workers.max(1),
             due,
             mailboxes: mailboxes.into_iter().map(|m| Some(Box::new(m))).collect(),
@@ -113,7 +113,9 @@ impl Service {
             last_stop: None,
             any_worked: false,
             carried: Carried::default(),
-        }
+        };
+        // All mailboxes of a service share what it carries.
+        service.carrying(&Carried::default())
     }
 
     /// Takes over what an earlier service of this process has left in `carried`, and leaves there
@@ -124,6 +126,7 @@ impl Service {
         self.carried = carried.clone();
         self.paused_until = carried.paused_until().filter(|until| *until > now);
         for mailbox in self.mailboxes.iter_mut().flatten() {
+            mailbox.carried = carried.clone();
             let wanted = mailbox.wanted_start();
             if wanted.is_some() && wanted == carried.applied_to(mailbox.route()) {
                 mailbox.start_is_applied();

@@ -10,5 +10,6 @@
 
 pub mod memory_sink;
 pub mod memory_source;
+pub mod official_client;
 pub mod sink_contract;
 pub mod source_contract;

@@ -38,6 +38,12 @@ struct Inner {
     poison: BTreeSet<Uid>,
     /// Items on which a fetch panics, as a bug would.
     traps: BTreeSet<Uid>,
+    /// Items that kill the program which fetches them.
+    deadly: BTreeSet<Uid>,
+    /// How often they did.
+    kills: u64,
+    /// Sizes as the server lists them, where they are not those of the bodies.
+    sizes: BTreeMap<Uid, u64>,
     /// Items that are listed, but said not to be there.
     hidden: BTreeSet<Uid>,
     /// Folders that cannot be listed.
@@ -74,6 +80,9 @@ impl MemoryMailbox {
             corrupt: BTreeSet::new(),
             poison: BTreeSet::new(),
             traps: BTreeSet::new(),
+            deadly: BTreeSet::new(),
+            kills: 0,
+            sizes: BTreeMap::new(),
             hidden: BTreeSet::new(),
             sick: BTreeSet::new(),
             throttle: None,
@@ -144,6 +153,21 @@ impl MemoryMailbox {
         self.0.lock().unwrap().traps.insert(uid);
     }
 
+    /// Fetching this item kills the program: the call never comes back, and [`Self::kills`] tells.
+    pub fn make_deadly(&self, uid: Uid) {
+        self.0.lock().unwrap().deadly.insert(uid);
+    }
+
+    /// How often a fetch should have killed the program.
+    pub fn kills(&self) -> u64 {
+        self.0.lock().unwrap().kills
+    }
+
+    /// The server lists this item as `bytes` long.
+    pub fn enlarge(&self, uid: Uid, bytes: u64) {
+        self.0.lock().unwrap().sizes.insert(uid, bytes);
+    }
+
     /// The item stays in the listing, but the server says that it is not there.
     pub fn hide(&self, uid: Uid) {
         self.0.lock().unwrap().hidden.insert(uid);
@@ -170,6 +194,7 @@ impl MemoryMailbox {
         inner.sick.clear();
         inner.poison.clear();
         inner.corrupt.clear();
+        inner.deadly.clear();
     }
 
     /// What an archive must hold in the end.
@@ -310,7 +335,7 @@ impl Source for MemorySource {
                 uid: item.uid,
                 message_id: Some(item.message_id.clone()),
                 received: Some(item.received),
-                size: Some(item.body.len() as u64),
+                size: Some(inner.sizes.get(&item.uid).copied().unwrap_or(item.body.len() as u64)),
                 is_draft: item.draft,
             })
             .collect();
@@ -323,6 +348,15 @@ impl Source for MemorySource {
         folder: &Folder,
         entries: &[Entry],
     ) -> Result<Vec<Fetched>, SourceError> {
+        let deadly = {
+            let mut inner = self.0.0.lock().unwrap();
+            let deadly = entries.iter().any(|entry| inner.deadly.contains(&entry.uid));
+            inner.kills += u64::from(deadly);
+            deadly
+        };
+        if deadly {
+            std::future::pending::<()>().await;
+        }
         let traps = self.0.0.lock().unwrap().traps.clone();
         assert!(!entries.iter().any(|entry| traps.contains(&entry.uid)), "a bug put in on purpose");
         let inner = self.0.0.lock().unwrap();

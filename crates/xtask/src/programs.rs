@@ -17,6 +17,7 @@ const FOR_TESTS: &[Program] = &[
     Program { name: "strace", package: "strace" },
     Program { name: "mkfs.ext4", package: "e2fsprogs" },
     Program { name: "mount", package: "mount" },
+    Program { name: "ip", package: "iproute2" },
     // libFuzzer is written in C++.
     Program { name: "c++", package: "g++" },
     Program { name: "python3", package: "python3" },

@@ -5,6 +5,7 @@
 
 mod local;
 mod network;
+mod remote;
 mod sharding;
 mod source;
 
@@ -24,6 +25,7 @@ use crate::{
 };
 
 pub use local::LocalProbe;
+pub use remote::PlatformProbe;
 
 /// Longest time for all checks of one kind.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -166,6 +168,7 @@ fn secrets(settings: &Settings, environment: &Environment) -> Vec<Secret> {
         },
     }
     secrets.extend(environment.api_token.iter().map(|token| token.value.clone()));
+    secrets.extend(environment.azure.secrets().cloned());
     secrets
 }
 

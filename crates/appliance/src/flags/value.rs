@@ -3,6 +3,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use sinks::object_store::azure::{AzureLocation, BadLocation};
 use url::{Host, Url};
 
 use super::{DebugLevel, LogFormat};
@@ -55,17 +56,13 @@ pub(super) fn folder(text: &str) -> Result<PathBuf, String> {
 }
 
 pub(super) fn container(text: &str) -> Result<Url, String> {
-    let allowed = "`az://ACCOUNT/CONTAINER`, without user, password, `?` or `#`";
+    let allowed = "`az://ACCOUNT/CONTAINER`, or with `/PREFIX`, without user, password, `?` or `#`";
     let url = Url::parse(text).map_err(|_| allowed)?;
-    let container = url.path().trim_matches('/');
-    let good = url.scheme() == "az"
-        && url.host_str().is_some_and(|account| !account.is_empty())
-        && !container.is_empty()
-        && url.username().is_empty()
-        && url.password().is_none()
-        && url.query().is_none()
-        && url.fragment().is_none();
-    if good { Ok(url) } else { Err(allowed.into()) }
+    match AzureLocation::parse(&url) {
+        Ok(_) => Ok(url),
+        Err(BadLocation::Form) => Err(allowed.into()),
+        Err(part) => Err(format!("{allowed}: {part}")),
+    }
 }
 
 /// A part of a remote configuration's name, which becomes one path segment.

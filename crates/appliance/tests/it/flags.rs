@@ -220,9 +220,16 @@ fn wrong_values_are_named_with_what_is_allowed() {
     check(
         &["--private-file-prefix", "s3://bucket"],
         expect![
-            "error: `--private-file-prefix` is `s3://bucket`; allowed: `az://ACCOUNT/CONTAINER`, without user, password, `?` or `#`"
+            "error: `--private-file-prefix` is `s3://bucket`; allowed: `az://ACCOUNT/CONTAINER`, or with `/PREFIX`, without user, password, `?` or `#`"
         ],
     );
+    check(
+        &["--private-file-prefix", "az://account/Emails"],
+        expect![
+            "error: `--private-file-prefix` is `az://account/Emails`; allowed: `az://ACCOUNT/CONTAINER`, or with `/PREFIX`, without user, password, `?` or `#`: a container has 3 to 63 letters a-z, digits and single hyphens"
+        ],
+    );
+    flags(&["--private-file-prefix", "az://account/container/a/prefix"]);
     check(
         &["--reinfer-api-endpoint", "mydomain.example.com"],
         expect![

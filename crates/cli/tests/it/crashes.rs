@@ -1,11 +1,20 @@
 //! The program is killed, frozen and told to stop at any moment.
 
-use std::time::Duration;
+use std::{
+    fs::{self, File},
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 
 use rustix::process::Signal;
 use serde_json::json;
+use simulators::exchange::{Fault, FaultRule, Op};
 
-use crate::harness::World;
+use crate::{
+    harness::{Guarded, PATIENCE, World},
+    machine::{needs, run},
+};
 
 /// A cheap source of pauses that differ from run to run of the loop, but not of the test.
 fn pause(round: u64) -> Duration {
@@ -65,6 +74,64 @@ fn a_second_signal_aborts() {
     appliance.signal(Signal::INT);
     appliance.signal(Signal::CONT);
     assert_eq!(appliance.wait().code(), Some(143));
+}
+
+// Promise I13: what a server never finishes is given up.
+#[test]
+fn a_stop_does_not_wait_for_a_reply_that_never_ends() {
+    let world = World::generated(1, 60);
+    let stall = FaultRule::new(Fault::Stall { after_bytes: 5000 }).op(Op::GetItem);
+    world.server.fault(stall);
+    let mut appliance = world.appliance_with(&["--shutdown-grace", "2s"]);
+    appliance.wait_until("the stall", |_| world.server.outstanding_faults() == 0);
+    let began = Instant::now();
+    appliance.stop();
+    assert!(began.elapsed() < Duration::from_secs(2 + 5), "{:?}", began.elapsed());
+    let mut appliance = world.appliance();
+    appliance.wait_until_up_to_date(1);
+    appliance.stop();
+    world.assert_complete();
+}
+
+/// Lets every synchronization of a file take longer than anybody waits. Returns once the process
+/// is under its control.
+fn hang_the_disk(process: u32, log: &Path) -> Guarded {
+    let inject = "inject=fsync,fdatasync,syncfs:delay_enter=600s";
+    let mut strace = Command::new("strace");
+    let strace = strace.args(["-f", "-p", &process.to_string(), "-e", inject]);
+    let child = strace.stdin(Stdio::null()).stderr(File::create(log).unwrap()).spawn();
+    let child = Guarded(child.unwrap());
+    let began = Instant::now();
+    while !fs::read_to_string(log).unwrap().contains("sync(") {
+        assert!(began.elapsed() < PATIENCE, "{}", fs::read_to_string(log).unwrap());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child
+}
+
+// Promise I13: the grace runs out, because the disk hangs.
+#[test]
+fn a_grace_that_runs_out_ends_with_75_and_loses_nothing() {
+    let Some(()) = needs("strace", run(&["strace", "-V"])) else { return };
+    let mut world = World::generated(2, 200);
+    world.set("reinfer_batch_size", json!(10));
+    let mut appliance = world.appliance_with(&["--shutdown-grace", "1s"]);
+    appliance.wait_for_emails(20);
+    let strace = hang_the_disk(appliance.id(), &world.folder.path().join("strace"));
+    let began = Instant::now();
+    appliance.signal(Signal::TERM);
+    while !appliance.log().contains("did not end within the 1 s of --shutdown-grace") {
+        // One second more is for the last writes; the rest is for a busy machine.
+        assert!(began.elapsed() < Duration::from_secs(1 + 1 + 5), "{}", appliance.log());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // A process under control is not gone before the one that controls it.
+    drop(strace);
+    assert_eq!(appliance.wait().code(), Some(75), "{}", appliance.log());
+    let mut appliance = world.appliance();
+    appliance.wait_until_up_to_date(2);
+    appliance.stop();
+    world.assert_complete();
 }
 
 // Fault F16: a frozen process that comes back finds everything as it should be.

@@ -230,6 +230,10 @@ impl Appliance {
         self.wait_until(&format!("{count} emails"), |_| files(&data, "json").len() >= count);
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.0.id()
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child.0), signal).unwrap();
     }

@@ -1,15 +1,16 @@
-//! Limits of the machine on one process: memory, and the size of its files.
+//! Little memory, hostile and enormous emails, and a limit for the size of files.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs, os::unix::process::ExitStatusExt};
 
+use serde_json::json;
+use sha2::{Digest, Sha256};
 use simulators::exchange::{Auth, Exchange, Large, Options};
 use tempfile::TempDir;
 
-use crate::harness::{Appliance, PROGRAM, World};
+use crate::{
+    harness::{World, hex},
+    machine::{Group, Limit, start_after},
+};
 
 /// Mailboxes that hold one large email each.
 const MAILBOXES: u64 = 8;
@@ -21,81 +22,22 @@ const LIMIT: u64 = 128 << 20;
 /// Largest file that the second test allows, in the blocks of `ulimit -f` (POSIX): 128 KiB.
 const FILE_BLOCKS: u64 = 256;
 
-/// A control group with [`LIMIT`] bytes of memory, removed in the end.
-struct Group(PathBuf);
-
-impl Group {
-    fn create() -> Result<Self, String> {
-        let name = format!("tributary-test-{}", std::process::id());
-        let version1 = Path::new("/sys/fs/cgroup/memory/memory.limit_in_bytes");
-        let (parent, limit) = match version1.exists() {
-            true => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
-            false => ("/sys/fs/cgroup", "memory.max"),
-        };
-        let path = Path::new(parent).join(name);
-        fs::create_dir(&path).map_err(|err| format!("`{}`: {err}", path.display()))?;
-        let group = Self(path);
-        let limit = group.0.join(limit);
-        fs::write(&limit, LIMIT.to_string())
-            .map_err(|err| format!("`{}`: {err}", limit.display()))?;
-        Ok(group)
-    }
-
-    fn processes(&self) -> PathBuf {
-        self.0.join("cgroup.procs")
-    }
-
-    /// Most memory that the only process in the group ever had resident, in bytes.
-    fn peak(&self) -> u64 {
-        let id = fs::read_to_string(self.processes()).unwrap();
-        let status = fs::read_to_string(format!("/proc/{}/status", id.trim())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // A process that was just reaped can hold the group for a moment longer.
-        for _ in 0..100 {
-            if fs::remove_dir(&self.0).is_ok() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-/// The group, or `None` if the test is skipped; in CI that is a failure.
-fn group() -> Option<Group> {
-    match Group::create() {
-        Ok(group) => Some(group),
-        Err(reason) => {
-            assert!(std::env::var_os("CI").is_none(), "CI must have control groups: {reason}");
-            println!("skipped: no control group ({reason})");
-            None
-        }
-    }
-}
-
 fn deliver_large(server: &Exchange, address: &str, size: u64) {
     let now = chrono::DateTime::from_timestamp(1_790_000_000, 0).unwrap();
     server.deliver(address, &["Inbox"], Large::new(size, size), now).unwrap();
 }
 
-/// Starts the appliance after a command of the shell.
-fn start_after(world: &World, command: &str) -> Appliance {
-    let script = format!("{command} && exec \"$@\"");
-    let prefix = world.prefix();
-    let prefix = prefix.to_str().unwrap();
-    let arguments = ["-c", &script, "sh", PROGRAM, "appliance", "--local-files-prefix", prefix];
-    world.start("/bin/sh", &arguments)
+/// Most memory that a process ever had resident, in bytes.
+fn peak(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
 }
 
 // Faults F20 and F21.
 #[test]
 fn eight_large_emails_at_once_fit_into_little_memory() {
-    let Some(group) = group() else { return };
+    let Some(group) = Group::create("large", Limit::Memory(LIMIT)) else { return };
     let mut world = World::empty(Options { auth: Auth::basic(), ..Options::default() });
     // The system's temporary folder may be in memory, which would count.
     world.folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -105,10 +47,9 @@ fn eight_large_emails_at_once_fit_into_little_memory() {
         deliver_large(&world.server, &address, SIZE + number);
     }
     let world = world.configured();
-    let enter = format!("echo $$ >{}", group.processes().display());
-    let mut appliance = start_after(&world, &enter);
+    let mut appliance = group.appliance(&world);
     appliance.wait_until_up_to_date(MAILBOXES as usize);
-    let peak = group.peak();
+    let peak = peak(appliance.id());
     appliance.stop();
     assert!(peak < LIMIT, "{peak} bytes were resident");
     assert_eq!(world.truth().len(), MAILBOXES as usize);
@@ -133,5 +74,80 @@ fn a_file_that_may_not_become_large_is_reported_and_stored_by_the_next_process()
     let mut appliance = world.appliance();
     appliance.wait_for_emails(world.truth().values().sum());
     appliance.stop();
+    world.assert_complete();
+}
+
+// Fault F21.
+#[test]
+fn a_kill_for_lack_of_memory_loses_and_doubles_nothing() {
+    let Some(group) = Group::create("kill", Limit::Memory(0)) else { return };
+    let mut world = World::generated(2, 200);
+    world.set("reinfer_batch_size", json!(10));
+    for round in 1..=2 {
+        let mut appliance = world.appliance();
+        appliance.wait_for_emails(round * 30);
+        // From here on, the next page that it needs is one too many.
+        group.take_in(appliance.id());
+        assert_eq!(appliance.wait().signal(), Some(9), "{}", appliance.log());
+    }
+    assert!(group.strikes() >= 2, "it was not the kernel that killed it");
+    assert!(world.stored() != world.truth(), "nothing was left to do");
+    group.set(Limit::Memory(LIMIT)).unwrap();
+    let mut appliance = group.appliance(&world);
+    appliance.wait_until_up_to_date(2);
+    appliance.stop();
+    world.assert_complete();
+}
+
+/// Emails that have brought down programs which look into them.
+fn hostile() -> Vec<Vec<u8>> {
+    let recipients: Vec<String> =
+        (0..100_000).map(|n| format!("\"Person {n}\" <person-{n}@example.com>")).collect();
+    let continuations: String =
+        (0..200_000).map(|n| format!(";\r\n filename*{n}*=%{:02X}", n % 256)).collect();
+    let fields = |fields: &str| format!("Message-ID: <hostile@example.com>\r\n{fields}\r\n\r\n");
+    let multipart = fields("Content-Type: multipart/mixed; boundary=b");
+    let mut broken = b"Subject: =?utf-9?B?//8?= =?iso-2022-jp?Q?=1B$B?= =?utf-8?B?w\r\n\
+        From: \xff\xfe\x80 <\xc3@example.com>\r\nTo: \x00\r\nDate: Thu, 99 Nov 20266\r\n\
+        Content-Type: text/plain; charset=\"\xe2\x80\xae=?\"; charset=utf-7\r\n\
+        Content-Transfer-Encoding: base64, 8bit\r\n\r\n\xff\xfe\x00\xd8+AAA\r\r\n\n\x1b$B"
+        .to_vec();
+    broken.extend(0..=255);
+    vec![
+        fields(&format!("To: {}", recipients.join(",\r\n "))).into(),
+        // Messages in one another.
+        "Content-Type: message/rfc822\r\n\r\n".repeat(50_000).into(),
+        // Parts without content.
+        (multipart + &"--b\r\n\r\n".repeat(1_000_000)).into(),
+        // A parameter in 200,000 pieces (RFC 2231 section 3).
+        fields(&format!("Content-Disposition: attachment{continuations}")).into(),
+        broken,
+        // One line.
+        vec![b'x'; 2_000_000],
+        vec![0; 100_000],
+    ]
+}
+
+// Fault F20.
+#[test]
+fn hostile_emails_arrive_byte_for_byte_with_little_memory() {
+    let Some(group) = Group::create("hostile", Limit::Memory(LIMIT)) else { return };
+    let mut world = World::empty(Options { auth: Auth::basic(), ..Options::default() });
+    world.folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    world.server.add_mailbox("abc@example.com");
+    let now = chrono::DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+    let mut expected = BTreeMap::new();
+    for mime in hostile() {
+        let hash = hex(&Sha256::digest(&mime));
+        expected.insert(("abc@example.com".to_owned(), hash), 1);
+        world.server.deliver("abc@example.com", &["Inbox"], mime, now).unwrap();
+    }
+    let world = world.configured();
+    let mut appliance = group.appliance(&world);
+    appliance.wait_until_up_to_date(1);
+    let peak = peak(appliance.id());
+    appliance.stop();
+    assert!(peak < LIMIT, "{peak} bytes were resident");
+    assert_eq!(world.stored(), expected);
     world.assert_complete();
 }

@@ -35,9 +35,13 @@ fn throttling_in_every_form_is_obeyed() {
     world.server.fault(
         FaultRule::new(Fault::Http { status: 503, retry_after: pause }).op(Op::SyncFolderItems),
     );
+    world.server.fault(
+        FaultRule::new(Fault::Http { status: 429, retry_after: pause }).op(Op::GetItem).skip(5),
+    );
     let mut appliance = world.appliance();
     appliance.wait_until_up_to_date(1);
     assert_eq!(world.server.outstanding_faults(), 0, "a fault did not strike");
+    let log = appliance.log();
     appliance.stop();
     let mut quiet_until: Option<Instant> = None;
     let mut pauses = 0;
@@ -45,11 +49,14 @@ fn throttling_in_every_form_is_obeyed() {
         if let Some(until) = quiet_until {
             assert!(request.at >= until, "asked {:?} too early", until - request.at);
         }
-        let busy = request.code.as_deref() == Some("ErrorServerBusy") || request.status == 503;
+        let busy = request.code.as_deref() == Some("ErrorServerBusy")
+            || [429, 503].contains(&request.status);
         pauses += usize::from(busy);
         quiet_until = busy.then(|| request.at + Duration::from_secs(1));
     }
-    assert_eq!(pauses, 3);
+    assert_eq!(pauses, 4);
+    // None of them was taken for a failure with a pause of our own.
+    assert_eq!(log.matches("waits 1 s").count(), 4, "{log}");
     world.assert_complete();
 }
 

@@ -16,7 +16,7 @@ use tokio::{process::Command, sync::OnceCell};
 use crate::client::ABC;
 
 /// Where the clients are installed, once for all runs.
-pub(crate) fn peers() -> PathBuf {
+fn peers() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers")
 }
 

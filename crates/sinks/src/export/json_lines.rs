@@ -2,25 +2,12 @@
 
 use std::{fs, io::Write, path::Path};
 
-use chrono::{DateTime, Utc};
-use record::{MailboxId, Metadata};
-use serde::Serialize;
-
 use super::{ExportError, Failure, Filter, Report, each};
 use crate::{
     ascii_safe::to_unicode,
+    email_new::EmailNew,
     local_files::{Flaw, hex_sha256},
 };
-
-/// The platform's `EmailNew`. It refuses fields that it does not know.
-#[derive(Serialize)]
-struct EmailNew<'a> {
-    id: &'a str,
-    mailbox: &'a MailboxId,
-    timestamp: DateTime<Utc>,
-    mime_content: &'a str,
-    metadata: &'a Metadata,
-}
 
 /// Writes the emails as JSON lines. One email at a time is in memory.
 ///

@@ -32,6 +32,7 @@ mod lock;
 mod sidecar;
 pub(crate) mod state;
 mod store;
+mod strangers;
 
 use std::{
     collections::HashMap,
@@ -87,6 +88,7 @@ impl LocalFiles {
         }
         let lock = lock::take(&layout.lock())?;
         lock::clean(&layout)?;
+        strangers::tell(&layout);
         Ok(Self::new(layout, Some(lock)))
     }
 

@@ -139,3 +139,42 @@ impl Routes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use record::BucketId;
+
+    use super::*;
+
+    fn route(name: &str) -> Route {
+        let bucket = BucketId::new("owner", name).unwrap();
+        Route { mailbox: "abc@example.com".parse().unwrap(), bucket }
+    }
+
+    fn uids(range: std::ops::Range<u128>) -> HashSet<Uid> {
+        range.map(|n| format!("{n:032x}").parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_list_that_was_used_last_stays() {
+        let mut routes = Routes::default();
+        for name in ["a", "b"] {
+            routes.insert(&route(name), Some(uids(0..40)), 100);
+        }
+        assert!(routes.select(&route("a"), &[]).is_some());
+        routes.insert(&route("c"), Some(uids(0..40)), 100);
+        routes.select(&route("c"), &[]);
+        assert!(routes.select(&route("b"), &[]).is_none(), "the oldest list was kept");
+        assert!(routes.select(&route("a"), &[]).is_some());
+        assert_eq!(routes.uids, 80);
+    }
+
+    #[test]
+    fn a_list_that_is_too_long_is_remembered_as_such() {
+        let mut routes = Routes::default();
+        routes.insert(&route("a"), None, 100);
+        let asked: Vec<Uid> = uids(0..3).into_iter().collect();
+        assert_eq!(routes.select(&route("a"), &asked), Some(asked));
+        assert_eq!(routes.uids, 0);
+    }
+}

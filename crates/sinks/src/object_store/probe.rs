@@ -41,17 +41,20 @@ impl Objects {
             steps.push(ProbeStep { what, result });
             good
         };
-        let written = self.probe_write().await;
-        let version = written.as_ref().ok().cloned();
-        let Some(version) = version.filter(|_| true) else {
-            note("write", written.map(drop));
-            return steps;
+        let version = match self.probe_write().await {
+            Ok(version) => version,
+            Err(err) => {
+                note("write", Err(err));
+                return steps;
+            }
         };
         note("write", Ok(()));
-        let _ = note("read", self.probe_read().await)
+        if note("read", self.probe_read().await)
             && note("create only if absent", self.probe_create().await)
             && note("replace only what was seen", self.probe_replace(version).await)
-            && note("list", self.routes().await.map(drop));
+        {
+            note("list", self.routes().await.map(drop));
+        }
         steps
     }
 

@@ -94,7 +94,8 @@ async fn a_large_email_never_replaces_a_copy_that_is_there() {
     let mut large = mail::email(1);
     large.body = Body::Memory(vec![b'x'; 9 << 20].into());
     sink.write(&route, &[large]).await.unwrap();
-    assert_eq!(copies(&sink, &route).await, [(mail::uid(1), b"first".to_vec())]);
+    let copies = copies(&sink, &route).await;
+    assert!(copies.len() == 1 && copies[0].1 == b"first", "the copy was replaced");
     let stored = sink.stored_email(&route, mail::uid(1)).await.unwrap().unwrap();
     assert_eq!(stored.sidecar.size, 5);
 }
@@ -247,7 +248,7 @@ async fn names_with_every_kind_of_letter_come_back() {
     let route = Route { mailbox: "jürgen+x'~@example.com".parse().unwrap(), ..mail::route() };
     sink.write(&route, &[mail::email(1), mail::email(2)]).await.unwrap();
     sink.save_checkpoint(&route, &checkpoint(1, "a")).await.unwrap();
-    assert_eq!(sink.routes().await.unwrap(), [route.clone()]);
+    assert_eq!(sink.routes().await.unwrap(), std::slice::from_ref(&route));
     let uids: Vec<Uid> = sink.stored_uids(&route).try_collect().await.unwrap();
     assert_eq!(uids.len(), 2);
     let many: Vec<Uid> = (0..20).map(mail::uid).collect();
@@ -265,7 +266,8 @@ const LARGE_ORDERS: &str = "SINKS_TEST_LARGE";
 fn stores_large_emails_when_it_is_told_to() {
     #[expect(clippy::disallowed_methods, reason = "the arguments belong to the test harness")]
     let Ok(orders) = std::env::var(LARGE_ORDERS) else { return };
-    let (endpoint, name) = orders.split_once('\t').unwrap();
+    let orders: Vec<&str> = orders.split('\t').collect();
+    let (endpoint, name, count) = (orders[0], orders[1], orders[2].parse().unwrap());
     let environment = AzureEnvironment {
         endpoint: Some(endpoint.into()),
         account_key: Some(record::Secret::from(KEY)),
@@ -273,7 +275,7 @@ fn stores_large_emails_when_it_is_told_to() {
     };
     let sink = Container { name: name.into() }.open_with(environment);
     wait(async {
-        let emails: Vec<_> = (0..2).map(large).collect();
+        let emails: Vec<_> = (0..count).map(large).collect();
         sink.write(&mail::route(), &emails).await.unwrap();
         // Sent once more, it is not read into memory, either.
         sink.write(&mail::route(), &emails[..1]).await.unwrap();
@@ -293,7 +295,7 @@ fn large(n: u64) -> record::Email {
 #[tokio::test]
 async fn an_email_of_150_mb_passes_through_little_memory() {
     let container = Container::create().await;
-    let orders = format!("{}\t{}", crate::azurite::azurite().url, container.name);
+    let orders = format!("{}\t{}\t2", crate::azurite::azurite().url, container.name);
     let child = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", LARGE_TEST, "--nocapture"])
         .env(LARGE_ORDERS, orders)

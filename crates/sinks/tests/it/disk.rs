@@ -198,6 +198,31 @@ fn changed_bytes_of_an_email_are_found() {
     assert!(matches!(flaws[..], [Flaw::WrongHash]), "{flaws:?}");
 }
 
+/// The system claims to have written a byte that it has not: no error tells.
+#[test]
+fn a_write_that_claims_more_than_it_wrote_is_found() {
+    if !has_strace() {
+        return;
+    }
+    let scratch = Scratch::new();
+    let mut lies = 0;
+    for when in 6..=36 {
+        let mut writer = Writer::new(&scratch.path().join(format!("lie-{when}")), 12, 4);
+        writer.under = strace("write", &format!("retval=1:when={when}"));
+        // A lie about the state may stop it.
+        writer.run();
+        let folder = LocalFiles::open_read_only(&writer.prefix).unwrap();
+        for n in 0..writer.total {
+            let Some(stored) = folder.stored_email(&mail::route(), mail::uid(n)) else { continue };
+            let is_whole = fs::read(&stored.eml).is_ok_and(|bytes| bytes == mail::body(n));
+            let checked = stored.check().map(drop);
+            assert!(is_whole || checked.is_err(), "email {n} after write {when} went unnoticed");
+            lies += usize::from(!is_whole);
+        }
+    }
+    assert!(lies > 5, "only {lies} lies were about an email");
+}
+
 #[test]
 fn a_changed_byte_of_the_ledger_is_loud() {
     let dir = tempfile::tempdir().unwrap();

@@ -132,7 +132,7 @@ async fn state_is_exported_imported_and_reset() {
     let first = record::Checkpoint { generation: 1, ..Default::default() };
     sink.save_checkpoint(&route, &first).await.unwrap();
     let exported = sink.export_state(&route).await.unwrap();
-    assert_eq!(sink.routes().await.unwrap(), [route.clone()]);
+    assert_eq!(sink.routes().await.unwrap(), std::slice::from_ref(&route));
 
     memory.objects().reset_state(&route).await.unwrap();
     let next = record::Checkpoint { generation: 2, ..Default::default() };

@@ -1,10 +1,12 @@
 //! What the engine does when the sink refuses, asks for a pause, or belongs to somebody else, and
 //! what outlives a restart.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use record::{FolderState, Sink, SinkError, Source};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use record::{FolderState, Route, Sink, SinkError, Source, Uid};
 use sync::{Carried, Command, Failure, MailboxSettings, Pace, StartFrom};
 use testkit::{
     memory_sink::{ManySinks, MemorySink},
@@ -12,7 +14,10 @@ use testkit::{
 };
 use tokio::time::Instant;
 
-use crate::world::{Running, SimClock, pace, route, start, start_at};
+use crate::{
+    chaos::{ChaosSink, Dice},
+    world::{Running, SimClock, pace, route, start, start_at},
+};
 
 const ADDRESS: &str = "abc@example.com";
 
@@ -403,5 +408,107 @@ async fn an_item_on_which_the_program_panics_is_set_aside_and_the_rest_delivered
     service.catches_up(2).await;
     assert!(sink.uids().contains(&new), "trying them again ends nothing");
     assert!(sink.set_aside().iter().all(|item| item.attempts == 4));
+    service.stop().await.unwrap();
+}
+
+/// Large emails, some of them deadly, among small ones; in two mailboxes that are read at once.
+fn dangerous_mailboxes(deadly: &[&[usize]]) -> (Vec<(Route, MemoryMailbox)>, BTreeSet<Uid>) {
+    let mut killers = BTreeSet::new();
+    let mailboxes = deadly.iter().enumerate().map(|(number, deadly)| {
+        let address = format!("{number}@example.com");
+        let mailbox = MemoryMailbox::new(&address);
+        let inbox = mailbox.add_folder("Inbox");
+        for index in 0..12 {
+            let uid = mailbox.deliver(&inbox, 1);
+            if index % 4 != 3 {
+                mailbox.enlarge(uid, 9 << 20);
+            }
+            if deadly.contains(&index) {
+                mailbox.make_deadly(uid);
+                killers.insert(uid);
+            }
+        }
+        (route(&address), mailbox)
+    });
+    (mailboxes.collect(), killers)
+}
+
+/// Starts the program again and again until it is no longer killed. Returns how often it was.
+async fn survive(mailboxes: &[(Route, MemoryMailbox)], sinks: &ManySinks, seed: u64) -> u64 {
+    let kills = || mailboxes.iter().map(|(_, mailbox)| mailbox.kills()).sum::<u64>();
+    for lives in 0..20 {
+        let before = kills();
+        let sources = mailboxes
+            .iter()
+            .map(|(route, mailbox)| (route.clone(), Box::new(mailbox.source()) as Box<dyn Source>));
+        // Slow, so that the next item is asked for before the last one is stored, if it may.
+        let dice = Dice::new(ChaCha8Rng::seed_from_u64(seed + lives), 0.0);
+        let shared = ChaosSink::new(Arc::new(sinks.clone()), dice, false, false);
+        let shared = Arc::new(shared) as Arc<dyn Sink>;
+        let service = start(sources.collect(), shared, &MailboxSettings::default(), pace(), lives);
+        // Long enough for two rounds, if nothing is in the way.
+        let patience = Instant::now() + Duration::from_secs(40);
+        while kills() == before && Instant::now() < patience {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let over = kills() == before;
+        service.crash().await;
+        if over {
+            return lives;
+        }
+    }
+    panic!("killed for ever");
+}
+
+// Promise I11: an item that kills the process.
+#[tokio::test(start_paused = true)]
+async fn a_large_item_that_kills_the_process_is_set_aside_after_two_strikes() {
+    for seed in 0..20 {
+        let (mailboxes, killers) = dangerous_mailboxes(&[&[0], &[], &[], &[], &[]]);
+        let sinks = ManySinks::default();
+        assert_eq!(survive(&mailboxes, &sinks, 100 * seed).await, 2);
+        let set_aside: Vec<_> =
+            mailboxes.iter().flat_map(|(route, _)| sinks.of(route).set_aside()).collect();
+        assert_eq!(set_aside.len(), 1, "nobody else is blamed: {set_aside:?}");
+        assert_eq!((set_aside[0].code.as_str(), set_aside[0].attempts), ("KillsProcess", 2));
+        assert!(killers.contains(&set_aside[0].uid));
+        let stored: usize = mailboxes.iter().map(|(route, _)| sinks.of(route).uids().len()).sum();
+        assert_eq!(stored, 59, "everything else is delivered");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_several_suspects_only_those_that_kill_are_set_aside() {
+    let (mailboxes, killers) = dangerous_mailboxes(&[&[0, 6], &[0], &[10], &[]]);
+    let sinks = ManySinks::default();
+    let kills = survive(&mailboxes, &sinks, 0).await;
+    assert!(kills <= 2 * killers.len() as u64, "killed {kills} times");
+    let set_aside = mailboxes.iter().flat_map(|(route, _)| sinks.of(route).set_aside());
+    assert_eq!(set_aside.map(|item| item.uid).collect::<BTreeSet<_>>(), killers);
+    let stored: usize = mailboxes.iter().map(|(route, _)| sinks.of(route).uids().len()).sum();
+    assert_eq!(stored, 44, "everything else is delivered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_the_process_survives_is_not_suspected() {
+    let (mailbox, inbox, sink) = mailbox_of(0);
+    let slow = mailbox.deliver(&inbox, 1);
+    mailbox.enlarge(slow, 9 << 20);
+    // The call never comes back, yet each process is ended in good order, or given another
+    // configuration.
+    mailbox.make_deadly(slow);
+    let (clock, carried) = (clock(), Carried::default());
+    for life in 0..6 {
+        let carried = if life % 2 == 0 { carried.clone() } else { Carried::default() };
+        let settings = MailboxSettings::default();
+        let service = serve_again(&clock, &carried, &mailbox, &sink, &settings);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        service.stop().await.unwrap();
+    }
+    assert_eq!((mailbox.kills(), sink.set_aside()[0].attempts), (6, 0));
+    mailbox.heal();
+    let service = serve(&mailbox, &sink);
+    service.catches_up(1).await;
+    assert!(sink.uids().contains(&slow) && sink.set_aside().is_empty());
     service.stop().await.unwrap();
 }

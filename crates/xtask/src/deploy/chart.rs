@@ -24,6 +24,10 @@ pub(super) fn rendered() -> PathBuf {
 
 pub(super) fn check(tools: &Tools, update: bool) -> Result<()> {
     compare(&text(&folder().join(RULES))?, &folder().join(COPY), update)?;
+    let version = format!("appVersion: \"{}\"", env!("CARGO_PKG_VERSION"));
+    if !text(&folder().join(CHART).join("Chart.yaml"))?.lines().any(|line| line == version) {
+        bail!("`deploy/{CHART}/Chart.yaml` is of another version; expected `{version}`");
+    }
     make_empty(&rendered())?;
     for values in matrix("good")? {
         let name = values.file_name().unwrap_or_default();
@@ -113,4 +117,26 @@ fn compare(text: &str, file: &Path, update: bool) -> Result<()> {
     }
     println!("wrote {}", file.display());
     write(file, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn shards_and_grace_that_do_not_fit_are_found() {
+        let set = |replicas: u32, period: u32| {
+            let container = json!({ "args": ["--total-shards", "3", "--shutdown-grace", "60s"] });
+            json!({ "spec": { "replicas": replicas, "template": { "spec": {
+                "terminationGracePeriodSeconds": period, "containers": [container],
+            } } } })
+        };
+        assert!(agrees(&set(3, 75)).is_ok());
+        let wrong = [agrees(&set(2, 75)).unwrap_err(), agrees(&set(3, 60)).unwrap_err()];
+        let wrong = wrong.map(|err| err.to_string());
+        assert_eq!(wrong[0], "2 replicas, but `--total-shards` is Some(\"3\")");
+        assert_eq!(wrong[1], "a stop may take 60 s, and the pod is killed after Some(60)");
+    }
 }

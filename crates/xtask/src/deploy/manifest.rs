@@ -18,7 +18,12 @@ pub(super) fn check(tools: &Tools) -> Result<()> {
         run_quiet(&mut tools.validate(std::slice::from_ref(&file)))?;
         let documents = tools.read_yaml(&file)?;
         let set = documents.iter().find(|document| document["kind"] == "StatefulSet");
-        accepts(set.context("no StatefulSet")?).with_context(|| format!("deploy/{name}"))?;
+        let set = set.context("no StatefulSet")?;
+        let image = format!("/tributary:{}", env!("CARGO_PKG_VERSION"));
+        if !container(set)["image"].as_str().is_some_and(|name| name.ends_with(&image)) {
+            bail!("`deploy/{name}` is of another version; expected an image `…{image}`");
+        }
+        accepts(set).with_context(|| format!("deploy/{name}"))?;
     }
     Ok(())
 }

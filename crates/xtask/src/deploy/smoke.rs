@@ -2,8 +2,8 @@
 
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader},
-    net::{Ipv4Addr, UdpSocket},
+    io::{BufRead, BufReader, Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::unix::fs::chown,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -17,13 +17,13 @@ use serde_json::{Value, json};
 
 use super::{
     image::{self, Profile, USER},
-    make, make_empty, output, products, run_quiet, text, utf8, write,
+    make, make_empty, output, products, run_quiet, text, unit, utf8, write,
 };
 use crate::target_dir;
 
 const MAILBOXES: &str = "2";
 /// In each mailbox; drafts and items that are no mail are among them.
-const MESSAGES: &str = "60";
+const MESSAGES: &str = "200";
 
 const MEMORY: u64 = 128 << 20;
 /// Microseconds of a CPU in each period: a twentieth.
@@ -33,8 +33,12 @@ const PERIOD: u64 = 100_000;
 /// Longest time that one run of the image may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Where the containers find a name server: port 53 of an address that nobody else listens on.
-const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 153);
+/// Where the containers find a name server: on the port for names of an address that nobody else
+/// listens on, not even another run of this check.
+fn name_server() -> Ipv4Addr {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 53, high, low)
+}
 
 /// Two runs, one for each form of arguments that manifests have; then `verify` compares the
 /// mailboxes with the folder.
@@ -48,22 +52,48 @@ pub(super) fn check() -> Result<()> {
         return Ok(());
     }
     let place = Place::prepare()?;
-    let began = Instant::now();
     // As in the manifests of the replaced appliance; names are resolved by the name server.
-    place.resolve_by("", &format!("nameserver {NAME_SERVER}\n"))?;
+    place.resolve_by("", &format!("nameserver {}\n", name_server()))?;
     let shard = ["--shard-name", "reinfer-ews-appliance-0", "--total-shards", "1"];
-    let bind = ["reinfer-ews", "--bind", "0.0.0.0:8000"];
-    place.appliance(&[&bind[..], &shard[..], &PREFIX].concat())?;
-    let first = began.elapsed();
+    // The container shares this machine's network, where the usual port may be taken.
+    let port = free_port()?;
+    let address = format!("0.0.0.0:{port}");
+    let bind = ["reinfer-ews", "--bind", &address];
+    let told = place.appliance(&[&bind[..], &shard[..], &PREFIX].concat(), Some(port))?;
     // As in `docker run IMAGE --flag …`; names are in the file.
     place.resolve_by("127.0.0.1 localhost\n", "")?;
-    place.appliance(&PREFIX)?;
+    place.appliance(&PREFIX, None)?;
     let verified = place.verify()?;
     if verified.lines().count() != 2 || verified.matches(" 0 differences").count() != 2 {
         bail!("the folder and the mailboxes differ:\n{verified}");
     }
-    println!("image: {} s to be up to date with 5 % of a CPU\n{verified}", first.as_secs());
+    println!("image: {told}\n{}", verified.trim_end());
     Ok(())
+}
+
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
+    Ok(listener.local_addr().context("no free port")?.port())
+}
+
+/// What probes and Prometheus ask for.
+const PATHS: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+
+/// As long as the probes of the chart wait.
+const PROBE: Duration = Duration::from_secs(10);
+
+/// Asks as a probe does; only 200 is an answer.
+fn ask(port: u16, path: &str) -> Result<()> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut answer = String::new();
+    let mut asked = || -> std::io::Result<()> {
+        let mut stream = TcpStream::connect_timeout(&address, PROBE)?;
+        stream.set_read_timeout(Some(PROBE))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        stream.read_to_string(&mut answer).map(drop)
+    };
+    asked().with_context(|| format!("no answer from {address} to `{path}`"))?;
+    if answer.starts_with("HTTP/1.1 200 ") { Ok(()) } else { bail!("`{path}` says: {answer}") }
 }
 
 const PREFIX: [&str; 2] = ["--local-files-prefix", "/mnt/ews"];
@@ -121,14 +151,38 @@ impl Place {
         write(&self.files.join("resolv.conf"), name_server)
     }
 
-    /// Runs the appliance until every mailbox is up to date, and stops it.
-    fn appliance(&self, arguments: &[&str]) -> Result<()> {
+    /// Runs the appliance until every mailbox is up to date, asks it how it is on `port`, and stops
+    /// it. Returns what it took.
+    fn appliance(&self, arguments: &[&str], port: Option<u16>) -> Result<String> {
+        let began = Instant::now();
         let mut container = self.start("reinfer-ews", arguments)?;
         for _ in 0..2 {
             container.wait_for("is up to date")?;
         }
+        let time = began.elapsed().as_secs_f64();
+        if let Some(port) = port {
+            PATHS.iter().try_for_each(|path| ask(port, path))?;
+        }
+        let taken = self.taken(&container.name)?;
         run_quiet(self.runc().args(["kill", &container.name, "TERM"]))?;
-        container.end().map(drop)
+        container.end()?;
+        Ok(format!("up to date after {time:.1} s, {taken}"))
+    }
+
+    /// CPU and memory of a container, whose limits must be in force.
+    fn taken(&self, name: &str) -> Result<String> {
+        let stats = output(self.runc().args(["events", "--stats", name]))?;
+        let stats: Value = serde_json::from_str(&stats).context("runc events")?;
+        let (cpu, memory) = (&stats["data"]["cpu"], &stats["data"]["memory"]["usage"]);
+        if memory["limit"] != json!(MEMORY) {
+            bail!("the limit of memory is not in force: {memory}");
+        }
+        if cpu["throttling"]["throttledPeriods"].as_u64().unwrap_or_default() == 0 {
+            bail!("the limit of CPU is not in force: {cpu}");
+        }
+        let used = cpu["usage"]["total"].as_f64().unwrap_or_default() / 1e9;
+        let most = memory["max"].as_u64().unwrap_or_default() >> 20;
+        Ok(format!("{used:.2} s of CPU, at most {most} MiB with caches"))
     }
 
     fn verify(&self) -> Result<String> {
@@ -176,6 +230,11 @@ impl Place {
         linux["resources"] = json!({
             "memory": { "limit": MEMORY, "swap": MEMORY },
             "cpu": { "quota": QUOTA, "period": PERIOD },
+        });
+        // Those of the systemd unit: what is refused there is refused here.
+        linux["seccomp"] = json!({
+            "defaultAction": "SCMP_ACT_ERRNO",
+            "syscalls": [{ "names": unit::allowed_calls()?, "action": "SCMP_ACT_ALLOW" }],
         });
         // The simulated Exchange listens on this machine's loopback address.
         if let Some(namespaces) = linux["namespaces"].as_array_mut() {
@@ -311,8 +370,9 @@ fn exchange(folder: &Path) -> Result<Guarded> {
 ///
 /// Spec: RFC 1035 §4.1.
 fn serve_names() -> Result<()> {
-    let socket = UdpSocket::bind((NAME_SERVER, 53))
-        .with_context(|| format!("could not listen on {NAME_SERVER}, port 53"))?;
+    let address = name_server();
+    let socket = UdpSocket::bind((address, 53))
+        .with_context(|| format!("could not listen on {address}, port 53"))?;
     thread::spawn(move || {
         let mut query = [0; 512];
         while let Ok((length, from)) = socket.recv_from(&mut query) {
@@ -340,4 +400,27 @@ fn answer(query: &[u8]) -> Option<Vec<u8>> {
         reply.extend([0xc0, 0x0c, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1]);
     }
     Some(reply)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_questions_for_an_address_get_one() {
+        let query = |kind: u8| {
+            let mut query = vec![7, 9, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+            query.extend(b"\x04mail\x07example\x03com\x00");
+            query.extend([0, kind, 0, 1]);
+            query
+        };
+        let address = answer(&query(1)).unwrap();
+        assert_eq!(address[..8], [7, 9, 0x81, 0x80, 0, 1, 0, 1]);
+        assert!(address.ends_with(&[0, 4, 127, 0, 0, 1]));
+        // AAAA: the name is there, and has no such address.
+        let none = answer(&query(28)).unwrap();
+        assert_eq!(none[..8], [7, 9, 0x81, 0x80, 0, 1, 0, 0]);
+        assert_eq!(none.len(), query(28).len());
+        assert_eq!(answer(&query(1)[..20]), None);
+    }
 }

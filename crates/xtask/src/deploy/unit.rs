@@ -1,10 +1,10 @@
 //! The systemd unit and its drop-ins: understood by systemd, and as closed as they claim to be.
 
-use std::{fs, path::Path, process::Command};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use anyhow::{Context, Result, bail};
 
-use super::{folder, make_empty, products, run_quiet};
+use super::{folder, make_empty, output, products, run_quiet, text};
 
 /// What `systemd-analyze security` may find at most, times ten. An unprotected service has 96.
 const EXPOSURE: &str = "20";
@@ -65,4 +65,42 @@ fn verify(unit: &Path, drop_in: Option<&Path>) -> Result<()> {
         bail!("{}: {}\n{errors}", drop_in.unwrap_or(unit).display(), told.status);
     }
     Ok(())
+}
+
+/// The system calls that the unit allows, for whoever runs the program without systemd.
+pub(super) fn allowed_calls() -> Result<BTreeSet<String>> {
+    let mut allowed = BTreeSet::new();
+    for line in text(&folder().join("systemd/tributary.service"))?.lines() {
+        let Some(filter) = line.strip_prefix("SystemCallFilter=") else { continue };
+        match filter.strip_prefix('~') {
+            None => allowed.extend(calls(filter)?),
+            Some(filter) => {
+                let denied = calls(filter)?;
+                allowed.retain(|call| !denied.contains(call));
+            }
+        }
+    }
+    if allowed.is_empty() { bail!("the unit allows no system call") } else { Ok(allowed) }
+}
+
+/// The calls of groups such as `@system-service`, which name calls and further groups.
+fn calls(groups: &str) -> Result<BTreeSet<String>> {
+    let mut calls = BTreeSet::new();
+    let mut waiting: Vec<String> = groups.split_whitespace().map(str::to_owned).collect();
+    let mut seen = BTreeSet::new();
+    while let Some(group) = waiting.pop() {
+        if !group.starts_with('@') {
+            calls.insert(group);
+            continue;
+        }
+        if !seen.insert(group.clone()) {
+            continue;
+        }
+        let told = output(Command::new("systemd-analyze").args(["syscall-filter", &group]))?;
+        // The first line is the group's own name.
+        let names = told.lines().skip(1).map(str::trim);
+        let names = names.filter(|name| !name.is_empty() && !name.starts_with('#'));
+        waiting.extend(names.map(str::to_owned));
+    }
+    Ok(calls)
 }

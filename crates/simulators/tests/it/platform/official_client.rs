@@ -1,38 +1,17 @@
 //! The official client library against the simulated platform: what it accepts, `re` will.
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{io::Write, path::Path, time::Duration};
 
 use serde_json::{Value, json};
 use simulators::platform::{Fault, FaultRule, Op, Options, Platform, Transport};
-use tokio::{process::Command, sync::OnceCell};
+use tokio::process::Command;
 
 use super::client::{Client, email, start};
-use crate::peers::{peers, run};
+use crate::peers::run;
 
-/// The program that uses the library; built once for all runs.
+/// Building takes a while, and other tests go on meanwhile.
 async fn program() -> &'static Path {
-    static PROGRAM: OnceCell<PathBuf> = OnceCell::const_new();
-    PROGRAM
-        .get_or_init(|| async {
-            let home = peers().join("reinfer");
-            let manifest =
-                Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/reinfer/Cargo.toml");
-            let mut cargo = Command::new(env!("CARGO"));
-            cargo.args(["build", "--quiet", "--locked", "--manifest-path"]).arg(manifest);
-            cargo.arg("--target-dir").arg(&home);
-            // The library asks for an OpenSSL that is compiled with it, which takes minutes; the
-            // one of the system, which we need anyway, does as well.
-            cargo.env("OPENSSL_NO_VENDOR", "1");
-            // What cargo sets for this test is not meant for the other workspace.
-            cargo.env_remove("CARGO_TARGET_DIR").env_remove("RUSTFLAGS");
-            run(&mut cargo).await;
-            home.join("debug/reinfer-peer")
-        })
-        .await
+    tokio::task::spawn_blocking(testkit::official_client::program).await.unwrap()
 }
 
 async fn peer(server: &Platform, mode: &[&str], bucket: &str, file: Option<&Path>) -> String {

@@ -161,9 +161,12 @@ impl Credentials {
                     state.token = Some((token.clone(), renew_at));
                     return Ok(token);
                 }
-                Err(NoToken::NotHere(why)) => tried.push(format!("{name}: {why}")),
+                // What has worked before is here.
+                Err(NoToken::NotHere(why)) if state.chosen.is_none() => {
+                    tried.push(format!("{name}: {why}"));
+                }
                 Err(NoToken::Refused(why)) => return Err(unauthorized(host, name, &why)),
-                Err(NoToken::Later(why)) => {
+                Err(NoToken::Later(why) | NoToken::NotHere(why)) => {
                     let cause = Reason::new(format!("{name} gives no token now: {why}"));
                     return Err(Failure::Unreachable { host: host.to_owned(), cause });
                 }

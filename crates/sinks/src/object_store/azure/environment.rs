@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use record::Secret;
 
 /// What the environment says about Azure. Nobody else reads it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AzureEnvironment {
     /// `AZURE_STORAGE_CONNECTION_STRING`.
     pub connection_string: Option<Secret>,
@@ -61,6 +61,20 @@ impl AzureEnvironment {
         "AZURE_CLI_PATH",
         "AZURE_STORAGE_SAS_KEY",
     ];
+
+    /// Everything that must not be shown.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        [
+            &self.connection_string,
+            &self.account_key,
+            &self.sas_token,
+            &self.client_secret,
+            &self.client_certificate_password,
+            &self.identity_header,
+        ]
+        .into_iter()
+        .flatten()
+    }
 
     /// Takes what it needs from `variable`. One that is set to nothing counts as not set.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Self {

@@ -73,7 +73,7 @@ impl ManagedIdentity {
                 query.append_pair("api-version", "2018-02-01");
                 let host = environment.metadata_host.as_deref().unwrap_or(METADATA);
                 let url = format!("{}/metadata/identity/oauth2/token", host.trim_end_matches('/'));
-                (url, ("metadata", Secret::from("true")), environment.metadata_host.is_none())
+                (url, ("metadata", Secret::from("true")), true)
             }
         };
         let parsed = Url::parse(&url)?;
@@ -104,9 +104,17 @@ impl ManagedIdentity {
         }
         let why = format!("HTTP {}{}", status.as_u16(), told(&body));
         Err(match status {
-            // Spec: the metadata service answers so when no identity is assigned.
             StatusCode::BAD_REQUEST if self.guessed => {
                 NoToken::NotHere(format!("no identity is assigned to this machine ({why})"))
+            }
+            // Other clouds have a service at the same address, which knows nothing of this.
+            StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::NOT_FOUND
+            | StatusCode::METHOD_NOT_ALLOWED
+                if self.guessed =>
+            {
+                NoToken::NotHere(format!("the metadata service is not that of Azure ({why})"))
             }
             StatusCode::NOT_FOUND
             | StatusCode::GONE
@@ -230,5 +238,44 @@ impl AzureCli {
             return Err(NoToken::NotHere(format!("`{shown}` failed: {line}")));
         }
         issued(&output.stdout).map_err(|why| NoToken::NotHere(format!("`{shown}`: {why}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use net::{Tls, TlsSettings};
+    use record::clock::SystemClock;
+
+    use super::*;
+
+    #[test]
+    fn the_metadata_address_is_open_for_this_way_alone() {
+        let transport = Transport {
+            tls: Tls::new(&TlsSettings::default()).unwrap(),
+            egress: Arc::default(),
+            plain_http: PlainHttp::LoopbackOnly,
+            limits: Limits::default(),
+            clock: Arc::new(SystemClock),
+        };
+        let [metadata, other] =
+            ["169.254.169.254", "169.254.169.253"].map(|ip| ip.parse().unwrap());
+        let local = local(&transport, &Url::parse(METADATA).unwrap());
+        assert!(local.egress.allows(metadata) && !local.egress.allows(other));
+        assert!(!transport.egress.allows(metadata));
+    }
+
+    #[test]
+    fn life_of_a_token_is_read_in_every_spelling() {
+        for (text, life) in [
+            (r#"{"access_token":"t","expires_in":"3599"}"#, 3599),
+            (r#"{"access_token":"t","expires_in":60,"expires_on":"1"}"#, 60),
+            (r#"{"accessToken":"t","expiresOn":"2026-11-22 07:00:00.000000"}"#, 300),
+            (r#"{"access_token":"t","expires_on":"11/22/2026 07:00:00 +00:00"}"#, 300),
+        ] {
+            let (_, found) = issued(text.as_bytes()).unwrap();
+            assert_eq!(found, Duration::from_secs(life), "{text}");
+        }
+        assert!(issued(br#"{"access_token":"a b"}"#).is_err());
+        assert!(!issued(br#"{"access_token":["canary"]}"#).unwrap_err().contains("canary"));
     }
 }

@@ -1,0 +1,327 @@
+//! Where the configuration is, and when it has changed.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use record::SinkError;
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::{
+    config::{self, ConfigError, Settings},
+    environment::{Environment, EnvironmentError},
+    exit::Ending,
+    flags::{ConfigPlace, Flags},
+    redirection::redirection,
+};
+
+/// Shortest time between two questions to a platform.
+const ASK_EVERY: Duration = Duration::from_secs(15);
+
+/// Reads the environment, and the files that its `…_FILE` variables name.
+pub type ReadEnvironment = Arc<dyn Fn() -> Result<Environment, EnvironmentError> + Send + Sync>;
+
+/// A platform that keeps a configuration.
+#[async_trait]
+pub trait RemoteConfig: Send + Sync {
+    /// Fetches it; `None` if it is what the last call returned.
+    async fn fetch(&mut self) -> Result<Option<Vec<u8>>, SinkError>;
+}
+
+/// Makes the client of the platform, anew when the token has changed.
+pub type Connect = dyn Fn(&Environment) -> Result<Box<dyn RemoteConfig>, Ending> + Send + Sync;
+
+/// A configuration, with secrets beside it, that may change while we run.
+pub struct Configuration {
+    place: Place,
+    read_environment: ReadEnvironment,
+    environment: Environment,
+    /// What was last looked at, good or bad.
+    seen: Vec<u8>,
+}
+
+enum Place {
+    File(PathBuf),
+    Remote(Remote),
+}
+
+struct Remote {
+    /// `owner/key`.
+    name: String,
+    connect: Box<Connect>,
+    client: Box<dyn RemoteConfig>,
+    ask_again: Instant,
+    may_redirect: bool,
+}
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+pub enum Unloaded {
+    #[error(transparent)]
+    Unusable(#[from] ConfigError),
+    /// The platform does not hand it out now.
+    #[error("the remote configuration `{name}` cannot be fetched")]
+    Unavailable {
+        name: String,
+        #[source]
+        cause: SinkError,
+    },
+    /// The operator has not allowed what the remote configuration asks for.
+    #[error(
+        "the remote configuration `{name}` is not used, since {what}: the credentials could go to \
+         somebody else; allowed: to start with `--allow-remote-endpoint-change`"
+    )]
+    Redirects { name: String, what: String },
+}
+
+impl From<Unloaded> for Ending {
+    fn from(err: Unloaded) -> Self {
+        match err {
+            Unloaded::Unavailable { ref cause, .. } => {
+                let Self { exit, .. } = Self::from(cause);
+                Self { exit, ..Self::config(&err) }
+            }
+            Unloaded::Unusable(_) | Unloaded::Redirects { .. } => Self::config(&err),
+        }
+    }
+}
+
+impl Configuration {
+    /// Finds what flags and environment name. `connect` makes the client for a remote one.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is named, a variable is unusable, or `connect` fails.
+    pub fn find(
+        flags: &Flags,
+        read_environment: ReadEnvironment,
+        connect: Box<Connect>,
+    ) -> Result<Self, Ending> {
+        let environment = read_environment().map_err(|err| Ending::config(&err))?;
+        let place = match flags.config_place(&environment).map_err(|err| Ending::config(&err))? {
+            ConfigPlace::File(path) => Place::File(path),
+            ConfigPlace::Remote { owner, key } => Place::Remote(Remote {
+                name: format!("{owner}/{key}"),
+                client: connect(&environment)?,
+                connect,
+                ask_again: Instant::now(),
+                may_redirect: flags.allow_remote_endpoint_change,
+            }),
+        };
+        Ok(Self { place, read_environment, environment, seen: Vec::new() })
+    }
+
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    pub fn is_remote(&self) -> bool {
+        matches!(self.place, Place::Remote(_))
+    }
+
+    /// How messages call it.
+    fn name(&self) -> String {
+        match &self.place {
+            Place::File(path) => path.display().to_string(),
+            Place::Remote(remote) => format!("remote configuration {}", remote.name),
+        }
+    }
+
+    /// Reads or fetches it, and checks it.
+    ///
+    /// # Errors
+    ///
+    /// [`Unloaded`]; of an unusable one, everything that is wrong with it.
+    pub async fn load(&mut self) -> Result<Settings, Unloaded> {
+        let bytes = match &mut self.place {
+            Place::File(path) => {
+                let settings = config::load(path, &self.environment)?;
+                self.seen = read(path).unwrap_or_default();
+                return Ok(settings);
+            }
+            Place::Remote(remote) => remote.fetch(true).await?,
+        };
+        self.seen = bytes.unwrap_or_else(|| std::mem::take(&mut self.seen));
+        Ok(config::parse(&self.seen, &self.name(), &self.environment)?)
+    }
+
+    /// Looks whether the configuration or a secret says something new; `None` if not. Each
+    /// version is judged once. `now`: a platform is asked although it was asked a moment ago.
+    pub async fn changed(
+        &mut self,
+        current: &Settings,
+        now: bool,
+    ) -> Option<Result<Settings, Unloaded>> {
+        let environment = (self.read_environment)().ok()?;
+        let bytes = match &mut self.place {
+            // A file that is gone for a moment, as while it is replaced, is no new version.
+            Place::File(path) => read(path).ok()?,
+            Place::Remote(remote) => {
+                if environment.api_token != self.environment.api_token
+                    && let Ok(client) = (remote.connect)(&environment)
+                {
+                    remote.client = client;
+                    remote.ask_again = Instant::now();
+                }
+                match remote.fetch(now).await {
+                    Ok(Some(bytes)) => bytes,
+                    Ok(None) => self.seen.clone(),
+                    // The one in force stays, and the platform is asked again.
+                    Err(err) => {
+                        warn!("{}", record::Chain(&err));
+                        self.seen.clone()
+                    }
+                }
+            }
+        };
+        if bytes == self.seen && environment == self.environment {
+            return None;
+        }
+        self.seen = bytes;
+        self.environment = environment;
+        let new = match config::parse(&self.seen, &self.name(), &self.environment) {
+            Ok(new) => new,
+            Err(err) => return Some(Err(err.into())),
+        };
+        if let Place::Remote(Remote { name, may_redirect: false, .. }) = &self.place
+            && let Some(what) = redirection(current, &new)
+        {
+            return Some(Err(Unloaded::Redirects { name: name.clone(), what }));
+        }
+        Some(Ok(new))
+    }
+}
+
+impl Remote {
+    /// `None` if it is too early to ask, or nothing has changed.
+    async fn fetch(&mut self, now: bool) -> Result<Option<Vec<u8>>, Unloaded> {
+        if !now && Instant::now() < self.ask_again {
+            return Ok(None);
+        }
+        self.ask_again = Instant::now() + ASK_EVERY;
+        let fetched = self.client.fetch().await;
+        fetched.map_err(|cause| Unloaded::Unavailable { name: self.name.clone(), cause })
+    }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // One byte more than allowed, so that a larger file is noticed.
+    File::open(path)?.take(config::MAX_CONFIG_SIZE + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::flags;
+
+    /// A platform that hands out one text, or an error.
+    #[derive(Default)]
+    struct Fake(Mutex<Option<String>>);
+
+    impl Fake {
+        fn holds(&self, text: &str) {
+            *self.0.lock().unwrap() = Some(text.to_owned());
+        }
+    }
+
+    struct Client {
+        fake: Arc<Fake>,
+        last: Option<String>,
+    }
+
+    #[async_trait]
+    impl RemoteConfig for Client {
+        async fn fetch(&mut self) -> Result<Option<Vec<u8>>, SinkError> {
+            let text = self.fake.0.lock().unwrap().clone();
+            let text = text.ok_or_else(|| SinkError::Unavailable {
+                host: "p.example.com".into(),
+                code: "503".into(),
+            })?;
+            let known = self.last.replace(text.clone());
+            Ok((known.as_ref() != Some(&text)).then(|| text.into_bytes()))
+        }
+    }
+
+    fn text(host: &str, poll: u32) -> String {
+        serde_json::json!({
+            "ews_endpoint": format!("https://{host}/EWS/Exchange.asmx"), "poll_frequency": poll,
+            "auth_type": "ntlm", "auth_user": "svc@example.com", "auth_password": "p",
+            "mailboxes": {"abc@example.com": {"bucket": {"owner": "o", "name": "b"}}},
+        })
+        .to_string()
+    }
+
+    fn remote(fake: &Arc<Fake>, more: &[&str]) -> Configuration {
+        let arguments = [
+            "--reinfer-api-endpoint=https://p.example.com/api/",
+            "--remote-config-owner=o",
+            "--remote-config-key=k",
+        ];
+        let all = arguments.iter().chain(more).map(Into::into);
+        let flags::Request::Run(flags) = flags::parse(all).unwrap() else { panic!("no flags") };
+        let fake = Arc::clone(fake);
+        let connect = move |_: &Environment| {
+            let client = Client { fake: Arc::clone(&fake), last: None };
+            Ok(Box::new(client) as Box<dyn RemoteConfig>)
+        };
+        Configuration::find(&flags, Arc::new(|| Ok(Environment::default())), Box::new(connect))
+            .unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_remote_configuration_is_taken_when_it_comes_and_when_it_changes() {
+        let fake = Arc::new(Fake::default());
+        let mut config = remote(&fake, &[]);
+        assert!(matches!(config.load().await, Err(Unloaded::Unavailable { .. })));
+        fake.holds(&text("a.example.com", 15));
+        let settings = config.load().await.unwrap();
+        assert!(config.changed(&settings, true).await.is_none(), "nothing has changed");
+        fake.holds(&text("a.example.com", 30));
+        assert!(config.changed(&settings, false).await.is_none(), "asked too early");
+        tokio::time::advance(ASK_EVERY).await;
+        let settings = config.changed(&settings, false).await.unwrap().unwrap();
+        assert_eq!(settings.poll_frequency, Duration::from_secs(30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bad_version_is_judged_once_and_a_silent_platform_changes_nothing() {
+        let fake = Arc::new(Fake::default());
+        let mut config = remote(&fake, &[]);
+        fake.holds(&text("a.example.com", 15));
+        let settings = config.load().await.unwrap();
+        fake.holds("{");
+        assert!(matches!(config.changed(&settings, true).await, Some(Err(Unloaded::Unusable(_)))));
+        assert!(config.changed(&settings, true).await.is_none());
+        *fake.0.lock().unwrap() = None;
+        assert!(config.changed(&settings, true).await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_server_needs_permission() {
+        let fake = Arc::new(Fake::default());
+        for (more, allowed) in
+            [(&[] as &[&str], false), (&["--allow-remote-endpoint-change"], true)]
+        {
+            fake.holds(&text("a.example.com", 15));
+            let mut config = remote(&fake, more);
+            let settings = config.load().await.unwrap();
+            fake.holds(&text("b.example.net", 15));
+            match config.changed(&settings, true).await.unwrap() {
+                Ok(_) => assert!(allowed),
+                Err(err) => {
+                    assert!(!allowed && err.to_string().contains("b.example.net"), "{err}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! `tributary replay`: sends stored emails to a destination.
+
+use std::{path::PathBuf, sync::Arc};
+
+use appliance::{
+    destination::{Destination, Uploads},
+    exit::{Ending, Exit},
+    replay::{self, Filter, Origin},
+};
+use chrono::{DateTime, Utc};
+use clap::Args;
+use record::{BucketId, MailboxId, Unmetered};
+
+use crate::{
+    commands::{bucket, show},
+    environment,
+    serve::runtime,
+};
+
+#[derive(Args)]
+pub(crate) struct Replay {
+    /// Where the emails are: the folder that the appliance writes to, or
+    /// `az://ACCOUNT/CONTAINER`.
+    #[arg(long, value_name = "PATH|az://…")]
+    from: String,
+    /// Address of the platform's API that receives them, such as
+    /// `https://mydomain.example.com/api/`.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["private_file_prefix", "local_files_prefix"])]
+    reinfer_api_endpoint: Option<String>,
+    /// Azure container that receives them.
+    #[arg(long, value_name = "az://ACCOUNT/CONTAINER", conflicts_with = "local_files_prefix")]
+    private_file_prefix: Option<String>,
+    /// Folder that receives them.
+    #[arg(long, value_name = "PATH")]
+    local_files_prefix: Option<PathBuf>,
+    /// Only emails received at or after this time, such as `2026-01-01T00:00:00Z`.
+    #[arg(long, value_name = "TIME")]
+    since: Option<DateTime<Utc>>,
+    /// Only emails of this bucket, `owner/name`.
+    #[arg(long, value_name = "OWNER/NAME", value_parser = bucket)]
+    bucket: Option<BucketId>,
+    /// Only emails of this mailbox.
+    #[arg(long, value_name = "ADDRESS")]
+    mailbox: Option<MailboxId>,
+    /// Most emails of one upload.
+    #[arg(long, value_name = "EMAILS", default_value = "80", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    batch: u16,
+    /// Uploads at a time.
+    #[arg(long, value_name = "UPLOADS", default_value = "8", value_parser = clap::value_parser!(u8).range(1..=32))]
+    uploads: u8,
+    /// File with certificates of authorities (PEM) that are trusted for the platform and for
+    /// Azure, besides those of the system.
+    #[arg(long, value_name = "PATH")]
+    destination_ca_file: Option<PathBuf>,
+    /// Accepts a `--reinfer-api-endpoint` with `http:` on another machine.
+    #[arg(long)]
+    allow_http_endpoint: bool,
+}
+
+impl Replay {
+    pub(crate) fn run(self) -> Result<Exit, Ending> {
+        let environment = environment()?;
+        let uploads = Uploads { batch: self.batch.into(), at_once: self.uploads.into() };
+        let filter = Filter {
+            bucket: self.bucket.clone(),
+            mailbox: self.mailbox.clone(),
+            since: self.since,
+        };
+        let flags = self.flags()?;
+        let report = runtime()?.block_on(async {
+            let from = Origin::open(&self.from, &flags, &environment)?;
+            let to = Destination::open(&flags, &environment)?;
+            let to = to.connect(&flags, &environment, uploads, Arc::new(Unmetered))?.sink;
+            replay::replay(&from, to, &filter, uploads).await
+        })?;
+        show(&format!(
+            "{} emails sent ({} bytes), {} not\n",
+            report.sent, report.bytes, report.failed
+        ))?;
+        for sentence in &report.named {
+            eprintln!("not sent: {sentence}");
+        }
+        Ok(if report.failed == 0 { Exit::Success } else { Exit::Difference })
+    }
+
+    /// The flags of the appliance that lead to the same destination.
+    fn flags(&self) -> Result<appliance::flags::Flags, Ending> {
+        let mut arguments: Vec<std::ffi::OsString> = Vec::new();
+        let mut add = |name: &str, value: &std::ffi::OsStr| {
+            arguments.extend([name.into(), value.to_owned()]);
+        };
+        if let Some(endpoint) = &self.reinfer_api_endpoint {
+            add("--reinfer-api-endpoint", endpoint.as_ref());
+        }
+        if let Some(container) = &self.private_file_prefix {
+            add("--private-file-prefix", container.as_ref());
+        }
+        if let Some(folder) = &self.local_files_prefix {
+            add("--local-files-prefix", folder.as_ref());
+        }
+        if let Some(file) = &self.destination_ca_file {
+            add("--destination-ca-file", file.as_ref());
+        }
+        if self.allow_http_endpoint {
+            arguments.push("--allow-http-endpoint".into());
+        }
+        match appliance::flags::parse(arguments).map_err(|err| Ending::config(&err))? {
+            appliance::flags::Request::Run(flags) => Ok(*flags),
+            appliance::flags::Request::Show(text) => Err(Ending::new(Exit::Config, text)),
+        }
+    }
+}

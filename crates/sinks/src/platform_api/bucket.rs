@@ -1,0 +1,472 @@
+//! The sync state of one bucket, shared by all its mailboxes and by other processes.
+//!
+//! One text holds all mailboxes, so a change is a read, a merge and a write. Changes that come
+//! while one is under way are merged into the next. Where the server gives an `ETag`, a write that
+//! would undo somebody else's is refused and merged again. Where it does not, such a write can be
+//! lost: what this process wrote last is therefore compared each time, and written again.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use net::{
+    HeaderValue, Method,
+    header::{ETAG, IF_MATCH, IF_NONE_MATCH},
+};
+use record::{BucketId, MailboxId, SinkError};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    api::{Answer, Api, Ask, segment},
+    document::{self, Entry, Found, Mailboxes, Mark, Unusable},
+    failure::Failure,
+};
+
+/// Age up to which a text that was read serves for mailboxes that begin: at a start, thousands do.
+const FRESH: Duration = Duration::from_secs(10);
+/// Age after which a mailbox's state is compared with the server's before it is used.
+const VALID: Duration = Duration::from_secs(180);
+/// Times that a write is merged anew because others were quicker.
+const MAX_RACES: u32 = 30;
+/// Largest text that is read, in bytes.
+const MAX_TEXT: usize = 256 << 20;
+
+pub(super) struct Bucket {
+    api: Api,
+    id: BucketId,
+    /// Marks what this process wrote.
+    writer: String,
+    /// One reads, merges and writes at a time.
+    turn: tokio::sync::Mutex<()>,
+    /// Guards what is known of the text; never held while waiting.
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    served: BTreeMap<MailboxId, Served>,
+    fresh: Option<(Instant, Mailboxes)>,
+    foreign: bool,
+    read_at: Option<Instant>,
+}
+
+#[derive(Default)]
+struct Served {
+    /// As it was last read or written.
+    entry: Entry,
+    /// To be written.
+    next: Option<Entry>,
+    outcome: Option<Result<(), StateError>>,
+    /// Another process has written it since.
+    lost: bool,
+}
+
+/// Why a state could not be read or written. Cloned for all that waited for it.
+#[derive(Clone, Debug)]
+pub(super) enum StateError {
+    Failure(Failure),
+    Unusable(Unusable),
+    Superseded,
+}
+
+impl From<Failure> for StateError {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<Unusable> for StateError {
+    fn from(unusable: Unusable) -> Self {
+        Self::Unusable(unusable)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Wrapped {
+    bucket_sync_state: SyncState,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SyncState {
+    sync_state: String,
+}
+
+/// What the server holds.
+pub(super) struct Stored {
+    pub(super) found: Found,
+    tag: Option<HeaderValue>,
+    exists: bool,
+}
+
+impl Bucket {
+    pub(super) fn new(api: Api, id: BucketId, writer: String) -> Self {
+        Self { api, id, writer, turn: tokio::sync::Mutex::default(), known: Mutex::default() }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the text belongs to another program: then nothing is written.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.known().foreign
+    }
+
+    /// Names the state in messages.
+    pub(super) fn place(&self) -> String {
+        format!("bucket-sync-state of {}", self.id)
+    }
+
+    pub(super) fn error(&self, err: StateError) -> SinkError {
+        match err {
+            StateError::Superseded => SinkError::Superseded { place: self.place() },
+            StateError::Unusable(unusable) => unusable.into_sink_error(self.place()),
+            StateError::Failure(failure) => failure.into_sink_error(
+                self.api.host(),
+                &self.place(),
+                "the permissions `buckets-read` and `buckets-append`",
+            ),
+        }
+    }
+
+    /// The state of `mailbox` as this process knows it, read if it does not or no longer knows.
+    pub(super) async fn load(&self, mailbox: &MailboxId) -> Result<Entry, StateError> {
+        if let Some(entry) = self.remembered(mailbox)? {
+            return Ok(entry);
+        }
+        let _turn = self.turn.lock().await;
+        if let Some(entry) = self.remembered(mailbox)? {
+            return Ok(entry);
+        }
+        if let Some(entry) = self.adopt_fresh(mailbox)? {
+            return Ok(entry);
+        }
+        let stored = self.read().await?;
+        self.learn(&stored.found)?;
+        let mailboxes = match stored.found {
+            Found::Ours(mailboxes) => mailboxes,
+            Found::Nothing | Found::Foreign => Mailboxes::new(),
+        };
+        self.known().fresh = Some((Instant::now(), mailboxes));
+        if let Some(entry) = self.remembered(mailbox)? {
+            return Ok(entry);
+        }
+        Ok(self.adopt_fresh(mailbox)?.unwrap_or_default())
+    }
+
+    /// What is in memory, if it was compared with the server not long ago. The caller learns
+    /// once that another process has taken over.
+    fn remembered(&self, mailbox: &MailboxId) -> Result<Option<Entry>, StateError> {
+        let mut known = self.known();
+        let valid = known.foreign || known.read_at.is_some_and(|at| at.elapsed() < VALID);
+        let Some(served) = known.served.get(mailbox) else { return Ok(None) };
+        if served.lost {
+            known.served.remove(mailbox);
+            known.fresh = None;
+            return Err(StateError::Superseded);
+        }
+        Ok(valid.then(|| served.entry.clone()))
+    }
+
+    fn adopt_fresh(&self, mailbox: &MailboxId) -> Result<Option<Entry>, StateError> {
+        let mut known = self.known();
+        if known.fresh.as_ref().is_none_or(|(at, _)| at.elapsed() > FRESH) {
+            known.fresh = None;
+            return Ok(None);
+        }
+        let Some((_, mailboxes)) = &known.fresh else { return Ok(None) };
+        let entry = document::entry(mailboxes, mailbox.as_str())?.unwrap_or_default();
+        let served = Served { entry: entry.clone(), ..Served::default() };
+        known.served.insert(mailbox.clone(), served);
+        Ok(Some(entry))
+    }
+
+    /// Compares what is served with what the server holds.
+    fn learn(&self, found: &Found) -> Result<Vec<MailboxId>, StateError> {
+        let mut known = self.known();
+        known.read_at = Some(Instant::now());
+        let nothing = Mailboxes::new();
+        let mailboxes = match found {
+            Found::Foreign => {
+                if !known.foreign {
+                    known.foreign = true;
+                    tracing::warn!(
+                        bucket = %self.id,
+                        "The sync state of bucket `{}` belongs to another program and is left as \
+                         it is; only the time of the newest email of each folder is kept. To take \
+                         the bucket over, run `tributary state reset`",
+                        self.id,
+                    );
+                }
+                return Ok(Vec::new());
+            }
+            Found::Nothing => &nothing,
+            Found::Ours(mailboxes) => mailboxes,
+        };
+        known.foreign = false;
+        let mut undone = Vec::new();
+        for (mailbox, served) in &mut known.served {
+            let stored = document::entry(mailboxes, mailbox.as_str())?;
+            let stored = stored.map(|entry| entry.mark).unwrap_or_default();
+            match compare(&served.entry.mark, &stored, &self.writer) {
+                Compared::Same => {}
+                Compared::Undone => undone.push(mailbox.clone()),
+                Compared::Lost => served.lost = true,
+            }
+        }
+        Ok(undone)
+    }
+
+    /// Replaces the state of `mailbox`, together with those that others replace meanwhile.
+    pub(super) async fn save(
+        &self,
+        mailbox: &MailboxId,
+        change: impl FnOnce(&Entry) -> Entry,
+    ) -> Result<(), StateError> {
+        {
+            let mut known = self.known();
+            let Some(served) = known.served.get_mut(mailbox) else {
+                return Err(StateError::Superseded);
+            };
+            let mut next = change(&served.entry);
+            self.writer.clone_into(&mut next.mark.writer);
+            served.outcome = None;
+            served.next = Some(next);
+        }
+        let withdrawal = Withdrawal { bucket: self, mailbox };
+        let _turn = self.turn.lock().await;
+        let decided = self.take_outcome(mailbox);
+        let outcome = match decided {
+            Some(outcome) => outcome,
+            None => {
+                self.commit().await;
+                self.take_outcome(mailbox).unwrap_or(Err(StateError::Superseded))
+            }
+        };
+        drop(withdrawal);
+        outcome
+    }
+
+    fn take_outcome(&self, mailbox: &MailboxId) -> Option<Result<(), StateError>> {
+        let mut known = self.known();
+        let outcome = known.served.get_mut(mailbox)?.outcome.take()?;
+        if matches!(outcome, Err(StateError::Superseded)) {
+            // Whoever comes back reads the server's.
+            known.served.remove(mailbox);
+            known.fresh = None;
+        }
+        Some(outcome)
+    }
+
+    /// Writes all that waits to be written.
+    async fn commit(&self) {
+        let waiting: Vec<(MailboxId, Entry)> = {
+            let known = self.known();
+            let next = |(mailbox, served): (&MailboxId, &Served)| {
+                served.next.clone().map(|next| (mailbox.clone(), next))
+            };
+            known.served.iter().filter_map(next).collect()
+        };
+        let result = self.commit_these(&waiting).await;
+        let mut known = self.known();
+        for (mailbox, next) in waiting {
+            let Some(served) = known.served.get_mut(&mailbox) else { continue };
+            served.next = None;
+            served.outcome = Some(match &result {
+                Err(err) => Err(err.clone()),
+                Ok(()) if served.lost => Err(StateError::Superseded),
+                Ok(()) => {
+                    served.entry = next;
+                    Ok(())
+                }
+            });
+        }
+    }
+
+    async fn commit_these(&self, waiting: &[(MailboxId, Entry)]) -> Result<(), StateError> {
+        for race in 0..MAX_RACES {
+            if race > 0 {
+                sleep(Duration::from_millis(20 * u64::from(race)).mul_f64(rand::random())).await;
+            }
+            let stored = self.read().await?;
+            let undone = self.learn(&stored.found)?;
+            let mut mailboxes = match stored.found {
+                Found::Foreign => return Ok(()),
+                Found::Nothing => Mailboxes::new(),
+                Found::Ours(mailboxes) => mailboxes,
+            };
+            if self.merge(&mut mailboxes, waiting, &undone).map_err(unprintable)? == 0 {
+                return Ok(());
+            }
+            let text = document::write(&mailboxes).map_err(unprintable)?;
+            let condition = match (stored.tag, stored.exists) {
+                (Some(tag), _) => Some((IF_MATCH, tag)),
+                (None, false) => Some((IF_NONE_MATCH, HeaderValue::from_static("*"))),
+                (None, true) => None,
+            };
+            match self.write(text, condition).await {
+                Err(Failure::Changed) => {}
+                written => return Ok(written?),
+            }
+        }
+        Err(Failure::Changed.into())
+    }
+
+    /// Puts the entries of this process in the place of those that are there; tells how many.
+    fn merge(
+        &self,
+        mailboxes: &mut Mailboxes,
+        waiting: &[(MailboxId, Entry)],
+        undone: &[MailboxId],
+    ) -> serde_json::Result<usize> {
+        let known = self.known();
+        let mut merged = 0;
+        let mut put = |mailbox: &MailboxId, entry: &Entry| {
+            merged += 1;
+            let raw = serde_json::value::to_raw_value(entry)?;
+            mailboxes.insert(mailbox.as_str().to_owned(), raw);
+            Ok(())
+        };
+        for mailbox in undone {
+            if let Some(served) = known.served.get(mailbox) {
+                put(mailbox, &served.entry)?;
+            }
+        }
+        for (mailbox, next) in waiting {
+            if known.served.get(mailbox).is_some_and(|served| !served.lost) {
+                put(mailbox, next)?;
+            }
+        }
+        Ok(merged)
+    }
+
+    fn path(&self) -> String {
+        let (owner, name) = (segment(self.id.owner()), segment(self.id.name()));
+        format!("/api/_private/bucket-sync-state/{owner}/{name}")
+    }
+
+    /// Reads the text. That there is none is no failure.
+    pub(super) async fn read(&self) -> Result<Stored, StateError> {
+        let mut ask = Ask::new("GetSyncState", Method::GET, self.path());
+        ask.max_answer = MAX_TEXT;
+        let answer: Answer = match self.api.grant(&ask).await {
+            Err(Failure::Missing { .. }) => {
+                return Ok(Stored { found: Found::Nothing, tag: None, exists: false });
+            }
+            answer => answer?,
+        };
+        let tag = answer.headers.get(ETAG).cloned();
+        let wrapped: Wrapped = match serde_json::from_slice(&answer.body) {
+            Ok(wrapped) => wrapped,
+            Err(_) => return Err(Failure::NotThePlatform.into()),
+        };
+        Ok(Stored {
+            found: document::read(&wrapped.bucket_sync_state.sync_state)?,
+            tag,
+            exists: true,
+        })
+    }
+
+    async fn write(
+        &self,
+        text: String,
+        condition: Option<(net::HeaderName, HeaderValue)>,
+    ) -> Result<(), Failure> {
+        let state = json!({"bucket_sync_state": {
+            "sync_state": text, "last_synced_at": self.api.now(),
+        }});
+        let mut ask =
+            Ask::new("PutSyncState", Method::PUT, self.path()).json(state.to_string().into_bytes());
+        ask.headers.extend(condition);
+        self.api.grant(&ask).await.map(drop)
+    }
+
+    /// Writes a text of no mailbox over whatever is there: the way to take over from another
+    /// program.
+    pub(super) async fn overwrite(&self) -> Result<(), StateError> {
+        let text = document::write(&Mailboxes::new()).map_err(unprintable)?;
+        let _turn = self.turn.lock().await;
+        self.write(text, None).await?;
+        *self.known() = Known::default();
+        Ok(())
+    }
+}
+
+/// What was not written because its caller is gone must not be written later.
+struct Withdrawal<'a> {
+    bucket: &'a Bucket,
+    mailbox: &'a MailboxId,
+}
+
+impl Drop for Withdrawal<'_> {
+    fn drop(&mut self) {
+        if let Some(served) = self.bucket.known().served.get_mut(self.mailbox) {
+            served.next = None;
+            served.outcome = None;
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Compared {
+    Same,
+    /// Ours was overwritten by somebody who did not know it.
+    Undone,
+    /// Somebody else has gone on from it.
+    Lost,
+}
+
+fn compare(ours: &Mark, stored: &Mark, writer: &str) -> Compared {
+    let age = |mark: &Mark| (mark.generation, mark.revision);
+    if stored == ours || stored.writer == writer && age(stored) >= age(ours) {
+        // Also a write of ours whose answer was lost.
+        Compared::Same
+    } else if stored.generation > ours.generation
+        || stored.generation == ours.generation
+            && !stored.writer.is_empty()
+            && (stored.writer != ours.writer || ours.writer != writer)
+    {
+        Compared::Lost
+    } else {
+        Compared::Undone
+    }
+}
+
+fn unprintable(_: serde_json::Error) -> StateError {
+    StateError::Unusable(Unusable::Corrupt("it cannot be written as JSON"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_gone_on_is_told_from_who_knew_nothing() {
+        let mark = |generation, revision, writer: &str| Mark {
+            generation,
+            revision,
+            writer: writer.into(),
+        };
+        let check = |ours: Mark, stored: Mark, expected: Compared| {
+            assert_eq!(compare(&ours, &stored, "us"), expected, "{ours:?} {stored:?}");
+        };
+        check(mark(5, 0, "us"), mark(5, 0, "us"), Compared::Same);
+        check(mark(5, 0, "them"), mark(5, 0, "them"), Compared::Same);
+        check(Mark::default(), Mark::default(), Compared::Same);
+        // The answer to our own write was lost.
+        check(mark(5, 0, "them"), mark(6, 0, "us"), Compared::Same);
+        check(mark(5, 0, "us"), mark(5, 1, "us"), Compared::Same);
+        check(mark(5, 0, "us"), mark(6, 0, "them"), Compared::Lost);
+        check(mark(5, 0, "us"), mark(5, 0, "them"), Compared::Lost);
+        check(mark(5, 0, "them"), mark(5, 1, "them"), Compared::Lost);
+        check(Mark::default(), mark(1, 0, "them"), Compared::Lost);
+        check(mark(5, 0, "us"), Mark::default(), Compared::Undone);
+        check(mark(5, 0, "us"), mark(4, 0, "them"), Compared::Undone);
+        check(mark(5, 0, "us"), mark(4, 0, "us"), Compared::Undone);
+        check(mark(5, 2, "us"), mark(5, 1, "us"), Compared::Undone);
+    }
+}
