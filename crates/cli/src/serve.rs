@@ -106,7 +106,8 @@ pub(crate) fn run(flags: Flags) -> Result<Exit, Ending> {
         tokio::spawn(signals.obey(shutdown.clone(), Arc::clone(&reload)));
         let observers = Vec::new();
         let read_environment = Arc::new(read_environment);
-        run::run(Options { flags, read_environment, bars, observers, shutdown, reload }).await
+        let options = Options { flags, read_environment, bars, observers, shutdown, reload };
+        Box::pin(run::run(options)).await
     });
     // A write that hangs must not keep the process from ending.
     runtime.shutdown_timeout(LAST_WRITES);
