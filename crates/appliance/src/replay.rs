@@ -110,7 +110,7 @@ impl Origin {
     async fn routes(&self) -> Result<Vec<Route>, SinkError> {
         match self {
             Self::Folder(files) => files.routes(),
-            Self::Azure(objects) => objects.routes().await,
+            Self::Azure(objects) => objects.routes_with_emails().await,
         }
     }
 

@@ -5,7 +5,7 @@ use std::{path::Path, pin::pin, sync::Arc, time::Duration};
 use indicatif::MultiProgress;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use record::{Meter, Route, clock::SystemClock};
+use record::{Meter, Route, SinkError, clock::SystemClock};
 use sinks::local_files::LocalFiles;
 use sync::{
     Carried, Command, Event, FolderFilter, MailboxSettings, MailboxSync, Observer, Pace, Service,
@@ -20,7 +20,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     config::{self, Settings},
-    configuration::{Configuration, ReadEnvironment},
+    configuration::{Configuration, ReadEnvironment, Unloaded},
     destination::{self, Destination, Uploads},
     exchange,
     exit::{Ending, Exit},
@@ -172,12 +172,17 @@ async fn first_settings(
             loaded = configuration.load() => loaded,
         };
         let err = match loaded {
-            Ok(settings) => return Ok(Some(settings)),
+            Ok(settings) => {
+                monitor.reloaded(true);
+                return Ok(Some(settings));
+            }
             Err(err) => err,
         };
-        let ending = Ending::from(err);
+        // One that is not there yet may come. A token that is refused does not get better.
         let is_refused =
-            ending.exit == Exit::Refused && !options.flags.restart_on_unrecoverable_errors;
+            matches!(err, Unloaded::Unavailable { cause: SinkError::Unauthorized { .. }, .. })
+                && !options.flags.restart_on_unrecoverable_errors;
+        let ending = Ending::from(err);
         if !configuration.is_remote() || is_refused {
             return Err(ending);
         }

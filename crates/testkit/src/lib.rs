@@ -8,6 +8,7 @@
     reason = "a panic here is a failed test"
 )]
 
+pub mod azurite;
 pub mod memory_sink;
 pub mod memory_source;
 pub mod official_client;

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use simulators::{
     exchange::{Auth, Exchange, Options},
     generate::{self, Plan},
+    platform::{self, Platform, Token},
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -24,9 +25,15 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_tributary");
 
+/// Token of [`World::platform`].
+pub const TOKEN: &str = "canary-5e1f0c-token";
+
+/// The bucket of all mailboxes.
+pub const BUCKET: &str = "project/bucket";
+
 pub struct World {
-    /// The server runs on it.
-    _runtime: Runtime,
+    /// The servers run on it.
+    runtime: Runtime,
     pub server: Exchange,
     pub folder: TempDir,
     pub config: Value,
@@ -53,8 +60,7 @@ impl World {
             .build()
             .unwrap();
         let server = runtime.block_on(Exchange::start(options)).unwrap();
-        Self { _runtime: runtime, server, folder: TempDir::new().unwrap(), config: json!({}) }
-            .configured()
+        Self { runtime, server, folder: TempDir::new().unwrap(), config: json!({}) }.configured()
     }
 
     /// Writes a configuration for the mailboxes that the server has now.
@@ -132,11 +138,34 @@ impl World {
     }
 
     pub fn start(&self, program: &str, arguments: &[&str]) -> Appliance {
+        self.start_with(program, arguments, &[])
+    }
+
+    /// The same with more variables in its environment.
+    pub fn start_with(
+        &self,
+        program: &str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Appliance {
         let log = self.folder.path().join("log");
         let file = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let mut command = self.command_of(program, arguments);
+        command.envs(variables.iter().copied());
         let child = command.stdout(Stdio::null()).stderr(file).spawn().unwrap();
         Appliance { child: Guarded(child), log, prefix: self.prefix() }
+    }
+
+    /// A platform beside the server. It takes [`TOKEN`] for [`BUCKET`], and tells where a secret
+    /// is seen.
+    pub fn platform(&self, options: platform::Options) -> Platform {
+        let options = platform::Options {
+            tokens: vec![Token::new(TOKEN)],
+            buckets: vec![BUCKET.into()],
+            watched: vec![Options::PASSWORD.into()],
+            ..options
+        };
+        self.runtime.block_on(Platform::start(options)).unwrap()
     }
 
     /// Everything that the server says should be archived: how often each content occurs, by

@@ -15,7 +15,7 @@ use simulators::exchange::{Fault, Options};
 use crate::harness::{Appliance, PATIENCE, World};
 
 /// An address that nobody listens on at the moment.
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
@@ -61,7 +61,7 @@ pub fn get(address: SocketAddr, path: &str) -> (u16, String) {
 }
 
 /// The value of a sample, by its name with labels.
-fn sample(metrics: &str, name: &str) -> Option<f64> {
+pub fn sample(metrics: &str, name: &str) -> Option<f64> {
     let line = metrics.lines().find(|line| line.split(' ').next() == Some(name))?;
     line.split(' ').nth(1)?.parse().ok()
 }

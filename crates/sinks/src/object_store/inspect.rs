@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Objects,
     emails::held,
-    names::uid_of,
+    names::{route_of_data, uid_of},
     state::{self, MAX_STATE},
     store::{Found, Put, Store},
 };
@@ -81,6 +81,31 @@ impl Objects {
                 },
             };
             routes.extend(route);
+        }
+        Ok(routes.into_iter().collect())
+    }
+
+    /// The routes that have state or emails, sorted: what was put there without a checkpoint, as
+    /// by `replay`, has emails only.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::routes`], also for emails under a shortened name without state.
+    pub async fn routes_with_emails(&self) -> Result<Vec<Route>, SinkError> {
+        let store = &self.0.store;
+        let mut routes: BTreeSet<Route> = self.routes().await?.into_iter().collect();
+        let known: BTreeSet<_> = routes.iter().map(|route| store.names.data(route)).collect();
+        for owner in store.dirs(&store.names.all_data()).await? {
+            for bucket in store.dirs(&owner).await? {
+                for dir in store.dirs(&bucket).await? {
+                    if known.contains(&dir) {
+                        continue;
+                    }
+                    let place = store.place_of(&dir);
+                    let unknown = || corrupt(Place::new(&place), "no state tells whose emails");
+                    routes.insert(route_of_data(&dir).ok_or_else(unknown)?);
+                }
+            }
         }
         Ok(routes.into_iter().collect())
     }

@@ -59,6 +59,10 @@ impl Names {
         self.below("state", &[&dirs(route), &format!("{kind}.json")])
     }
 
+    pub(crate) fn all_data(&self) -> Path {
+        self.below("data", &[])
+    }
+
     pub(crate) fn all_state(&self) -> Path {
         self.below("state", &[])
     }
@@ -89,6 +93,13 @@ impl Names {
         let (mailbox, file) = (parts.next()?, parts.next()?);
         parts.next().is_none().then(|| (route_of(owner, bucket, mailbox), file))
     }
+}
+
+/// The route of a directory of emails, unless its name was shortened.
+pub(crate) fn route_of_data(dir: &Path) -> Option<Route> {
+    let mut parts = dir.as_ref().rsplit('/');
+    let (mailbox, bucket, owner) = (parts.next()?, parts.next()?, parts.next()?);
+    route_of(owner, bucket, mailbox)
 }
 
 fn dirs(route: &Route) -> String {

@@ -302,6 +302,12 @@ impl Store {
             .map_err(|err| unwritable(place(), format!("could not read the spooled email: {err}")))
     }
 
+    /// The directories right below `prefix`.
+    pub(crate) async fn dirs(&self, prefix: &Path) -> Result<Vec<Path>, SinkError> {
+        let listed = self.objects.list_with_delimiter(Some(prefix)).await;
+        Ok(listed.map_err(at(self.place_of(prefix)))?.common_prefixes)
+    }
+
     /// The blobs whose names begin with `prefix` and a slash.
     pub(crate) fn list(&self, prefix: &Path) -> BoxStream<'static, Result<ObjectMeta, SinkError>> {
         let place = self.place_of(prefix);

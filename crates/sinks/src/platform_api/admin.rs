@@ -49,12 +49,17 @@ impl PlatformApi {
     ///
     /// # Errors
     ///
-    /// [`SinkError`] if they cannot be read.
+    /// [`SinkError`] if they cannot be read, or there is no such bucket.
     pub async fn show_state(&self, bucket: &BucketId) -> Result<BucketState, SinkError> {
         let shared = self.bucket(bucket);
         let stored = shared.read().await.map_err(|err| shared.error(err))?;
         let mailboxes = match stored.found {
-            Found::Nothing => return Ok(BucketState::Nothing),
+            Found::Nothing => {
+                // A bucket that is not there has no state either.
+                let found = self.keyed.bucket_id(bucket).await;
+                found.map_err(|failure| shared.error(failure.into()))?;
+                return Ok(BucketState::Nothing);
+            }
             Found::Foreign => return Ok(BucketState::Foreign),
             Found::Ours(mailboxes) => mailboxes,
         };

@@ -211,7 +211,8 @@ impl Keyed {
         Ok(Checkpoint { folders, ..Checkpoint::default() })
     }
 
-    async fn bucket_id(&self, bucket: &BucketId) -> Result<String, Failure> {
+    /// The id of a bucket that is there.
+    pub(super) async fn bucket_id(&self, bucket: &BucketId) -> Result<String, Failure> {
         if let Some(id) = self.known().ids.get(bucket) {
             return Ok(id.clone());
         }

@@ -1,12 +1,9 @@
-//! Azure's own emulator of the Blob service, installed and started by the tests.
+//! Containers of Azure's own emulator of the Blob service.
 
 use std::{
-    io::{BufRead, BufReader},
     num::NonZeroUsize,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicU32, Ordering},
     },
 };
@@ -24,67 +21,10 @@ use sinks::object_store::{
     Objects,
     azure::{AzureEnvironment, AzureLocation, AzureOptions},
 };
+pub(crate) use testkit::azurite::{ACCOUNT, KEY, azurite};
 use url::form_urlencoded;
 
-pub(crate) const ACCOUNT: &str = "devstoreaccount1";
-/// Published by Microsoft; the emulator knows no other.
-pub(crate) const KEY: &str =
-    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
-const VERSION: &str = "azurite@3.37.0";
 const API: &str = "2023-11-03";
-
-/// The emulator, one for all tests of this process; it ends when this process does.
-pub(crate) struct Azurite {
-    pub(crate) url: String,
-    /// Its standard input is open as long as this process lives.
-    _process: Child,
-    _folder: tempfile::TempDir,
-}
-
-/// The folder with Azurite in its `node_modules`, installed once for all runs.
-fn installed() -> PathBuf {
-    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/azurite");
-    if !home.join(VERSION).exists() {
-        std::fs::create_dir_all(&home).unwrap();
-        std::fs::write(home.join("package.json"), "{\"private\": true}").unwrap();
-        let status = Command::new("npm")
-            .args(["install", "--silent", "--no-audit", "--no-fund", "--no-save"])
-            .args(["--ignore-scripts", VERSION])
-            .current_dir(&home)
-            .stdin(Stdio::null())
-            .status()
-            .expect("npm is needed for Azurite");
-        assert!(status.success(), "npm could not install {VERSION}");
-        std::fs::write(home.join(VERSION), "").unwrap();
-    }
-    home
-}
-
-pub(crate) fn azurite() -> &'static Azurite {
-    static AZURITE: OnceLock<Azurite> = OnceLock::new();
-    AZURITE.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        // The shell ends the emulator when the tests are gone, however they ended.
-        let script = "node \"$@\" & read _; kill $!";
-        let mut process = Command::new("sh")
-            .args(["-c", script, "azurite"])
-            .arg(installed().join("node_modules/azurite/dist/src/blob/main.js"))
-            .args(["--blobHost", "127.0.0.1", "--blobPort", "0", "--skipApiVersionCheck"])
-            .args(["--disableTelemetry", "--silent", "--location"])
-            .arg(folder.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let url = lines
-            .find_map(|line| Some(line.unwrap().split_once("listens on ")?.1.trim().to_owned()))
-            .expect("Azurite did not start");
-        std::thread::spawn(move || lines.count());
-        Azurite { url: format!("{url}/{ACCOUNT}"), _process: process, _folder: folder }
-    })
-}
 
 pub(crate) fn transport() -> Transport {
     Transport {
