@@ -164,12 +164,18 @@ fn a_bucket_of_another_program_is_taken_over_only_on_request() {
     let unconfirmed = remote.refused(&["state", "reset"], &["--bucket", BUCKET]);
     assert!(unconfirmed.contains("belongs to another program"), "{unconfirmed}");
     assert!(unconfirmed.contains("--yes"), "{unconfirmed}");
+    let copied = remote.copy();
+    let plan = remote.succeeds(&["plan"], &[]);
+    assert!(plan.contains("belongs to another program"), "{plan}");
     assert_eq!(remote.platform.sync_state(BUCKET), foreign);
 
     let taken = remote.succeeds(&["state", "reset"], &["--bucket", BUCKET, "--yes"]);
     assert!(taken.contains("taken over"), "{taken}");
-    assert_eq!(remote.copy(), remote.world.truth().into_values().sum::<usize>());
+    assert_eq!(remote.copy(), copied);
     assert!(remote.generation() > 0);
+    let emails = remote.platform.emails(BUCKET);
+    assert!(emails.iter().all(|email| email.writes > 1), "all is read again");
+    assert!(emails.iter().all(|email| email.content_changes == 0), "and nothing was doubled");
 }
 
 #[test]
