@@ -83,6 +83,9 @@ impl Report {
     }
 }
 
+/// Emails on their way, or a sentence about one that stays.
+type Emails = BoxStream<'static, Result<Result<Email, String>, SinkError>>;
+
 /// Where the emails are.
 pub enum Origin {
     Folder(LocalFiles),
@@ -113,11 +116,7 @@ impl Origin {
 
     /// Hands out the emails of `route`, each read whole and compared with its hash: nothing
     /// damaged is passed on. A sentence for each that cannot be.
-    fn emails(
-        &self,
-        route: &Route,
-        since: Option<DateTime<Utc>>,
-    ) -> Result<BoxStream<'static, Result<Result<Email, String>, SinkError>>, SinkError> {
+    fn emails(&self, route: &Route, since: Option<DateTime<Utc>>) -> Result<Emails, SinkError> {
         Ok(match self {
             Self::Folder(files) => {
                 let read = move |stored: Result<Stored, SinkError>| match stored {

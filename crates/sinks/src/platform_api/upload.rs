@@ -27,6 +27,8 @@ const MAX_BATCH: u64 = 8 << 20;
 const MIN_BATCH: u64 = 64 << 10;
 /// Attempts after which a batch that fails while others pass is split.
 const PATIENCE: u32 = 3;
+/// Emails of a batch that may fail alone while none passes.
+const MAX_DOUBTFUL: u64 = 8;
 /// Emails that are remembered because the platform stumbled over them.
 const MAX_SUSPECTS: usize = 1_000;
 /// Refused emails of one call that, when nothing has ever passed, blame the platform.
@@ -154,7 +156,9 @@ impl Uploads {
         let before = self.accepted.load(Ordering::Relaxed);
         let mut left = vec![batch];
         while let Some(mut batch) = left.pop() {
-            let Err(failure) = self.send(&route.bucket, &batch).await else {
+            // After the first that failed alone, the question is only which others do.
+            let patient = outcome.doubtful.is_empty();
+            let Err(failure) = self.send(&route.bucket, &batch, patient).await else {
                 self.accepted.fetch_add(batch.len() as u64, Ordering::Relaxed);
                 continue;
             };
@@ -187,7 +191,7 @@ impl Uploads {
             // one email after the other.
             let doubtful = outcome.doubtful.len() as u64;
             let passed = self.accepted.load(Ordering::Relaxed) - before;
-            if doubtful > 1 && doubtful > passed {
+            if doubtful >= MAX_DOUBTFUL && doubtful > passed {
                 return Err(failure);
             }
         }
@@ -195,7 +199,8 @@ impl Uploads {
     }
 
     /// Sends one upload, again and again while that may help.
-    async fn send(&self, bucket: &BucketId, batch: &[Item]) -> Result<(), Failure> {
+    /// An email alone is given all the time there is if the caller is `patient`.
+    async fn send(&self, bucket: &BucketId, batch: &[Item], patient: bool) -> Result<(), Failure> {
         let emails: Vec<Prepared> = batch.iter().map(|item| item.prepared.clone()).collect();
         let accepted = self.accepted.load(Ordering::Relaxed);
         let mut tries = self.api.tries();
@@ -209,7 +214,8 @@ impl Uploads {
                 Err(failure) if failure.is_passing() => {
                     let others_pass = self.accepted.load(Ordering::Relaxed) > accepted;
                     let enough = tries.count + 1 >= PATIENCE;
-                    if failure.may_be_the_content() && enough && (others_pass || emails.len() > 1) {
+                    let settled = others_pass || emails.len() > 1 || !patient;
+                    if failure.may_be_the_content() && enough && settled {
                         return Err(failure);
                     }
                     tries.wait(failure).await?;

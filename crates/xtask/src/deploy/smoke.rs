@@ -349,7 +349,8 @@ fn exchange(folder: &Path) -> Result<Guarded> {
     let told = process.stdout.take().context("no stdout")?;
     let exchange = Guarded { process, stop: None };
     let mut url = None;
-    for line in BufReader::new(told).lines() {
+    let mut told = BufReader::new(told).lines();
+    for line in told.by_ref() {
         let line = line.context("the simulated Exchange said nothing")?;
         if let Some(told) = line.strip_prefix("Simulated Exchange: ") {
             url = Some(told.replace("127.0.0.1", "localhost"));
@@ -359,6 +360,8 @@ fn exchange(folder: &Path) -> Result<Guarded> {
             break;
         }
     }
+    // What follows is read as well: a server that cannot print ends.
+    thread::spawn(move || told.for_each(drop));
     let mut settings: Value = serde_json::from_str(&text(&config)?)?;
     settings["ews_endpoint"] = json!(url.context("the simulated Exchange did not start")?);
     settings["ews_ca_file"] = json!("/mnt/config/ca.pem");

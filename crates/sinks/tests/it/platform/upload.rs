@@ -173,7 +173,7 @@ async fn a_server_that_stays_down_is_an_error_and_nothing_is_refused() {
         );
         assert!(started.elapsed() < Duration::from_secs(20));
         assert!(
-            fixture.server.count(Op::PutEmails) < 80,
+            fixture.server.count(Op::PutEmails) < 100,
             "{}",
             fixture.server.count(Op::PutEmails)
         );
@@ -192,6 +192,18 @@ async fn a_poison_email_is_found_and_refused_and_the_others_arrive() {
         assert!(!refused[0].detail.contains(CANARY));
         assert_eq!(fixture.server.email_count(BUCKET), 19);
     }
+}
+
+#[tokio::test]
+async fn several_emails_that_break_the_server_do_not_hold_up_the_others() {
+    let mut fixture = Fixture::start().await;
+    fixture.total = Duration::from_millis(300);
+    for n in 0..4 {
+        fixture.server.fault(upload(Fault::http(500)).email(&id(n)).always());
+    }
+    let refused = fixture.sink().write(&route(), &emails(0..20)).await.unwrap();
+    assert_eq!(refused.len(), 4);
+    assert_eq!(fixture.server.email_count(BUCKET), 16);
 }
 
 #[tokio::test]
