@@ -59,6 +59,8 @@ pub struct Options {
     pub shutdown: CancellationToken,
     /// Asks for the configuration to be read again at once.
     pub reload: Arc<Notify>,
+    /// Asks for everything in quarantine to be tried again.
+    pub retry: Arc<Notify>,
 }
 
 /// Passes each event to all.
@@ -310,10 +312,23 @@ impl Appliance<'_> {
         let monitor = Arc::clone(self.monitor);
         let mut certificates = pin!(monitor.watch_certificates(endpoints.unwrap_or_default()));
         let mut next = None;
+        // Whose quarantine is to be tried again.
+        let mut retried = Vec::new();
         let ended = loop {
             let mut at_once = false;
             tokio::select! {
                 ended = &mut service => break Some(ended),
+                () = self.options.retry.notified() => {
+                    info!("Everything in quarantine is tried again");
+                    retried.clone_from(&routes);
+                    continue;
+                }
+                Ok(permit) = commands.reserve(), if !retried.is_empty() => {
+                    if let Some(route) = retried.pop() {
+                        permit.send(Command::RetryQuarantine(route));
+                    }
+                    continue;
+                }
                 () = &mut writing => break None,
                 () = &mut certificates => {}
                 () = self.options.reload.notified() => at_once = true,
@@ -366,6 +381,10 @@ impl Appliance<'_> {
             }
         };
         life.cancel();
+        if !retried.is_empty() {
+            // The next life begins anew with it.
+            self.options.retry.notify_one();
+        }
         // Its last act is to write the file once more.
         keep_written(status.as_ref(), life).await;
         if let Some(progress) = progress {
