@@ -44,6 +44,8 @@ pub struct Configuration {
     environment: Environment,
     /// What was last looked at, good or bad.
     seen: Vec<u8>,
+    /// What is in force.
+    good: Vec<u8>,
 }
 
 enum Place {
@@ -114,7 +116,7 @@ impl Configuration {
                 may_redirect: flags.allow_remote_endpoint_change,
             }),
         };
-        Ok(Self { place, read_environment, environment, seen: Vec::new() })
+        Ok(Self { place, read_environment, environment, seen: Vec::new(), good: Vec::new() })
     }
 
     pub fn environment(&self) -> &Environment {
@@ -139,16 +141,22 @@ impl Configuration {
     ///
     /// [`Unloaded`]; of an unusable one, everything that is wrong with it.
     pub async fn load(&mut self) -> Result<Settings, Unloaded> {
+        if let Ok(environment) = (self.read_environment)() {
+            self.take(environment);
+        }
         let bytes = match &mut self.place {
             Place::File(path) => {
                 let settings = config::load(path, &self.environment)?;
                 self.seen = read(path).unwrap_or_default();
+                self.good.clone_from(&self.seen);
                 return Ok(settings);
             }
             Place::Remote(remote) => remote.fetch(true).await?,
         };
         self.seen = bytes.unwrap_or_else(|| std::mem::take(&mut self.seen));
-        Ok(config::parse(&self.seen, &self.name(), &self.environment)?)
+        let settings = config::parse(&self.seen, &self.name(), &self.environment)?;
+        self.good.clone_from(&self.seen);
+        Ok(settings)
     }
 
     /// Looks whether the configuration or a secret says something new; `None` if not. Each
@@ -159,42 +167,64 @@ impl Configuration {
         now: bool,
     ) -> Option<Result<Settings, Unloaded>> {
         let environment = (self.read_environment)().ok()?;
+        let is_new = environment != self.environment;
+        self.take(environment);
         let bytes = match &mut self.place {
             // A file that is gone for a moment, as while it is replaced, is no new version.
             Place::File(path) => read(path).ok()?,
-            Place::Remote(remote) => {
-                if environment.api_token != self.environment.api_token
-                    && let Ok(client) = (remote.connect)(&environment)
-                {
-                    remote.client = client;
-                    remote.ask_again = Instant::now();
+            Place::Remote(remote) => match remote.fetch(now).await {
+                Ok(Some(bytes)) => bytes,
+                Ok(None) => self.seen.clone(),
+                // The one in force stays, and the platform is asked again.
+                Err(err) => {
+                    warn!("{}", record::Chain(&err));
+                    self.seen.clone()
                 }
-                match remote.fetch(now).await {
-                    Ok(Some(bytes)) => bytes,
-                    Ok(None) => self.seen.clone(),
-                    // The one in force stays, and the platform is asked again.
-                    Err(err) => {
-                        warn!("{}", record::Chain(&err));
-                        self.seen.clone()
-                    }
+            },
+        };
+        let mut judged = None;
+        if bytes != self.seen {
+            self.seen = bytes;
+            match self.judge(current) {
+                Ok(new) => {
+                    self.good.clone_from(&self.seen);
+                    return Some(Ok(new));
                 }
+                Err(err) => judged = Some(err),
             }
-        };
-        if bytes == self.seen && environment == self.environment {
-            return None;
         }
-        self.seen = bytes;
+        if is_new {
+            // A replaced secret counts, whatever the newest version of the rest is worth.
+            if let Some(err) = judged {
+                warn!("{}", record::Chain(&err));
+            }
+            let name = self.name();
+            return Some(config::parse(&self.good, &name, &self.environment).map_err(Into::into));
+        }
+        judged.map(Err)
+    }
+
+    /// Uses `environment` from now on.
+    fn take(&mut self, environment: Environment) {
+        if let Place::Remote(remote) = &mut self.place
+            && environment.api_token != self.environment.api_token
+            && let Ok(client) = (remote.connect)(&environment)
+        {
+            remote.client = client;
+            remote.ask_again = Instant::now();
+        }
         self.environment = environment;
-        let new = match config::parse(&self.seen, &self.name(), &self.environment) {
-            Ok(new) => new,
-            Err(err) => return Some(Err(err.into())),
-        };
+    }
+
+    /// What was seen last, if it may follow `current`.
+    fn judge(&self, current: &Settings) -> Result<Settings, Unloaded> {
+        let new = config::parse(&self.seen, &self.name(), &self.environment)?;
         if let Place::Remote(Remote { name, may_redirect: false, .. }) = &self.place
             && let Some(what) = redirection(current, &new)
         {
-            return Some(Err(Unloaded::Redirects { name: name.clone(), what }));
+            return Err(Unloaded::Redirects { name: name.clone(), what });
         }
-        Some(Ok(new))
+        Ok(new)
     }
 }
 
@@ -222,7 +252,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::flags;
+    use crate::{config::Auth, environment::Given, flags};
 
     /// A platform that hands out one text, or an error.
     #[derive(Default)]
@@ -262,6 +292,15 @@ mod tests {
     }
 
     fn remote(fake: &Arc<Fake>, more: &[&str]) -> Configuration {
+        remote_with(fake, more, Arc::default())
+    }
+
+    /// The password of the environment is what `password` holds.
+    fn remote_with(
+        fake: &Arc<Fake>,
+        more: &[&str],
+        password: Arc<Mutex<Option<String>>>,
+    ) -> Configuration {
         let arguments = [
             "--reinfer-api-endpoint=https://p.example.com/api/",
             "--remote-config-owner=o",
@@ -274,8 +313,28 @@ mod tests {
             let client = Client { fake: Arc::clone(&fake), last: None };
             Ok(Box::new(client) as Box<dyn RemoteConfig>)
         };
-        Configuration::find(&flags, Arc::new(|| Ok(Environment::default())), Box::new(connect))
-            .unwrap()
+        let read = move || {
+            let variable = "REINFER_EWS_AUTH_PASS".to_owned();
+            let value = password.lock().unwrap().clone();
+            let auth_password = value.map(|value| Given { value: value.into(), variable });
+            Ok(Environment { auth_password, ..Environment::default() })
+        };
+        Configuration::find(&flags, Arc::new(read), Box::new(connect)).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_replaced_secret_counts_while_a_bad_version_is_pending() {
+        let (fake, password) = (Arc::new(Fake::default()), Arc::default());
+        let mut config = remote_with(&fake, &[], Arc::clone(&password));
+        fake.holds(&text("a.example.com", 15));
+        let settings = config.load().await.unwrap();
+        fake.holds("{");
+        assert!(config.changed(&settings, true).await.unwrap().is_err());
+        *password.lock().unwrap() = Some("another".to_owned());
+        let settings = config.changed(&settings, true).await.unwrap().unwrap();
+        let Auth::Ntlm { password, .. } = &settings.auth else { panic!("no password") };
+        assert_eq!(password.reveal(), "another");
+        assert!(config.changed(&settings, true).await.is_none());
     }
 
     #[tokio::test(start_paused = true)]

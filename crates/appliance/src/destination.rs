@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -17,6 +18,7 @@ use sinks::{
     },
     platform_api::{self, Api, ApiSettings, Appliance, PlatformApi, Retry, Version},
 };
+use tokio::time::timeout;
 use url::Url;
 
 use crate::{
@@ -32,6 +34,9 @@ use crate::{
 
 /// Emails that are read from a container at once.
 const READS: usize = 16;
+
+/// Time for telling the platform who writes: nothing depends on it.
+const TIME_TO_ANNOUNCE: Duration = Duration::from_secs(120);
 
 /// Where emails go.
 pub enum Destination {
@@ -58,13 +63,15 @@ pub struct Connected {
 }
 
 impl Connected {
-    /// Tells a platform that keeps the configuration who writes to its buckets.
-    pub async fn announce(&self, routes: &[Route]) {
-        let Some(platform) = &self.platform else { return };
-        let buckets: BTreeSet<&BucketId> = routes.iter().map(|route| &route.bucket).collect();
-        for bucket in buckets {
-            platform.announce(bucket).await;
-        }
+    /// Tells a platform that keeps the configuration who writes to its buckets, beside the work.
+    pub fn announce(&self, routes: &[Route]) {
+        let Some(platform) = self.platform.clone() else { return };
+        let buckets: BTreeSet<BucketId> = routes.iter().map(|route| route.bucket.clone()).collect();
+        tokio::spawn(timeout(TIME_TO_ANNOUNCE, async move {
+            for bucket in buckets {
+                platform.announce(&bucket).await;
+            }
+        }));
     }
 }
 

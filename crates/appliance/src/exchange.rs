@@ -25,6 +25,15 @@ pub fn open(settings: &Settings, spool: &Path, meter: Arc<dyn Meter>) -> Result<
     fs::create_dir_all(spool).map_err(|err| {
         Ending::new(Exit::Io, format!("could not create `{}`: {err}", spool.display()))
     })?;
+    // A read-only root shows here, and not with the first large email.
+    tempfile::tempfile_in(spool).map_err(|err| {
+        let text = format!(
+            "could not write to `{}`, where large emails wait: {err}\n\
+             Hint: Mount a volume there, or name another folder with --spool-dir.",
+            spool.display()
+        );
+        Ending::new(Exit::Io, text)
+    })?;
     wire(settings, spool, meter)
 }
 

@@ -103,8 +103,9 @@ pub struct Flags {
     pub log_format: Option<LogFormat>,
 
     /// Most time that a stop may take to finish what is under way: a number of seconds, or
-    /// one with a unit, such as `90s` or `2m`; up to one hour.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = value::grace)]
+    /// one with a unit, such as `90s` or `2m`; up to one hour. The default is less than the 30
+    /// seconds that Kubernetes waits before it kills.
+    #[arg(long, value_name = "TIME", default_value = "25s", value_parser = value::grace)]
     pub shutdown_grace: Duration,
 
     /// Accepts a `--reinfer-api-endpoint` with `http:` on another machine, where everybody on

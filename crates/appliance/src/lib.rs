@@ -22,4 +22,5 @@ pub mod run;
 pub mod shard;
 pub mod status;
 pub mod status_file;
+mod status_url;
 pub mod verify;

@@ -54,6 +54,8 @@ pub enum Start {
     Config,
     /// Where the stored position ends.
     Stored { folders: usize, delivered: u64, newest: Option<DateTime<Utc>> },
+    /// From the times that another program has noted, whose state is left alone.
+    Noted { folders: usize },
     /// Where the stored position ends, if there is one: it was not looked at.
     NotLookedAt,
     /// The stored position cannot be read, and the mailbox would stop.
@@ -120,6 +122,9 @@ async fn start(route: &Route, wanted: &MailboxSettings, positions: Positions<'_>
         Positions::Unknown => return Start::NotLookedAt,
     };
     match stored {
+        Ok(Checkpoint { generation: 0, folders, .. }) if !folders.is_empty() => {
+            Start::Noted { folders: folders.len() }
+        }
         Ok(Checkpoint { generation: 0, .. }) => Start::Beginning,
         Ok(Checkpoint { folders, .. }) => Start::Stored {
             folders: folders.len(),
@@ -187,6 +192,10 @@ impl Planned {
                      stored{newest}"
                 )
             }
+            Start::Noted { folders } => format!(
+                "goes on from the times noted for {folders} folders; the sync state of the bucket \
+                 belongs to another program"
+            ),
             Start::NotLookedAt => format!("{since}, or where it stopped"),
             Start::Unreadable { error } => {
                 format!("WOULD STOP: {}", shown(std::slice::from_ref(error)))

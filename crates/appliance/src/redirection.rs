@@ -18,10 +18,18 @@ pub fn redirection(old: &Settings, new: &Settings) -> Option<String> {
     if origin(from) != origin(to) {
         return changed("the Exchange server", &origin(from), &origin(to));
     }
-    if let (Auth::OAuth2(before), Auth::OAuth2(after)) = (&old.auth, &new.auth)
-        && before.token_url != after.token_url
-    {
-        return changed("the token endpoint", before.token_url.as_str(), after.token_url.as_str());
+    if let Auth::OAuth2(after) = &new.auth {
+        match &old.auth {
+            Auth::OAuth2(before) if before.token_url == after.token_url => {}
+            Auth::OAuth2(before) => {
+                let (from, to) = (before.token_url.as_str(), after.token_url.as_str());
+                return changed("the token endpoint", from, to);
+            }
+            // Otherwise two harmless looking steps would lead to any endpoint.
+            Auth::Ntlm { .. } | Auth::Basic { .. } => {
+                return Some(format!("it adds the token endpoint `{}`", after.token_url));
+            }
+        }
     }
     let scheme = |auth: &Auth| match auth {
         Auth::Ntlm { .. } => "ntlm",
@@ -37,6 +45,12 @@ pub fn redirection(old: &Settings, new: &Settings) -> Option<String> {
     }
     if old.tls.ca_file != new.tls.ca_file {
         return Some("it changes which certificate authorities are trusted".to_owned());
+    }
+    if old.tls.ciphers != new.tls.ciphers {
+        return Some("it changes `ews_ssl_ciphers`, which can switch verification off".to_owned());
+    }
+    if old.tls.channel_binding != new.tls.channel_binding {
+        return Some("it changes `ews_channel_binding`".to_owned());
     }
     if strictness(new.egress_policy) < strictness(old.egress_policy) {
         return Some("it allows connections to more networks".to_owned());
@@ -102,12 +116,16 @@ mod tests {
             ("ews_ssl_verify", json!("false")),
             ("ews_ca_file", json!("/tmp/ca.pem")),
             ("egress_policy", json!("off")),
+            ("ews_ssl_ciphers", json!("aNULL")),
+            ("ews_channel_binding", json!("off")),
         ] {
             assert!(judge(&ntlm(), key, value.clone()).is_some(), "{key} {value} is let through");
         }
         let authority = json!("https://login.example.net/t/");
         let told = judge(&oauth(), "auth_oauth_authority", authority).unwrap();
         assert!(told.contains("login.example.net"), "{told}");
+        let told = redirection(&parse(&ntlm()), &parse(&oauth())).unwrap();
+        assert!(told.contains("login.example.com"), "{told}");
     }
 
     #[test]

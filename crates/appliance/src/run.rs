@@ -13,7 +13,7 @@ use sync::{
 };
 use tokio::{
     sync::{Notify, mpsc},
-    time::{Instant, timeout},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -38,6 +38,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Pause before a restart after a sign-in was refused.
 const PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(3600);
 
+/// How long a new configuration waits for work under way.
+const LONGEST_RELOAD: Duration = Duration::from_secs(600);
+
 /// Longest pause between two attempts to fetch the first configuration.
 const LONGEST_CONFIG_PAUSE: Duration = Duration::from_secs(60);
 
@@ -56,6 +59,8 @@ pub struct Options {
     pub shutdown: CancellationToken,
     /// Asks for the configuration to be read again at once.
     pub reload: Arc<Notify>,
+    /// Asks for everything in quarantine to be tried again.
+    pub retry: Arc<Notify>,
 }
 
 /// Passes each event to all.
@@ -107,11 +112,15 @@ pub async fn run(options: Options) -> Result<(), Ending> {
 /// One life of the service after the other.
 async fn live(options: &Options, shard: Shard, monitor: &Arc<Monitor>) -> Result<(), Ending> {
     let read_environment = Arc::clone(&options.read_environment);
-    let configuration = destination::configuration(&options.flags, read_environment)?;
+    let mut configuration = destination::configuration(&options.flags, read_environment)?;
+    let named = options.flags.destination(configuration.environment());
+    named.map_err(|err| Ending::config(&err))?;
+    let settings = first_settings(options, monitor, &mut configuration).await?;
+    let Some(mut settings) = settings else { return Ok(()) };
+    // Not before: a wrong configuration leaves nothing behind.
     let destination = Destination::open(&options.flags, configuration.environment())?;
     let carried = Carried::default();
     let mut appliance = Appliance { options, shard, monitor, configuration, destination, carried };
-    let Some(mut settings) = appliance.first_settings().await? else { return Ok(()) };
     let mut restarts = Backoff::new(Duration::from_secs(1), LONGEST_RESTART_PAUSE);
     let mut rng = ChaCha8Rng::seed_from_u64(rand::random());
     loop {
@@ -150,6 +159,47 @@ async fn live(options: &Options, shard: Shard, monitor: &Arc<Monitor>) -> Result
     }
 }
 
+/// The settings to begin with; `None` if the process is told to stop before they come. A file
+/// must be right at once, a remote configuration is waited for.
+async fn first_settings(
+    options: &Options,
+    monitor: &Monitor,
+    configuration: &mut Configuration,
+) -> Result<Option<Settings>, Ending> {
+    let mut pauses = Backoff::new(Duration::from_secs(1), LONGEST_CONFIG_PAUSE);
+    let mut rng = ChaCha8Rng::seed_from_u64(rand::random());
+    loop {
+        let loaded = tokio::select! {
+            () = options.shutdown.cancelled() => return Ok(None),
+            loaded = configuration.load() => loaded,
+        };
+        let err = match loaded {
+            Ok(settings) => {
+                monitor.reloaded(true);
+                return Ok(Some(settings));
+            }
+            Err(err) => err,
+        };
+        // One that is not there yet may come. A token that is refused does not get better.
+        let is_refused =
+            matches!(err, Unloaded::Unavailable { cause: SinkError::Unauthorized { .. }, .. })
+                && !options.flags.restart_on_unrecoverable_errors;
+        let ending = Ending::from(err);
+        if !configuration.is_remote() || is_refused {
+            return Err(ending);
+        }
+        let pause = pauses.failed(&mut rng);
+        let seconds = pause.as_secs_f64().ceil();
+        monitor.reloaded(false);
+        error!(pause.seconds = seconds, "Waiting for a configuration, {seconds} s: {ending}");
+        tokio::select! {
+            () = options.shutdown.cancelled() => return Ok(None),
+            () = options.reload.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
 /// What all lives of the service share.
 struct Appliance<'a> {
     options: &'a Options,
@@ -161,39 +211,6 @@ struct Appliance<'a> {
 }
 
 impl Appliance<'_> {
-    /// The settings to begin with; `None` if the process is told to stop before they come. A file
-    /// must be right at once, a remote configuration is waited for.
-    async fn first_settings(&mut self) -> Result<Option<Settings>, Ending> {
-        let mut pauses = Backoff::new(Duration::from_secs(1), LONGEST_CONFIG_PAUSE);
-        let mut rng = ChaCha8Rng::seed_from_u64(rand::random());
-        loop {
-            let err = match self.configuration.load().await {
-                Ok(settings) => {
-                    self.monitor.reloaded(true);
-                    return Ok(Some(settings));
-                }
-                Err(err) => err,
-            };
-            // One that is not there yet may come. A token that is refused does not get better.
-            let is_refused =
-                matches!(err, Unloaded::Unavailable { cause: SinkError::Unauthorized { .. }, .. })
-                    && !self.options.flags.restart_on_unrecoverable_errors;
-            let ending = Ending::from(err);
-            if !self.configuration.is_remote() || is_refused {
-                return Err(ending);
-            }
-            let pause = pauses.failed(&mut rng);
-            let seconds = pause.as_secs_f64().ceil();
-            self.monitor.reloaded(false);
-            error!(pause.seconds = seconds, "Waiting for a configuration, {seconds} s: {ending}");
-            tokio::select! {
-                () = self.options.shutdown.cancelled() => return Ok(None),
-                () = self.options.reload.notified() => {}
-                () = tokio::time::sleep(pause) => {}
-            }
-        }
-    }
-
     /// Tells what is allowed but risky.
     fn warn(&self, settings: &Settings) {
         let warnings = self.options.flags.warnings().into_iter();
@@ -222,7 +239,12 @@ impl Appliance<'_> {
                 () = self.options.reload.notified() => at_once = true,
                 () = tokio::time::sleep_until(until.min(Instant::now() + LOOK_EVERY)) => {}
             }
-            if let Some(new) = self.look(settings, at_once).await {
+            let shutdown = self.options.shutdown.clone();
+            let looked = tokio::select! {
+                () = shutdown.cancelled() => return Waited::Stopped,
+                looked = self.look(settings, at_once) => looked,
+            };
+            if let Some(new) = looked {
                 return Waited::Changed(Box::new(new));
             }
             if Instant::now() >= until {
@@ -273,7 +295,7 @@ impl Appliance<'_> {
             });
         }
         let progress = self.progress(routes.len());
-        let service = self.service(settings, &routes, &spool, progress.clone()).await?;
+        let service = self.service(settings, &routes, &spool, progress.clone())?;
 
         // Ends with this life of the service, whatever ends it.
         let life = self.options.shutdown.child_token();
@@ -290,10 +312,23 @@ impl Appliance<'_> {
         let monitor = Arc::clone(self.monitor);
         let mut certificates = pin!(monitor.watch_certificates(endpoints.unwrap_or_default()));
         let mut next = None;
+        // Whose quarantine is to be tried again.
+        let mut retried = Vec::new();
         let ended = loop {
             let mut at_once = false;
             tokio::select! {
                 ended = &mut service => break Some(ended),
+                () = self.options.retry.notified() => {
+                    info!("Everything in quarantine is tried again");
+                    retried.clone_from(&routes);
+                    continue;
+                }
+                Ok(permit) = commands.reserve(), if !retried.is_empty() => {
+                    if let Some(route) = retried.pop() {
+                        permit.send(Command::RetryQuarantine(route));
+                    }
+                    continue;
+                }
                 () = &mut writing => break None,
                 () = &mut certificates => {}
                 () = self.options.reload.notified() => at_once = true,
@@ -305,6 +340,7 @@ impl Appliance<'_> {
             // A platform may take its time: the mail goes on meanwhile.
             let looked = tokio::select! {
                 ended = &mut service => break Some(ended),
+                () = life.cancelled() => break None,
                 looked = self.look(settings, at_once) => looked,
             };
             if let Some(new) = looked {
@@ -315,16 +351,40 @@ impl Appliance<'_> {
         };
         let ended = match ended {
             Some(ended) => ended,
-            // A reload waits for what is under way, however long that takes.
-            None if next.is_some() => service.await,
-            None => timeout(self.options.flags.shutdown_grace, service).await.map_err(|_| {
-                let grace = self.options.flags.shutdown_grace.as_secs();
-                let text =
-                    format!("work under way did not end within the {grace} s of --shutdown-grace");
-                Ending::new(Exit::Temporary, text)
-            })?,
+            None => {
+                // A reload has more time, but not for ever: what is given up is done again.
+                let reload = next.is_some().then_some(LONGEST_RELOAD);
+                let (shutdown, grace) =
+                    (self.options.shutdown.clone(), self.options.flags.shutdown_grace);
+                let too_late = async {
+                    tokio::select! {
+                        () = shutdown.cancelled() => tokio::time::sleep(grace).await,
+                        () = tokio::time::sleep(reload.unwrap_or(Duration::MAX)) => {}
+                    }
+                };
+                tokio::select! {
+                    ended = service => ended,
+                    () = too_late => {
+                        let grace = grace.as_secs();
+                        let text = format!(
+                            "work under way did not end within the {grace} s of --shutdown-grace"
+                        );
+                        match next {
+                            Some(_) if !shutdown.is_cancelled() => {
+                                warn!("Work under way is given up for the new configuration");
+                                Ok(())
+                            }
+                            _ => return Err(Ending::new(Exit::Temporary, text)),
+                        }
+                    }
+                }
+            }
         };
         life.cancel();
+        if !retried.is_empty() {
+            // The next life begins anew with it.
+            self.options.retry.notify_one();
+        }
         // Its last act is to write the file once more.
         keep_written(status.as_ref(), life).await;
         if let Some(progress) = progress {
@@ -339,7 +399,7 @@ impl Appliance<'_> {
     }
 
     /// Wires source, engine and sink.
-    async fn service(
+    fn service(
         &self,
         settings: &Settings,
         routes: &[Route],
@@ -358,7 +418,7 @@ impl Appliance<'_> {
         let connected =
             self.destination.connect(&self.options.flags, environment, uploads, meter())?;
         self.destination.watch_expiry(environment, self.monitor);
-        connected.announce(routes).await;
+        connected.announce(routes);
         let ews = exchange::open(settings, spool, meter())?;
         let observer: Arc<dyn Observer> = Arc::new(Observers(observers));
         let shared = Shared {

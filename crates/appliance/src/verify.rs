@@ -10,7 +10,10 @@ use record::{
     Advice, Checkpoint, Entry, Folder, Position, Route, Sink, Source, SourceError, Survey, Uid,
 };
 use serde::Serialize;
-use sinks::local_files::{Dropped, LocalFiles};
+use sinks::{
+    local_files::{Dropped, LocalFiles},
+    state_admin::set_aside,
+};
 
 use crate::{
     config::Settings,
@@ -233,7 +236,7 @@ async fn compare(
         let problem = format!("the folder {} cannot be listed", shown(&path));
         differ(None, None, problem);
     }
-    let set_aside = files.quarantined(route).await.map_err(|err| fail(&err))?;
+    let set_aside = set_aside(files.quarantined(route).await.map_err(|err| fail(&err))?);
     let quarantine: BTreeMap<Uid, String> =
         set_aside.into_iter().map(|item| (item.uid, item.code)).collect();
     let dropped = files.dropped(route).map_err(|err| fail(&err))?;

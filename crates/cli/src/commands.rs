@@ -13,12 +13,12 @@ use appliance::{
     exit::{Ending, Exit},
     flags::Flags,
     shard::Shard,
-    status, verify,
+    verify,
 };
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use record::{BucketId, MailboxId, Sink, clock::SystemClock};
-use sinks::{export, local_files::LocalFiles};
+use record::{BucketId, MailboxId};
+use sinks::export;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -26,11 +26,12 @@ use crate::{
     doctor::Doctor,
     environment,
     plan::Plan,
-    quarantine_drop::DropArgs,
+    quarantine::Quarantine,
     read_environment,
     replay::Replay,
     serve::{Signals, runtime},
     state::State,
+    status::Status,
 };
 
 #[derive(Subcommand)]
@@ -99,29 +100,12 @@ pub(crate) enum Config {
 }
 
 #[derive(Args)]
-pub(crate) struct Status {
-    #[command(flatten)]
-    place: Place,
-    /// Prints JSON instead of a table.
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Args)]
 pub(crate) struct Verify {
     #[command(flatten)]
     flags: Flags,
     /// Prints JSON instead of a table.
     #[arg(long)]
     json: bool,
-}
-
-/// The folder that the appliance writes to.
-#[derive(Args)]
-pub(crate) struct Place {
-    /// Folder that the appliance writes to.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) local_files_prefix: PathBuf,
 }
 
 #[derive(Subcommand)]
@@ -134,8 +118,9 @@ pub(crate) enum Export {
 
 #[derive(Args)]
 pub(crate) struct ExportArgs {
-    #[command(flatten)]
-    place: Place,
+    /// Folder that the appliance writes to.
+    #[arg(long, value_name = "PATH")]
+    local_files_prefix: PathBuf,
     /// Only emails of this bucket, `owner/name`.
     #[arg(long, value_name = "OWNER/NAME", value_parser = bucket)]
     bucket: Option<BucketId>,
@@ -148,28 +133,6 @@ pub(crate) struct ExportArgs {
     /// File to write; without it, stdout.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-}
-
-#[derive(Subcommand)]
-pub(crate) enum Quarantine {
-    /// Lists what was set aside, and why.
-    List {
-        #[command(flatten)]
-        place: Place,
-        /// Prints JSON instead of a table.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Asks the appliance, running or started later, to try everything in quarantine again.
-    Retry {
-        #[command(flatten)]
-        place: Place,
-        /// Only this mailbox.
-        #[arg(long, value_name = "ADDRESS")]
-        mailbox: Option<MailboxId>,
-    },
-    /// Forgets entries of one mailbox for good; works while the appliance runs.
-    Drop(DropArgs),
 }
 
 pub(crate) fn bucket(text: &str) -> Result<BucketId, String> {
@@ -216,7 +179,7 @@ impl Simulate {
     fn run(self) -> Result<Exit, Ending> {
         runtime()?.block_on(async {
             let shutdown = CancellationToken::new();
-            tokio::spawn(Signals::listen()?.obey(shutdown.clone(), Arc::default()));
+            tokio::spawn(Signals::listen()?.obey(shutdown.clone(), Arc::default(), Arc::default()));
             let (mut out, stop) = (io::stdout(), shutdown.cancelled_owned());
             let ended = match self {
                 Self::Exchange(args) => simulators::command::run(&args, &mut out, stop).await,
@@ -269,24 +232,6 @@ impl Config {
     }
 }
 
-impl Status {
-    fn run(self) -> Result<Exit, Ending> {
-        let report = status::report(&self.place.local_files_prefix, &SystemClock);
-        let reports = runtime()?.block_on(report)?;
-        if self.json {
-            show_json(&reports)?
-        } else {
-            show(&status::table(&reports))?
-        }
-        for gap in status::gaps(&self.place.local_files_prefix, &reports) {
-            eprintln!("warning: {gap}");
-        }
-        let trouble =
-            reports.iter().any(|report| report.state == "error" || report.state == "stopped");
-        Ok(if trouble { Exit::Difference } else { Exit::Success })
-    }
-}
-
 impl Verify {
     fn run(self) -> Result<Exit, Ending> {
         let settings = load(&self.flags)?;
@@ -316,7 +261,7 @@ impl Export {
         };
         let filter =
             export::Filter { bucket: args.bucket, mailbox: args.mailbox, since: args.since };
-        let prefix = &args.place.local_files_prefix;
+        let prefix = &args.local_files_prefix;
         let failed = |err: &dyn std::fmt::Display| Ending::new(Exit::Io, err.to_string());
         let report = match &args.output {
             Some(path) => {
@@ -345,63 +290,4 @@ impl Export {
         }
         Ok(if report.skipped == 0 { Exit::Success } else { Exit::Difference })
     }
-}
-
-impl Quarantine {
-    fn run(self) -> Result<Exit, Ending> {
-        match self {
-            Self::List { place, json } => {
-                let files = open(&place)?;
-                let mut items = Vec::new();
-                for route in files.routes().map_err(|err| Ending::from(&err))? {
-                    let list = runtime()?.block_on(files.quarantined(&route));
-                    items.extend(
-                        list.map_err(|err| Ending::from(&err))?
-                            .into_iter()
-                            .map(|item| (route.mailbox.to_string(), item)),
-                    );
-                }
-                if json {
-                    show_json(&items)?;
-                    return Ok(Exit::Success);
-                }
-                for (mailbox, item) in &items {
-                    show(&format!(
-                        "{mailbox}  {}  {}  since {}, {} attempts: {} ({})\n",
-                        item.uid,
-                        status::shown(&item.folder_path),
-                        item.since.format("%Y-%m-%d %H:%M:%SZ"),
-                        item.attempts,
-                        item.code,
-                        status::shown(std::slice::from_ref(&item.detail)),
-                    ))?;
-                }
-                show(&format!("{} items in quarantine\n", items.len()))?;
-                Ok(Exit::Success)
-            }
-            Self::Retry { place, mailbox } => {
-                let files = open(&place)?;
-                let routes = files.routes().map_err(|err| Ending::from(&err))?;
-                let wanted: Vec<_> = routes
-                    .into_iter()
-                    .filter(|route| mailbox.as_ref().is_none_or(|only| *only == route.mailbox))
-                    .collect();
-                if let (Some(only), true) = (&mailbox, wanted.is_empty()) {
-                    let folder = place.local_files_prefix.display();
-                    let text = format!("`{only}` has no state in `{folder}`");
-                    return Err(Ending::new(Exit::Config, text));
-                }
-                for route in &wanted {
-                    files.request_quarantine_retry(route).map_err(|err| Ending::from(&err))?;
-                }
-                show(&format!("Asked for {} mailboxes\n", wanted.len()))?;
-                Ok(Exit::Success)
-            }
-            Self::Drop(args) => args.run(),
-        }
-    }
-}
-
-fn open(place: &Place) -> Result<LocalFiles, Ending> {
-    LocalFiles::open_read_only(&place.local_files_prefix).map_err(|err| Ending::from(&err))
 }

@@ -154,8 +154,9 @@ impl Demo {
             observers: vec![Arc::clone(&counter) as Arc<dyn Observer>],
             shutdown: shutdown.clone(),
             reload: Arc::default(),
+            retry: Arc::default(),
         };
-        tokio::spawn(Signals::listen()?.obey(shutdown.clone(), Arc::default()));
+        tokio::spawn(Signals::listen()?.obey(shutdown.clone(), Arc::default(), Arc::default()));
         let stage = Stage {
             server: &server,
             settings: &settings,

@@ -4,11 +4,14 @@
 mod commands;
 mod demo;
 mod doctor;
+mod place;
 mod plan;
+mod quarantine;
 mod quarantine_drop;
 mod replay;
 mod serve;
 mod state;
+mod status;
 
 use std::{
     ffi::{OsStr, OsString},

@@ -1,19 +1,23 @@
 //! `tributary plan`: what the appliance would do with these flags and this configuration.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use appliance::{
+    config::Settings,
+    destination::{Destination, Uploads},
+    environment::Environment,
     exit::{Ending, Exit},
-    flags::{Destination, Flags},
+    flags::{self, Flags},
     plan::{self, Positions},
 };
 use clap::Args;
+use record::{Route, Sink, SinkAdvice, Unmetered};
 use sinks::local_files::LocalFiles;
 
 use crate::{
     commands::{load, shard, show, show_json},
     environment,
-    serve::runtime,
+    place::block_on,
 };
 
 #[derive(Args)]
@@ -28,19 +32,29 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn run(self) -> Result<Exit, Ending> {
         let settings = load(&self.flags)?;
-        let destination = self.flags.destination(&environment()?);
-        let files = match &destination {
-            Ok(Destination::LocalFiles(prefix)) => folder(prefix)?,
-            _ => None,
-        };
-        let positions = match (&destination, &files) {
-            (_, Some(files)) => Positions::Stored(files),
-            (Ok(Destination::LocalFiles(_)), None) => Positions::None,
+        let environment = environment()?;
+        let sink = match self.flags.destination(&environment) {
+            Ok(flags::Destination::LocalFiles(prefix)) => folder(&prefix)?.map(Ok),
+            Ok(_) => Some(remote(&self.flags, &environment)),
             // Without a destination, too: everything else can be told.
-            _ => Positions::Unknown,
+            Err(_) => Some(Err(None)),
         };
-        let plan = plan::plan(&settings, shard(&self.flags)?, positions);
-        let plan = runtime()?.block_on(plan);
+        let plan = block_on(async {
+            let positions = match &sink {
+                None => Positions::None,
+                Some(Err(why)) => {
+                    if let Some(why) = why {
+                        eprintln!("warning: the stored positions are not looked at: {why}");
+                    }
+                    Positions::Unknown
+                }
+                Some(Ok(sink)) => {
+                    reach(&**sink, &settings).await?;
+                    Positions::Stored(&**sink)
+                }
+            };
+            Ok(plan::plan(&settings, shard(&self.flags)?, positions).await)
+        })?;
         if self.json {
             show_json(&plan)?;
         } else {
@@ -54,9 +68,31 @@ impl Plan {
 }
 
 /// The folder that holds the positions; none if it is not there yet.
-fn folder(prefix: &Path) -> Result<Option<LocalFiles>, Ending> {
+fn folder(prefix: &Path) -> Result<Option<Arc<dyn Sink>>, Ending> {
     if !prefix.exists() {
         return Ok(None);
     }
-    LocalFiles::open_read_only(prefix).map(Some).map_err(|err| Ending::from(&err))
+    let files = LocalFiles::open_read_only(prefix).map_err(|err| Ending::from(&err))?;
+    Ok(Some(Arc::new(files)))
+}
+
+/// The platform or the container that holds the positions, or why it cannot be asked, as on a
+/// machine without the token.
+fn remote(flags: &Flags, environment: &Environment) -> Result<Arc<dyn Sink>, Option<Ending>> {
+    let uploads = Uploads { batch: 1, at_once: 1 };
+    let destination = Destination::look(flags, environment)?;
+    Ok(destination.connect(flags, environment, uploads, Arc::new(Unmetered))?.sink)
+}
+
+/// Fails if the destination cannot be reached at all: that is said once, and not of each mailbox
+/// after a time-out of its own.
+async fn reach(sink: &dyn Sink, settings: &Settings) -> Result<(), Ending> {
+    let Some((mailbox, wanted)) = settings.mailboxes.iter().next() else { return Ok(()) };
+    let route = Route { mailbox: mailbox.clone(), bucket: wanted.bucket.clone() };
+    match sink.load_checkpoint(&route).await {
+        Err(err) if matches!(err.advice(), SinkAdvice::Retry { .. } | SinkAdvice::StopService) => {
+            Err(Ending::from(&err))
+        }
+        _ => Ok(()),
+    }
 }

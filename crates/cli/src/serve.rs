@@ -101,12 +101,12 @@ pub(crate) fn run(flags: Flags) -> Result<Exit, Ending> {
     logging::install(flags.debug_level, format, filter.as_deref(), queue.clone());
     let served = runtime.block_on(async {
         let shutdown = CancellationToken::new();
-        let reload = Arc::new(Notify::new());
+        let (reload, retry) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let signals = Signals::listen()?;
-        tokio::spawn(signals.obey(shutdown.clone(), Arc::clone(&reload)));
+        tokio::spawn(signals.obey(shutdown.clone(), Arc::clone(&reload), Arc::clone(&retry)));
         let observers = Vec::new();
         let read_environment = Arc::new(read_environment);
-        let options = Options { flags, read_environment, bars, observers, shutdown, reload };
+        let options = Options { flags, read_environment, bars, observers, shutdown, reload, retry };
         Box::pin(run::run(options)).await
     });
     // A write that hangs must not keep the process from ending.
@@ -119,6 +119,7 @@ pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    user: Signal,
     file_too_large: Signal,
 }
 
@@ -132,18 +133,25 @@ impl Signals {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
             hang_up: listen(SignalKind::hangup())?,
+            user: listen(SignalKind::user_defined1())?,
             file_too_large: listen(SignalKind::from_raw(SIGXFSZ))?,
         })
     }
 
     /// The first SIGTERM or SIGINT ends in good order, the second one at once. SIGHUP reads the
-    /// configuration again.
-    pub(crate) async fn obey(mut self, shutdown: CancellationToken, reload: Arc<Notify>) {
+    /// configuration again, SIGUSR1 tries the quarantine again.
+    pub(crate) async fn obey(
+        mut self,
+        shutdown: CancellationToken,
+        reload: Arc<Notify>,
+        retry: Arc<Notify>,
+    ) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => stop(&shutdown),
                 _ = self.interrupt.recv() => stop(&shutdown),
                 _ = self.hang_up.recv() => reload.notify_one(),
+                _ = self.user.recv() => retry.notify_one(),
                 _ = self.file_too_large.recv() => {}
             }
         }

@@ -9,13 +9,24 @@ use crate::local_files::{seal_state, unseal_state};
 
 const KIND: &str = "state-export";
 
+/// Code of the note that the engine keeps on the quarantine list while a large item is on its way.
+pub const NOTE: &str = "InFlight";
+
+/// The entries of a quarantine list that were set aside: all but the engine's notes.
+pub fn set_aside(mut list: Vec<Quarantined>) -> Vec<Quarantined> {
+    list.retain(|item| item.code != NOTE);
+    list
+}
+
 /// The state of each mailbox, beside the emails themselves.
 ///
-/// Changes are refused while a process serves the mailbox, and raise the generation, so that a
-/// process which has seen the state before cannot replace it by what it remembers.
+/// Changes raise the generation, so that a process which has seen the state before cannot replace
+/// it by what it remembers. Where it can be told that a process serves the mailbox, they are
+/// refused; elsewhere that process is superseded with its next write.
 #[async_trait]
 pub trait StateAdmin: Send + Sync {
-    /// Every route that has state, sorted.
+    /// Every route that has state, sorted. A platform does not list its buckets, so it is those
+    /// of the buckets that the sink was told to look at.
     async fn routes(&self) -> Result<Vec<Route>, SinkError>;
 
     /// How far `route` has come.
@@ -31,8 +42,8 @@ pub trait StateAdmin: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`SinkError::Busy`] while a process serves the route, [`SinkError::Corrupt`] if the bytes are
-    /// damaged or belong to another route.
+    /// [`SinkError::Corrupt`] if the bytes are damaged or belong to another route,
+    /// [`SinkError::Busy`] or [`SinkError::Superseded`] while a process serves the route.
     async fn import(&self, route: &Route, exported: &[u8]) -> Result<(), SinkError>;
 
     /// Forgets how far `route` has come, also if that cannot be read any more. The mailbox is
@@ -40,7 +51,7 @@ pub trait StateAdmin: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`SinkError::Busy`] while a process serves the route.
+    /// [`SinkError::Busy`] or [`SinkError::Superseded`] while a process serves the route.
     async fn reset(&self, route: &Route) -> Result<(), SinkError>;
 }
 
@@ -75,7 +86,8 @@ pub struct FolderSummary {
 }
 
 impl StateSummary {
-    pub fn new(route: &Route, checkpoint: Checkpoint, quarantined: usize) -> Self {
+    /// `list` is the quarantine list as it is stored.
+    pub fn new(route: &Route, checkpoint: Checkpoint, list: Vec<Quarantined>) -> Self {
         let folders = checkpoint.folders.into_iter().map(|(id, state)| FolderSummary {
             id,
             path: state.path,
@@ -93,7 +105,7 @@ impl StateSummary {
             generation: checkpoint.generation,
             served: None,
             stored: None,
-            quarantined,
+            quarantined: set_aside(list).len(),
             folders: folders.collect(),
         }
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use record::{Route, Uid};
+use record::{MailboxId, Route, Uid};
 use tokio::{sync::RwLock, time::Instant};
 
 use crate::suspect::Note;
@@ -25,8 +25,8 @@ pub struct Carried(Arc<Mutex<Inner>>);
 struct Inner {
     /// Of the whole service.
     paused_until: Option<Instant>,
-    /// Of single mailboxes.
-    paused: BTreeMap<Route, Instant>,
+    /// Of single mailboxes, whatever bucket they go to.
+    paused: BTreeMap<MailboxId, Instant>,
     applied: BTreeMap<Route, Applied>,
     /// Large items that were fetched and are not stored yet.
     notes: BTreeMap<(Route, Uid), Note>,
@@ -54,7 +54,7 @@ impl Carried {
 
     /// What is left of the pause of `route`.
     pub(crate) fn pause_of(&self, route: &Route) -> Option<Duration> {
-        let until = *self.inner().paused.get(route)?;
+        let until = *self.inner().paused.get(&route.mailbox)?;
         let left = until.saturating_duration_since(Instant::now());
         (!left.is_zero()).then_some(left)
     }
@@ -63,8 +63,8 @@ impl Carried {
     pub(crate) fn pause(&self, route: &Route, until: Option<Instant>) {
         let mut inner = self.inner();
         match until {
-            Some(until) => drop(inner.paused.insert(route.clone(), until)),
-            None => drop(inner.paused.remove(route)),
+            Some(until) => drop(inner.paused.insert(route.mailbox.clone(), until)),
+            None => drop(inner.paused.remove(&route.mailbox)),
         }
     }
 

@@ -26,3 +26,4 @@ pub use mailbox::{Fatal, MailboxSync, Next, StopReason};
 pub use observer::{CommitResult, Event, MailboxState, Observer, SkipReason};
 pub use service::{Command, Failure, Service};
 pub use settings::{FolderFilter, MailboxSettings, Pace, StartFrom};
+pub use suspect::IN_FLIGHT;

@@ -25,8 +25,8 @@ const NOTED_SIZE: u64 = 8 << 20;
 /// Strikes after which an item is set aside.
 const STRIKES: u32 = 2;
 
-/// Code of a note.
-pub(crate) const IN_FLIGHT: &str = "InFlight";
+/// Code of a note. Whoever shows a quarantine list leaves notes out.
+pub const IN_FLIGHT: &str = "InFlight";
 
 /// Code of an item that ended the process too often.
 const KILLS_PROCESS: &str = "KillsProcess";

@@ -67,7 +67,7 @@ fn a_value_may_follow_an_equals_sign() {
 fn defaults_are_the_documented_ones() {
     let flags = flags(&[]);
     assert_eq!(flags.debug_level, DebugLevel::Service);
-    assert_eq!(flags.shutdown_grace, Duration::from_secs(60));
+    assert_eq!(flags.shutdown_grace, Duration::from_secs(25));
     assert!(!flags.restart_on_unrecoverable_errors);
     assert_eq!(flags.bind, None);
 }

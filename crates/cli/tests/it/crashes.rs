@@ -102,7 +102,8 @@ fn hang_the_disk(process: u32, log: &Path) -> Guarded {
     let child = strace.stdin(Stdio::null()).stderr(File::create(log).unwrap()).spawn();
     let child = Guarded(child.unwrap());
     let began = Instant::now();
-    while !fs::read_to_string(log).unwrap().contains("sync(") {
+    let hangs = |log: &str| log.contains("sync(") || log.contains("syncfs(");
+    while !hangs(&fs::read_to_string(log).unwrap()) {
         assert!(began.elapsed() < PATIENCE, "{}", fs::read_to_string(log).unwrap());
         std::thread::sleep(Duration::from_millis(10));
     }

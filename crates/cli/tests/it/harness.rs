@@ -37,6 +37,8 @@ pub struct World {
     pub server: Exchange,
     pub folder: TempDir,
     pub config: Value,
+    /// More variables for the environment of the program.
+    pub variables: Vec<(&'static str, String)>,
 }
 
 impl World {
@@ -60,7 +62,8 @@ impl World {
             .build()
             .unwrap();
         let server = runtime.block_on(Exchange::start(options)).unwrap();
-        Self { runtime, server, folder: TempDir::new().unwrap(), config: json!({}) }.configured()
+        let folder = TempDir::new().unwrap();
+        Self { runtime, server, folder, config: json!({}), variables: Vec::new() }.configured()
     }
 
     /// Writes a configuration for the mailboxes that the server has now.
@@ -114,6 +117,7 @@ impl World {
             .env_clear()
             .env("REINFER_EWS_CONFIG", self.config_path())
             .env("TMPDIR", self.folder.path())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         command
     }

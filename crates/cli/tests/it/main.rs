@@ -10,6 +10,7 @@
     reason = "a panic here is a failed test, and a test may look at the environment"
 )]
 
+mod admin_remote;
 mod crashes;
 mod doctor;
 mod harness;

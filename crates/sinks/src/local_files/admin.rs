@@ -38,7 +38,7 @@ impl StateAdmin for LocalFiles {
         self.run(move |store| {
             let dir = store.layout.state_dir(&route);
             let checkpoint = saved(&dir, &route)?.checkpoint;
-            let quarantined = quarantine::items(&dir, &route)?.len();
+            let list = quarantine::items(&dir, &route)?;
             let mut stored = 0;
             for line in this.ledger(&route)? {
                 line?;
@@ -47,7 +47,7 @@ impl StateAdmin for LocalFiles {
             Ok(StateSummary {
                 served: Some(!this.served(std::slice::from_ref(&route))?.is_empty()),
                 stored: Some(stored),
-                ..StateSummary::new(&route, checkpoint, quarantined)
+                ..StateSummary::new(&route, checkpoint, list)
             })
         })
         .await

@@ -1,32 +1,21 @@
-//! Looking at what is there, and the state as operators handle it.
+//! Looking at what is there.
 
 use std::{collections::BTreeSet, path::Path as Place};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
-use record::{BucketId, Checkpoint, Route, SinkError, Uid};
-use serde::{Deserialize, Serialize};
+use record::{BucketId, Route, SinkError, Uid};
 
 use super::{
     Objects,
     emails::held,
     names::{route_of_data, uid_of},
-    state::{self, MAX_STATE},
-    store::{Found, Put, Store},
+    state::MAX_STATE,
 };
 use crate::local_files::{
     Sidecar,
-    state::{CHECKPOINT, QUARANTINE, Saved, SetAside, corrupt, owner, unseal},
+    state::{CHECKPOINT, QUARANTINE, corrupt, owner},
 };
-
-/// The state of one route as it is stored, each part with its checksum.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StateText {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub checkpoint: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quarantine: Option<String>,
-}
 
 /// One email in the store.
 pub struct StoredEmail {
@@ -147,98 +136,6 @@ impl Objects {
             .try_buffered(self.0.at_once)
             .try_filter_map(|email| std::future::ready(Ok(email)))
             .boxed()
-    }
-
-    /// The state of `route` as it is stored, after its checksums are checked.
-    ///
-    /// # Errors
-    ///
-    /// [`SinkError::Corrupt`] if one of them is wrong.
-    pub async fn export_state(&self, route: &Route) -> Result<StateText, SinkError> {
-        let store = &self.0.store;
-        let checkpoint = state::read::<Saved>(store, route, CHECKPOINT).await?;
-        let quarantine = state::read::<SetAside>(store, route, QUARANTINE).await?;
-        let text = |found: Found| String::from_utf8_lossy(&found.bytes).into_owned();
-        Ok(StateText {
-            checkpoint: checkpoint.map(|opened| text(opened.found)),
-            quarantine: quarantine.map(|opened| text(opened.found)),
-        })
-    }
-
-    /// Replaces the state of `route` by an exported one, as its next generation: a process that
-    /// still serves the route is superseded.
-    ///
-    /// # Errors
-    ///
-    /// [`SinkError::Corrupt`] if the text is damaged or belongs to another route;
-    /// [`SinkError::Superseded`] if somebody writes the route at the same moment.
-    pub async fn import_state(&self, route: &Route, text: &StateText) -> Result<(), SinkError> {
-        let place = Place::new("the imported state");
-        let checkpoint = match &text.checkpoint {
-            Some(text) => unseal::<Saved>(place, CHECKPOINT, route, text)?.1.checkpoint,
-            None => Checkpoint::default(),
-        };
-        let list = match &text.quarantine {
-            Some(text) => unseal::<SetAside>(place, QUARANTINE, route, text)?.1,
-            None => SetAside::default(),
-        };
-        self.replace_state(route, checkpoint, list).await
-    }
-
-    /// Lets `route` begin anew, as its next generation. The emails stay, and are found when the
-    /// mailbox is read again.
-    ///
-    /// # Errors
-    ///
-    /// [`SinkError::Superseded`] if somebody writes the route at the same moment.
-    pub async fn reset_state(&self, route: &Route) -> Result<(), SinkError> {
-        self.replace_state(route, Checkpoint::default(), SetAside::default()).await
-    }
-
-    async fn replace_state(
-        &self,
-        route: &Route,
-        mut checkpoint: Checkpoint,
-        list: SetAside,
-    ) -> Result<(), SinkError> {
-        let store = &self.0.store;
-        let (seen, generation) = version_of(store, route, CHECKPOINT).await?;
-        checkpoint.generation = generation + 1;
-        let saved = Saved { ledger_size: 0, checkpoint };
-        let text = state::sealed(store, route, CHECKPOINT, generation + 1, &saved)?;
-        done(store, route, state::write(store, route, CHECKPOINT, text, seen).await?)?;
-        let (seen, generation) = version_of(store, route, QUARANTINE).await?;
-        if seen.is_none() && list.items.is_empty() {
-            return Ok(());
-        }
-        let text = state::sealed(store, route, QUARANTINE, generation + 1, &list)?;
-        done(store, route, state::write(store, route, QUARANTINE, text, seen).await?)
-    }
-}
-
-/// The version and the generation of a state blob; 0 if it is absent or damaged, for replacing it
-/// is how an operator gets out of that.
-async fn version_of(
-    store: &Store,
-    route: &Route,
-    kind: &str,
-) -> Result<(Option<object_store::UpdateVersion>, u64), SinkError> {
-    let Some(found) = store.read(&store.names.state(route, kind), MAX_STATE).await? else {
-        return Ok((None, 0));
-    };
-    let place = store.place_of(&store.names.state(route, kind));
-    let text = String::from_utf8_lossy(&found.bytes);
-    let opened = unseal::<serde_json::Value>(Place::new(&place), kind, route, &text);
-    Ok((Some(found.version), opened.map_or(0, |(generation, _)| generation)))
-}
-
-fn done(store: &Store, route: &Route, put: Put) -> Result<(), SinkError> {
-    match put {
-        Put::Done(_) => Ok(()),
-        Put::Conflict => {
-            let place = store.place_of(&store.names.state(route, CHECKPOINT));
-            Err(SinkError::Superseded { place })
-        }
     }
 }
 

@@ -17,6 +17,7 @@
 //! ([`SinkError::Superseded`]) and stops. Nothing is ever deleted, so a credential that may read,
 //! write and list is enough.
 
+mod admin;
 pub mod azure;
 mod emails;
 mod failure;
@@ -39,11 +40,7 @@ use self::{
     state::States,
     store::{LargeCreate, Store},
 };
-pub use self::{
-    inspect::{StateText, StoredEmail},
-    names::BadPrefix,
-    probe::ProbeStep,
-};
+pub use self::{inspect::StoredEmail, names::BadPrefix, probe::ProbeStep};
 
 /// A container of emails. Clones share what they know.
 #[derive(Clone)]

@@ -219,7 +219,7 @@ impl States {
         &self,
         store: &Store,
         route: &Route,
-        change: impl Fn(&mut Vec<Quarantined>) -> bool,
+        mut change: impl FnMut(&mut Vec<Quarantined>) -> bool,
     ) -> Result<(), SinkError> {
         for _ in 0..ATTEMPTS {
             let opened = read::<SetAside>(store, route, QUARANTINE).await?;

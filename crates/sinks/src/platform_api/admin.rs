@@ -1,15 +1,15 @@
-//! What an operator does with stored states: look, keep a copy, put it back, begin anew.
+//! `tributary state` for a platform.
 
-use record::{BucketId, Checkpoint, MailboxId, Quarantined, Route, SinkError};
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use record::{BucketId, Cause, Checkpoint, MailboxId, Quarantined, Route, SinkError, Uid};
 
 use super::{
     PlatformApi,
     document::{self, Entry, Found, Mark},
 };
-
-const KIND: &str = "tributary-state";
-const VERSION: u64 = 1;
+use crate::state_admin::{StateAdmin, StateExport, StateSummary};
 
 /// The state of a bucket, as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,35 +17,53 @@ pub enum BucketState {
     Nothing,
     /// It belongs to another program; [`PlatformApi::reset_bucket`] takes it over.
     Foreign,
-    Mailboxes(Vec<MailboxState>),
+    /// Those that have state.
+    Mailboxes(Vec<MailboxId>),
 }
 
-/// The state of one mailbox in short.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MailboxState {
-    /// As written.
-    pub mailbox: String,
-    pub generation: u64,
-    /// The process that wrote it last.
-    pub writer: String,
-    pub folders: usize,
-    pub delivered: u64,
-    pub quarantined: usize,
-}
+#[async_trait]
+impl StateAdmin for PlatformApi {
+    async fn routes(&self) -> Result<Vec<Route>, SinkError> {
+        let buckets: BTreeSet<BucketId> = self.shared().buckets.keys().cloned().collect();
+        let mut routes = Vec::new();
+        for bucket in buckets {
+            if let BucketState::Mailboxes(mailboxes) = self.show_state(&bucket).await? {
+                let route = |mailbox| Route { mailbox, bucket: bucket.clone() };
+                routes.extend(mailboxes.into_iter().map(route));
+            }
+        }
+        routes.sort();
+        Ok(routes)
+    }
 
-/// The state of one mailbox as a file.
-#[derive(Debug, Serialize, Deserialize)]
-struct Exported {
-    kind: String,
-    v: u64,
-    bucket: String,
-    mailbox: MailboxId,
-    checkpoint: Checkpoint,
-    quarantine: Vec<Quarantined>,
+    async fn show(&self, route: &Route) -> Result<StateSummary, SinkError> {
+        let StateExport { checkpoint, quarantined } = self.stored_state(route).await?;
+        Ok(StateSummary::new(route, checkpoint, quarantined))
+    }
+
+    async fn export(&self, route: &Route) -> Result<Vec<u8>, SinkError> {
+        self.stored_state(route).await?.to_bytes(route)
+    }
+
+    async fn import(&self, route: &Route, exported: &[u8]) -> Result<(), SinkError> {
+        let StateExport { checkpoint, quarantined } = StateExport::from_bytes(route, exported)?;
+        self.replace(route, checkpoint, quarantined).await
+    }
+
+    async fn reset(&self, route: &Route) -> Result<(), SinkError> {
+        self.replace(route, Checkpoint::default(), Vec::new()).await
+    }
 }
 
 impl PlatformApi {
-    /// The states in `bucket`.
+    /// Lets [`StateAdmin::routes`] look at `buckets`, too.
+    pub fn look_at<'a>(&self, buckets: impl IntoIterator<Item = &'a BucketId>) {
+        for bucket in buckets {
+            self.bucket(bucket);
+        }
+    }
+
+    /// Whose state is in `bucket`.
     ///
     /// # Errors
     ///
@@ -63,72 +81,12 @@ impl PlatformApi {
             Found::Foreign => return Ok(BucketState::Foreign),
             Found::Ours(mailboxes) => mailboxes,
         };
-        let mut states = Vec::with_capacity(mailboxes.len());
-        for mailbox in mailboxes.keys() {
-            let entry = document::entry(&mailboxes, mailbox);
-            let entry = entry.map_err(|err| shared.error(err.into()))?.unwrap_or_default();
-            let (checkpoint, quarantine) = self.open_entry(&shared, &entry)?;
-            states.push(MailboxState {
-                mailbox: mailbox.clone(),
-                generation: entry.mark.generation,
-                writer: entry.mark.writer,
-                folders: checkpoint.folders.len(),
-                delivered: checkpoint.folders.values().map(|folder| folder.delivered).sum(),
-                quarantined: quarantine.len(),
-            });
-        }
-        Ok(BucketState::Mailboxes(states))
-    }
-
-    /// The state of one mailbox as JSON.
-    ///
-    /// # Errors
-    ///
-    /// [`SinkError`] if it cannot be read.
-    pub async fn export_state(&self, route: &Route) -> Result<String, SinkError> {
-        let shared = self.bucket(&route.bucket);
-        let entry = shared.load(&route.mailbox).await.map_err(|err| shared.error(err))?;
-        let (checkpoint, quarantine) = self.open_entry(&shared, &entry)?;
-        let exported = Exported {
-            kind: KIND.to_owned(),
-            v: VERSION,
-            bucket: route.bucket.to_string(),
-            mailbox: route.mailbox.clone(),
-            checkpoint,
-            quarantine,
-        };
-        serde_json::to_string_pretty(&exported).map_err(|err| unusable(&err.to_string()))
-    }
-
-    /// Replaces the state of one mailbox by an exported one. A process that serves the mailbox is
-    /// superseded by that.
-    ///
-    /// # Errors
-    ///
-    /// [`SinkError`], also if `text` is the state of another mailbox or bucket.
-    pub async fn import_state(&self, route: &Route, text: &str) -> Result<(), SinkError> {
-        let exported: Exported =
-            serde_json::from_str(text).map_err(|err| unusable(&err.to_string()))?;
-        if exported.kind != KIND {
-            return Err(unusable("it is no exported state"));
-        }
-        if exported.v > VERSION {
-            let place = "the exported state".to_owned();
-            return Err(SinkError::TooNew { place, found: exported.v, known: VERSION });
-        }
-        if exported.bucket != route.bucket.to_string() || exported.mailbox != route.mailbox {
-            return Err(unusable("it belongs to another mailbox or bucket"));
-        }
-        self.replace(route, exported.checkpoint, &exported.quarantine).await
-    }
-
-    /// Lets one mailbox be read from its start again. A process that serves it is superseded.
-    ///
-    /// # Errors
-    ///
-    /// [`SinkError`] if the state cannot be read or written.
-    pub async fn reset_state(&self, route: &Route) -> Result<(), SinkError> {
-        self.replace(route, Checkpoint::default(), &[]).await
+        let names = mailboxes.keys().map(|name| name.parse());
+        let names: Result<Vec<MailboxId>, _> = names.collect();
+        names.map(BucketState::Mailboxes).map_err(|err| SinkError::Corrupt {
+            place: shared.place(),
+            cause: Some(Cause::from(err)),
+        })
     }
 
     /// Puts an empty state in the place of whatever the bucket has, that of another program
@@ -143,14 +101,40 @@ impl PlatformApi {
         shared.overwrite().await.map_err(|err| shared.error(err))
     }
 
+    /// Takes entries from the quarantine list of `route`, and tells which. A process that serves
+    /// the mailbox is superseded by that.
+    ///
+    /// # Errors
+    ///
+    /// [`SinkError`] if the list cannot be read or written.
+    pub async fn forget_quarantined(
+        &self,
+        route: &Route,
+        uids: &[Uid],
+    ) -> Result<Vec<Quarantined>, SinkError> {
+        let mut forgotten = Vec::new();
+        self.change_list(route, |list| {
+            forgotten = list.extract_if(.., |item| uids.contains(&item.uid)).collect();
+            !forgotten.is_empty()
+        })
+        .await?;
+        Ok(forgotten)
+    }
+
+    async fn stored_state(&self, route: &Route) -> Result<StateExport, SinkError> {
+        let (bucket, entry) = self.entry(route).await?;
+        let (checkpoint, quarantined) = self.open_entry(&bucket, &entry)?;
+        Ok(StateExport { checkpoint, quarantined })
+    }
+
+    /// Replaces the state of a mailbox. What its quarantine list has beside `set_aside` stays.
     async fn replace(
         &self,
         route: &Route,
         mut checkpoint: Checkpoint,
-        quarantine: &[Quarantined],
+        mut set_aside: Vec<Quarantined>,
     ) -> Result<(), SinkError> {
-        let shared = self.bucket(&route.bucket);
-        let known = shared.load(&route.mailbox).await.map_err(|err| shared.error(err))?;
+        let (shared, known) = self.entry(route).await?;
         if shared.is_foreign() {
             return Err(SinkError::Denied {
                 place: shared.place(),
@@ -158,19 +142,18 @@ impl PlatformApi {
                 hint: Some("Reset the state of the whole bucket to take it over.".to_owned()),
             });
         }
+        // One that is damaged is no loss: all that `set_aside` lacks is listed again.
+        let stored = known.quarantine.as_deref().and_then(|list| document::unpack(list).ok());
+        let mut list: Vec<Quarantined> = stored.unwrap_or_default();
+        list.retain(|item| set_aside.iter().all(|new| new.uid != item.uid));
+        list.append(&mut set_aside);
         // Ahead of any process that is still at work.
         checkpoint.generation = known.mark.generation.max(checkpoint.generation) + 1;
         let new = Entry {
             mark: Mark { generation: checkpoint.generation, ..Mark::default() },
-            checkpoint: Some(
-                document::pack(&checkpoint).map_err(|err| unusable(&err.to_string()))?,
-            ),
-            quarantine: self.pack_list(quarantine)?,
+            checkpoint: Some(document::pack(&checkpoint).map_err(super::unwritable)?),
+            quarantine: self.pack_list(&list)?,
         };
         shared.save(&route.mailbox, |_| new).await.map_err(|err| shared.error(err))
     }
-}
-
-fn unusable(why: &str) -> SinkError {
-    SinkError::Corrupt { place: "the exported state".to_owned(), cause: Some(why.into()) }
 }

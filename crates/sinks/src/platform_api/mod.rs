@@ -34,7 +34,7 @@ use record::{
 use serde_json::json;
 
 pub use self::{
-    admin::{BucketState, MailboxState},
+    admin::BucketState,
     api::{Api, ApiSettings, BadApi, Retry},
     remote_config::{RemoteConfig, Version},
 };

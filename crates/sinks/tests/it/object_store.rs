@@ -6,8 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory, path::Path};
-use record::{Body, Route, Sink, SinkError, Uid};
-use sinks::object_store::Objects;
+use record::{Body, Quarantined, Route, Sink, SinkError, Uid};
+use sinks::{
+    object_store::Objects,
+    state_admin::{NOTE, StateAdmin},
+};
 use testkit::{sink_contract, sink_contract::SinkUnderTest};
 
 use crate::mail;
@@ -131,22 +134,96 @@ async fn state_is_exported_imported_and_reset() {
     let (sink, route) = (memory.objects(), mail::route());
     let first = record::Checkpoint { generation: 1, ..Default::default() };
     sink.save_checkpoint(&route, &first).await.unwrap();
-    let exported = sink.export_state(&route).await.unwrap();
+    let exported = sink.export(&route).await.unwrap();
     assert_eq!(sink.routes().await.unwrap(), std::slice::from_ref(&route));
 
-    memory.objects().reset_state(&route).await.unwrap();
+    memory.objects().reset(&route).await.unwrap();
     let next = record::Checkpoint { generation: 2, ..Default::default() };
     let stopped = sink.save_checkpoint(&route, &next).await;
     assert!(stopped.is_ok() || matches!(stopped, Err(SinkError::Superseded { .. })));
-    memory.objects().import_state(&route, &exported).await.unwrap();
+    memory.objects().import(&route, &exported).await.unwrap();
     assert_eq!(memory.objects().load_checkpoint(&route).await.unwrap().generation, 3);
     let changed = record::Checkpoint { paused_until: Some(mail::email(1).timestamp), ..next };
     let stopped = sink.save_checkpoint(&route, &changed).await;
     assert!(matches!(stopped, Err(SinkError::Superseded { .. })), "{stopped:?}");
 
     let other = Route { mailbox: "x@example.com".parse().unwrap(), ..route };
-    let refused = sink.import_state(&other, &exported).await;
+    let refused = sink.import(&other, &exported).await;
     assert!(matches!(refused, Err(SinkError::Corrupt { .. })), "{refused:?}");
+}
+
+/// What is said of an email that was set aside.
+fn set_aside(n: u64, code: &str) -> Quarantined {
+    let email = mail::email(n);
+    Quarantined {
+        uid: email.uid,
+        item: email.item,
+        folder: mail::folder(),
+        folder_path: vec!["Inbox".into()],
+        message_id: email.message_id,
+        received: None,
+        size: None,
+        code: code.into(),
+        detail: String::new(),
+        since: email.timestamp,
+        attempts: 1,
+    }
+}
+
+async fn uids_set_aside(sink: &Objects) -> Vec<Uid> {
+    let list = sink.quarantined(&mail::route()).await.unwrap();
+    list.into_iter().map(|item| item.uid).collect()
+}
+
+#[tokio::test]
+async fn an_import_keeps_what_is_missing_in_quarantine() {
+    let memory = Memory::new();
+    let (sink, route) = (memory.objects(), mail::route());
+    let first = record::Checkpoint { generation: 1, ..Default::default() };
+    sink.save_checkpoint(&route, &first).await.unwrap();
+    let items = [set_aside(1, "Error"), set_aside(2, "Error"), set_aside(3, NOTE)];
+    sink.quarantine(&route, &items).await.unwrap();
+    let shown = sink.show(&route).await.unwrap();
+    assert_eq!((shown.generation, shown.quarantined), (1, 2), "a note is not set aside");
+    let exported = sink.export(&route).await.unwrap();
+
+    // One arrives, one is forgotten, one more is set aside.
+    sink.write(&route, &[mail::email(1)]).await.unwrap();
+    let forgotten = memory.objects().forget_quarantined(&route, &[mail::uid(2)]).await.unwrap();
+    assert_eq!(forgotten, items[1..2]);
+    sink.quarantine(&route, &[set_aside(4, "Error")]).await.unwrap();
+    assert_eq!(uids_set_aside(&sink).await, [mail::uid(3), mail::uid(4)]);
+
+    memory.objects().import(&route, &exported).await.unwrap();
+    let mut now = uids_set_aside(&memory.objects()).await;
+    now.sort();
+    let mut expected = [2, 3, 4].map(mail::uid);
+    expected.sort();
+    assert_eq!(now, expected);
+}
+
+#[tokio::test]
+async fn a_reset_gets_out_of_damaged_state() {
+    let memory = Memory::new();
+    let (sink, route) = (memory.objects(), mail::route());
+    let first = record::Checkpoint { generation: 1, ..Default::default() };
+    sink.save_checkpoint(&route, &first).await.unwrap();
+    sink.quarantine(&route, &[set_aside(1, "Error")]).await.unwrap();
+    let checkpoint = Memory::checkpoint(&route);
+    memory.0.put(&checkpoint, "{}".into()).await.unwrap();
+    assert!(memory.objects().show(&route).await.is_err());
+    memory.objects().reset(&route).await.unwrap();
+    assert_eq!(uids_set_aside(&sink).await, [mail::uid(1)], "it is still to be delivered");
+    // Whoever remembers the state of before must not put it back.
+    let next = record::Checkpoint { generation: 2, ..Default::default() };
+    let stale = sink.save_checkpoint(&route, &next).await;
+    assert!(matches!(stale, Err(SinkError::Superseded { .. })), "{stale:?}");
+
+    let list = checkpoint.to_string().replace("checkpoint", "quarantine");
+    memory.0.put(&Path::from(list), "{}".into()).await.unwrap();
+    assert!(memory.objects().show(&route).await.is_err());
+    memory.objects().reset(&route).await.unwrap();
+    assert_eq!(memory.objects().show(&route).await.unwrap().quarantined, 0);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use record::{Checkpoint, FolderId, Sink, SinkError};
 use simulators::platform::{Fault, FaultRule, Op, Options};
-use sinks::platform_api::BucketState;
+use sinks::{platform_api::BucketState, state_admin::StateAdmin};
 
 use super::{BUCKET, Fixture, checkpoint, mailbox, route, second};
 
@@ -168,7 +168,7 @@ async fn a_state_of_another_program_is_never_overwritten() {
     assert_eq!(folder.delivered_until, Some(second(2) - chrono::TimeDelta::minutes(5)));
     let bucket = &route().bucket;
     assert_eq!(sink.show_state(bucket).await.unwrap(), BucketState::Foreign);
-    assert!(sink.reset_state(&route()).await.is_err());
+    assert!(sink.reset(&route()).await.is_err());
 
     // Until the operator takes it over.
     sink.reset_bucket(bucket).await.unwrap();
@@ -195,18 +195,20 @@ async fn an_operator_copies_restores_and_resets_a_state() {
     let fixture = Fixture::start().await;
     let sink = fixture.sink();
     sink.save_checkpoint(&route(), &checkpoint(1, "a")).await.unwrap();
-    let copy = sink.export_state(&route()).await.unwrap();
+    let copy = sink.export(&route()).await.unwrap();
     sink.save_checkpoint(&route(), &checkpoint(2, "b")).await.unwrap();
 
     let operator = fixture.sink();
-    operator.reset_state(&route()).await.unwrap();
+    operator.look_at([&route().bucket]);
+    assert_eq!(StateAdmin::routes(&operator).await.unwrap(), [route()]);
+    operator.reset(&route()).await.unwrap();
     let result = sink.save_checkpoint(&route(), &checkpoint(3, "c")).await;
     assert!(matches!(result, Err(SinkError::Superseded { .. })), "{result:?}");
     let empty = Checkpoint { generation: 3, ..Checkpoint::default() };
     assert_eq!(fixture.sink().load_checkpoint(&route()).await.unwrap(), empty);
 
-    assert!(operator.import_state(&mailbox("other@example.com"), &copy).await.is_err());
-    operator.import_state(&route(), &copy).await.unwrap();
+    assert!(operator.import(&mailbox("other@example.com"), &copy).await.is_err());
+    operator.import(&route(), &copy).await.unwrap();
     let loaded = fixture.sink().load_checkpoint(&route()).await.unwrap();
     assert_eq!((loaded.generation, loaded.folders), (4, checkpoint(1, "a").folders));
 }
