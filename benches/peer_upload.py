@@ -62,12 +62,14 @@ def platform(folder, endpoint, token, batch):
             documents.append({
                 "id": known["id"], "mailbox": known["mailbox"], "timestamp": known["timestamp"],
                 "metadata": known["metadata"],
-                "mime_content": eml.read_bytes().decode("utf-8", errors="replace"),
+                # The platform takes no NUL; what is not UTF-8 is lost here, our program keeps it.
+                "mime_content": eml.read_bytes().decode("utf-8", errors="replace").replace("\0", ""),
             })
         name = urllib.parse.quote(f"{owner}/{bucket}", safe="")
-        url = f"{endpoint.rstrip('/')}/_private/buckets/{name}/emails?no_charge=false"
+        url = f"{endpoint.rstrip('/')}/api/_private/buckets/{name}/emails?no_charge=false"
         answer = local.session.put(url, json={"emails": documents}, timeout=240)
-        answer.raise_for_status()
+        if not answer.ok:
+            raise SystemExit(f"{answer.status_code}: {answer.text[:500]}")
 
     bounded(put, batches(folder, int(batch)))
 
