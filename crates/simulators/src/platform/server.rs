@@ -272,6 +272,9 @@ async fn handle(
     Ok(reply.into_response(fault))
 }
 
+/// What is no answer of the platform.
+const PAGE: &[u8] = b"<!DOCTYPE html><title>Sign in</title>";
+
 /// Does what is asked, or what the fault wants; `None` breaks the connection.
 fn act(
     shared: &Shared,
@@ -291,15 +294,16 @@ fn act(
                 None => reply,
             }))
         }
+        Some(Fault::Page { status }) => {
+            let status = failure(*status).status;
+            Some(Some(Reply::new(status, "text/html", PAGE.to_vec())))
+        }
         Some(Fault::DropBeforeCommit) => Some(None),
         Some(Fault::BadJson) => {
             let body = b"{\"status\":\"ok\",".to_vec();
             Some(Some(Reply::new(StatusCode::OK, "application/json", body)))
         }
-        Some(Fault::Html200) => {
-            let body = b"<!DOCTYPE html><title>Sign in</title>".to_vec();
-            Some(Some(Reply::new(StatusCode::OK, "text/html", body)))
-        }
+        Some(Fault::Html200) => Some(Some(Reply::new(StatusCode::OK, "text/html", PAGE.to_vec()))),
         Some(Fault::StatusMismatch) => {
             let mut reply = failure(500);
             reply.status = StatusCode::OK;

@@ -228,7 +228,7 @@ impl Api {
     pub(super) fn refusal(&self, answer: &Answer) -> Failure {
         let retry_after = retry_after(&answer.headers, self.now());
         let read = Failure::of_answer(answer.status, retry_after, &answer.body, &self.0.token);
-        read.err().unwrap_or(Failure::NotThePlatform)
+        read.err().unwrap_or(Failure::NotThePlatform(200))
     }
 
     /// Asks once, whatever the answer is, after any pause that the server asked for.

@@ -190,7 +190,7 @@ impl Keyed {
         ask.max_answer = MAX_LIST;
         let answer = self.api.grant(&ask).await?;
         let list: List =
-            serde_json::from_slice(&answer.body).map_err(|_| Failure::NotThePlatform)?;
+            serde_json::from_slice(&answer.body).map_err(|_| Failure::NotThePlatform(200))?;
         let mut folders = BTreeMap::new();
         for state in list.keyed_sync_states {
             let ours = state.mailbox_name.to_lowercase() == route.mailbox.as_str();
@@ -218,10 +218,10 @@ impl Keyed {
         let ask = Ask::new("GetBucket", Method::GET, bucket_path(bucket));
         let answer = self.api.grant(&ask).await?;
         let reply: BucketReply =
-            serde_json::from_slice(&answer.body).map_err(|_| Failure::NotThePlatform)?;
+            serde_json::from_slice(&answer.body).map_err(|_| Failure::NotThePlatform(200))?;
         let id = reply.bucket.id;
         if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return Err(Failure::NotThePlatform);
+            return Err(Failure::NotThePlatform(200));
         }
         self.known().ids.insert(bucket.clone(), id.clone());
         Ok(id)

@@ -67,7 +67,7 @@ impl SyncState {
         };
         let condition = answer.headers.get(ETAG).map(|tag| (IF_MATCH, tag.clone()));
         let reply: Reply =
-            serde_json::from_slice(&answer.body).map_err(|_| Failure::NotThePlatform)?;
+            serde_json::from_slice(&answer.body).map_err(|_| Failure::NotThePlatform(200))?;
         let found = document::read(&reply.bucket_sync_state.sync_state)?;
         Ok(Stored { found, condition })
     }

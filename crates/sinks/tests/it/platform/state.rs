@@ -213,7 +213,8 @@ async fn an_operator_copies_restores_and_resets_a_state() {
 
 #[tokio::test]
 async fn a_state_that_cannot_be_read_now_is_an_error_and_not_empty() {
-    for fault in [Fault::http(500), Fault::http(403), Fault::BadJson, Fault::Html200] {
+    let page = Fault::Page { status: 404 };
+    for fault in [Fault::http(500), Fault::http(403), Fault::BadJson, Fault::Html200, page] {
         let mut fixture = Fixture::start().await;
         fixture.total = Duration::from_millis(100);
         fixture.sink().save_checkpoint(&route(), &checkpoint(1, "a")).await.unwrap();
