@@ -233,8 +233,9 @@ async fn handle(
         };
         let user = place.map(|place| shared.user(place)).unwrap_or_default();
         let now = shared.options.clock.now();
-        let call =
-            Call { route: &route, envelope: &envelope, limits, conditional_writes, now, user };
+        let weak_tags = shared.options.weak_tags;
+        let (route, envelope) = (&route, &envelope);
+        let call = Call { route, envelope, limits, conditional_writes, weak_tags, now, user };
         act(shared, &call, payload, fault.as_ref())
     });
     let reply = outcome.unwrap_or_else(|refusal| refusal.status.map(|_| Reply::from(refusal)));

@@ -192,9 +192,9 @@ impl Failure {
     }
 }
 
-/// Waiting does not help: the configuration is wrong.
+/// Waiting does not help: the configuration is wrong, or the answer is too large.
 fn is_lasting(err: &NetError) -> bool {
-    matches!(err, NetError::Tls { .. } | NetError::Blocked { .. })
+    matches!(err, NetError::Tls { .. } | NetError::Blocked { .. } | NetError::TooLarge { .. })
 }
 
 /// Status and message in one line, without what must not be shown.

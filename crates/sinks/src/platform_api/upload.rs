@@ -125,13 +125,13 @@ impl Uploads {
         route: &Route,
         emails: &[Email],
     ) -> Result<Vec<Refusal>, SinkError> {
-        let items = self.prepare(route, emails).await?;
+        let mut all = Outcome::default();
+        let items = self.prepare(route, emails, &mut all.refused).await?;
         let count = items.len();
         let batches = self.batches(items);
         let mut running = stream::iter(batches)
             .map(|batch| self.deliver(route, batch))
             .buffer_unordered(self.width);
-        let mut all = Outcome::default();
         while let Some(outcome) = running.next().await {
             let outcome = outcome.map_err(|failure| self.error(route, failure))?;
             all.refused.extend(outcome.refused);
@@ -140,7 +140,9 @@ impl Uploads {
         }
         self.judge(route, &mut all).await.map_err(|failure| self.error(route, failure))?;
         self.doubt_refusals(route, &all).await?;
-        if all.refused.len() >= ALL_REFUSED.max(count) && self.accepted.load(Ordering::Relaxed) == 0
+        if count > 0
+            && all.refused.len() >= ALL_REFUSED.max(count)
+            && self.accepted.load(Ordering::Relaxed) == 0
         {
             return Err(nothing_passes(route, &all.refused));
         }
@@ -148,7 +150,12 @@ impl Uploads {
     }
 
     /// Emails with the same id are one email there: the last counts, and one is sent.
-    async fn prepare(&self, route: &Route, emails: &[Email]) -> Result<Vec<Item>, SinkError> {
+    async fn prepare(
+        &self,
+        route: &Route,
+        emails: &[Email],
+        refused: &mut Vec<Refusal>,
+    ) -> Result<Vec<Item>, SinkError> {
         let mut last: HashMap<String, (usize, Vec<Uid>)> = HashMap::new();
         for (at, email) in emails.iter().enumerate() {
             let (place, uids) = last.entry(email.email_id()).or_default();
@@ -167,7 +174,10 @@ impl Uploads {
                 place: "the spooled email".to_owned(),
                 cause: cause.into(),
             })?;
-            items.push(Item { prepared, uids });
+            match prepared {
+                Ok(prepared) => items.push(Item { prepared, uids }),
+                Err(why) => refused.extend(refusals(&uids, "TooLarge", &why)),
+            }
         }
         Ok(items)
     }
