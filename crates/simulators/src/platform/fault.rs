@@ -14,6 +14,10 @@ pub enum Fault {
         status: u16,
         retry_after: Option<String>,
     },
+    /// A status with a page, as from a gateway before the platform; nothing is stored.
+    Page {
+        status: u16,
+    },
     /// Everything is stored, and an error is answered all the same.
     HttpAfterCommit {
         status: u16,
@@ -69,6 +73,7 @@ impl Fault {
         match self {
             Self::StallRequest { .. } | Self::SlowRequest { .. } => true,
             Self::Http { .. }
+            | Self::Page { .. }
             | Self::HttpAfterCommit { .. }
             | Self::CommitSome { .. }
             | Self::DropBeforeCommit

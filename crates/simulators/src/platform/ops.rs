@@ -50,6 +50,7 @@ pub(crate) struct Call<'a> {
     pub(crate) envelope: &'a Envelope,
     pub(crate) limits: Limits,
     pub(crate) conditional_writes: bool,
+    pub(crate) weak_tags: bool,
     pub(crate) now: chrono::DateTime<chrono::Utc>,
     /// What `GET /auth/user` tells of whoever asks.
     pub(crate) user: Value,
@@ -344,5 +345,9 @@ fn precondition(call: &Call<'_>, held: Option<&str>) -> bool {
 }
 
 fn with_etag(reply: Reply, call: &Call<'_>, state: &SyncState) -> Reply {
-    if call.conditional_writes { reply.with(ETAG, state.etag()) } else { reply }
+    let weak = if call.weak_tags { "W/" } else { "" };
+    match call.conditional_writes {
+        true => reply.with(ETAG, format!("{weak}{}", state.etag())),
+        false => reply,
+    }
 }

@@ -25,6 +25,9 @@ pub struct Options {
     /// Answer `bucket-sync-state` with an `ETag` and honor `If-Match` and `If-None-Match`. The
     /// original does not, as far as is known.
     pub conditional_writes: bool,
+    /// Show these tags as weak ones, as what compresses on the way makes them. Spec: RFC 9110
+    /// §8.8.1.
+    pub weak_tags: bool,
     /// Texts beside the tokens that must not be in a request: a password of another server.
     pub watched: Vec<Secret>,
     /// Number from which the chances of faults follow.
@@ -46,6 +49,7 @@ impl Default for Options {
             keep_bodies: true,
             accepts_gzip: false,
             conditional_writes: false,
+            weak_tags: false,
             watched: Vec::new(),
             seed: 1,
             latency: Duration::ZERO,

@@ -233,8 +233,9 @@ async fn handle(
         };
         let user = place.map(|place| shared.user(place)).unwrap_or_default();
         let now = shared.options.clock.now();
-        let call =
-            Call { route: &route, envelope: &envelope, limits, conditional_writes, now, user };
+        let weak_tags = shared.options.weak_tags;
+        let (route, envelope) = (&route, &envelope);
+        let call = Call { route, envelope, limits, conditional_writes, weak_tags, now, user };
         act(shared, &call, payload, fault.as_ref())
     });
     let reply = outcome.unwrap_or_else(|refusal| refusal.status.map(|_| Reply::from(refusal)));
@@ -272,6 +273,9 @@ async fn handle(
     Ok(reply.into_response(fault))
 }
 
+/// What is no answer of the platform.
+const PAGE: &[u8] = b"<!DOCTYPE html><title>Sign in</title>";
+
 /// Does what is asked, or what the fault wants; `None` breaks the connection.
 fn act(
     shared: &Shared,
@@ -291,15 +295,16 @@ fn act(
                 None => reply,
             }))
         }
+        Some(Fault::Page { status }) => {
+            let status = failure(*status).status;
+            Some(Some(Reply::new(status, "text/html", PAGE.to_vec())))
+        }
         Some(Fault::DropBeforeCommit) => Some(None),
         Some(Fault::BadJson) => {
             let body = b"{\"status\":\"ok\",".to_vec();
             Some(Some(Reply::new(StatusCode::OK, "application/json", body)))
         }
-        Some(Fault::Html200) => {
-            let body = b"<!DOCTYPE html><title>Sign in</title>".to_vec();
-            Some(Some(Reply::new(StatusCode::OK, "text/html", body)))
-        }
+        Some(Fault::Html200) => Some(Some(Reply::new(StatusCode::OK, "text/html", PAGE.to_vec()))),
         Some(Fault::StatusMismatch) => {
             let mut reply = failure(500);
             reply.status = StatusCode::OK;

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use object_store::UpdateVersion;
 use record::{Checkpoint, Quarantined, Route, SinkError, Uid};
 use serde::{Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
 
 use super::{
     failure::unwritable,
@@ -48,7 +49,8 @@ struct Known {
 struct Stored {
     version: UpdateVersion,
     generation: u64,
-    text: Bytes,
+    /// SHA-256 of the text: whole checkpoints of thousands of mailboxes would fill the memory.
+    digest: [u8; 32],
 }
 
 /// A state blob, opened.
@@ -99,6 +101,10 @@ pub(crate) async fn write(
     }
 }
 
+fn digest(text: &[u8]) -> [u8; 32] {
+    Sha256::digest(text).into()
+}
+
 impl States {
     fn with<T>(&self, route: &Route, work: impl FnOnce(&mut Known) -> T) -> T {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -124,7 +130,8 @@ impl States {
             return Err(corrupt(Place::new(&place), "it names two generations"));
         }
         let Found { bytes, version } = opened.found;
-        let stored = Stored { version, generation: opened.generation, text: bytes };
+        let digest = digest(&bytes);
+        let stored = Stored { version, generation: opened.generation, digest };
         self.remember(route, Some(stored));
         Ok(checkpoint)
     }
@@ -146,8 +153,9 @@ impl States {
             self.load(store, route).await?;
             known = self.with(route, |known| known.checkpoint.clone());
         }
+        let digest = digest(&text);
         // The same again: the call before may have failed although it was done.
-        if known.as_ref().is_some_and(|known| known.text == text) {
+        if known.as_ref().is_some_and(|known| known.digest == digest) {
             return Ok(());
         }
         let superseded = || {
@@ -158,16 +166,16 @@ impl States {
             return Err(superseded());
         }
         let seen = known.map(|known| known.version);
-        match write(store, route, CHECKPOINT, text.clone(), seen).await? {
+        match write(store, route, CHECKPOINT, text, seen).await? {
             Put::Done(version) => {
-                let stored = Stored { version, generation: new.generation, text };
+                let stored = Stored { version, generation: new.generation, digest };
                 self.remember(route, Some(stored));
                 Ok(())
             }
             Put::Conflict => {
                 self.load(store, route).await?;
                 let ours = |known: &mut Known| {
-                    known.checkpoint.as_ref().is_some_and(|stored| stored.text == text)
+                    known.checkpoint.as_ref().is_some_and(|stored| stored.digest == digest)
                 };
                 if self.with(route, ours) { Ok(()) } else { Err(superseded()) }
             }

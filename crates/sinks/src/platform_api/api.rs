@@ -113,6 +113,10 @@ pub(super) struct Ask {
     pub(super) payload: Payload,
     /// Largest answer, in bytes.
     pub(super) max_answer: usize,
+    /// Whether the answer may be compressed.
+    pub(super) gzip: bool,
+    /// Whether a pause that is asked for in reply concerns all requests.
+    pub(super) pauses_all: bool,
 }
 
 /// What came back, whatever it says.
@@ -125,7 +129,16 @@ pub(super) struct Answer {
 impl Ask {
     pub(super) fn new(operation: &'static str, method: Method, path: String) -> Self {
         let (headers, payload) = (HeaderMap::new(), Payload::Empty);
-        Self { operation, method, path, headers, payload, max_answer: 1 << 20 }
+        Self {
+            operation,
+            method,
+            path,
+            headers,
+            payload,
+            max_answer: 1 << 20,
+            gzip: true,
+            pauses_all: true,
+        }
     }
 
     pub(super) fn json(mut self, body: Vec<u8>) -> Self {
@@ -228,7 +241,7 @@ impl Api {
     pub(super) fn refusal(&self, answer: &Answer) -> Failure {
         let retry_after = retry_after(&answer.headers, self.now());
         let read = Failure::of_answer(answer.status, retry_after, &answer.body, &self.0.token);
-        read.err().unwrap_or(Failure::NotThePlatform)
+        read.err().unwrap_or(Failure::NotThePlatform(200))
     }
 
     /// Asks once, whatever the answer is, after any pause that the server asked for.
@@ -247,6 +260,7 @@ impl Api {
             self.0.takes_gzip.store(names_gzip(value), Ordering::Relaxed);
         }
         if let (429 | 503, Some(pause)) = (answer.status, retry_after(&answer.headers, self.now()))
+            && ask.pauses_all
         {
             self.note_pause(pause);
         }
@@ -258,7 +272,7 @@ impl Api {
         call.headers.clone_from(&ask.headers);
         call.headers.insert(AUTHORIZATION, self.0.authorization.clone());
         call.payload = ask.payload.clone();
-        call.gzip = true;
+        call.gzip = ask.gzip;
         let mut reply = self.0.client.send(call).await?;
         let reading = timeout(ANSWER_TIME, reply.body.collect(ask.max_answer)).await;
         let host = || self.host().to_owned();

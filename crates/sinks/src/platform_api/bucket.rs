@@ -64,6 +64,8 @@ pub(super) enum StateError {
     Failure(Failure),
     Unusable(Unusable),
     Superseded,
+    /// The text is larger than so many bytes.
+    TooLarge(usize),
 }
 
 impl From<Failure> for StateError {
@@ -101,6 +103,15 @@ impl Bucket {
     pub(super) fn error(&self, err: StateError) -> SinkError {
         match err {
             StateError::Superseded => SinkError::Superseded { place: self.place() },
+            StateError::TooLarge(limit) => SinkError::Denied {
+                place: self.place(),
+                detail: format!("the state of its mailboxes is larger than {} MiB", limit >> 20),
+                hint: Some(
+                    "Spread the mailboxes over several buckets, so that each holds the state of \
+                     fewer."
+                        .to_owned(),
+                ),
+            },
             StateError::Unusable(unusable) => unusable.into_sink_error(self.place()),
             StateError::Failure(failure) => failure.into_sink_error(
                 self.text.host(),
@@ -128,7 +139,12 @@ impl Bucket {
             Found::Ours(mailboxes) => mailboxes,
             Found::Nothing | Found::Foreign => Mailboxes::new(),
         };
-        self.known().fresh = Some((Instant::now(), mailboxes));
+        // Others that begin find theirs in it; one that was only looked at again needs it not.
+        let mut known = self.known();
+        if !known.served.contains_key(mailbox) {
+            known.fresh = Some((Instant::now(), mailboxes));
+        }
+        drop(known);
         if let Some(entry) = self.remembered(mailbox)? {
             return Ok(entry);
         }
@@ -166,6 +182,9 @@ impl Bucket {
     fn learn(&self, found: &Found) -> Result<Vec<MailboxId>, StateError> {
         let mut known = self.known();
         known.read_at = Some(Instant::now());
+        if known.fresh.as_ref().is_some_and(|(at, _)| at.elapsed() > FRESH) {
+            known.fresh = None;
+        }
         let nothing = Mailboxes::new();
         let mailboxes = match found {
             Found::Foreign => {
@@ -181,12 +200,18 @@ impl Bucket {
                 }
                 return Ok(Vec::new());
             }
-            Found::Nothing => &nothing,
+            Found::Nothing => {
+                self.begin_anew(&mut known);
+                &nothing
+            }
             Found::Ours(mailboxes) => mailboxes,
         };
         known.foreign = false;
         let mut undone = Vec::new();
         for (mailbox, served) in &mut known.served {
+            if served.lost {
+                continue;
+            }
             let stored = document::entry(mailboxes, mailbox.as_str())?;
             let stored = stored.map(|entry| entry.mark).unwrap_or_default();
             match compare(&served.entry.mark, &stored, &self.writer) {
@@ -196,6 +221,30 @@ impl Bucket {
             }
         }
         Ok(undone)
+    }
+
+    /// The whole text is gone: the bucket was deleted and made again, or its state was. It may
+    /// lack all that was delivered, so positions of before must not be written into it; what is
+    /// there still is known by its id.
+    fn begin_anew(&self, known: &mut Known) {
+        let mut gone = 0;
+        for served in known.served.values_mut() {
+            if served.entry.mark.generation > 0 && !served.lost {
+                served.lost = true;
+                gone += 1;
+            }
+        }
+        if gone > 0 {
+            known.fresh = None;
+            tracing::warn!(
+                bucket = %self.id,
+                mailboxes = gone,
+                "The sync state of bucket `{}` has vanished, as if the bucket had been made anew: \
+                 its mailboxes are read again from their start. If nobody did that on purpose, \
+                 look for other programs that write to the bucket",
+                self.id,
+            );
+        }
     }
 
     /// What the server holds.
@@ -270,6 +319,7 @@ impl Bucket {
     }
 
     async fn commit_these(&self, waiting: &[(MailboxId, Entry)]) -> Result<(), StateError> {
+        let mut refused = None;
         for race in 0..MAX_RACES {
             if race > 0 {
                 sleep(Duration::from_millis(20 * u64::from(race)).mul_f64(rand::random())).await;
@@ -285,9 +335,13 @@ impl Bucket {
                 return Ok(());
             }
             let text = document::write(&mailboxes).map_err(unprintable)?;
-            match self.text.write(text, stored.condition).await {
-                Err(Failure::Changed) => {}
-                written => return Ok(written?),
+            drop(mailboxes);
+            // A server that refuses what it has just named cannot compare tags.
+            let condition = stored.condition.filter(|new| refused.as_ref() != Some(new));
+            refused.clone_from(&condition);
+            match self.text.write(text, condition).await {
+                Err(StateError::Failure(Failure::Changed)) => {}
+                written => return written,
             }
         }
         Err(Failure::Changed.into())
@@ -326,7 +380,7 @@ impl Bucket {
     pub(super) async fn overwrite(&self) -> Result<(), StateError> {
         let text = document::write(&Mailboxes::new()).map_err(unprintable)?;
         let _turn = self.turn.lock().await;
-        self.text.write(text, None).await.map_err(StateError::from)?;
+        self.text.write(text, None).await?;
         *self.known() = Known::default();
         Ok(())
     }

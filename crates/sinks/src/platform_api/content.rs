@@ -17,6 +17,9 @@ use crate::{ascii_safe::to_unicode, email_new::EmailNew};
 
 /// Bodies up to this size are put together in memory: fewer steps, and their length is known.
 const IN_MEMORY: u64 = 256 * 1024;
+/// Emails that are not Unicode are rewritten up to this size, in bytes: that happens in memory,
+/// where such an email may be and three times as much for its new form.
+const MAX_REWRITTEN: u64 = 20 << 20;
 /// Bytes of an email that are escaped at a time.
 const STEP: usize = 16 * 1024;
 
@@ -51,8 +54,13 @@ impl Encoder {
         Self { spool_dir, rewriting: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Measures an email, and rewrites it if a JSON string cannot hold its bytes.
-    pub(super) async fn prepare(&self, route: &Route, email: &Email) -> io::Result<Prepared> {
+    /// Measures an email, and rewrites it if a JSON string cannot hold its bytes; says why if
+    /// that cannot be done.
+    pub(super) async fn prepare(
+        &self,
+        route: &Route,
+        email: &Email,
+    ) -> io::Result<Result<Prepared, String>> {
         let id = email.email_id();
         let around = EmailNew {
             id: &id,
@@ -64,6 +72,13 @@ impl Encoder {
         let (head, tail) = around.around_content()?;
         let (content, escaped) = match off_thread(&email.body, look).await? {
             Look::Text(escaped) => (email.body.clone(), escaped),
+            Look::Bytes if email.body.size() > MAX_REWRITTEN => {
+                return Ok(Err(format!(
+                    "its MIME is no text in UTF-8 and would have to be rewritten, which is done \
+                     up to {} MiB",
+                    MAX_REWRITTEN >> 20,
+                )));
+            }
             Look::Bytes => {
                 let turn = self.rewriting.acquire().await.map_err(io::Error::other)?;
                 let dir = self.spool_dir.clone();
@@ -76,7 +91,7 @@ impl Encoder {
             }
         };
         let size = head.len() as u64 + escaped + tail.len() as u64;
-        Ok(Prepared { head: head.into(), content, tail: tail.into(), size })
+        Ok(Ok(Prepared { head: head.into(), content, tail: tail.into(), size }))
     }
 }
 
@@ -304,7 +319,7 @@ mod tests {
         runtime.block_on(async {
             let mut all = Vec::new();
             for email in emails {
-                all.push(encoder.prepare(&route(), email).await.unwrap());
+                all.push(encoder.prepare(&route(), email).await.unwrap().unwrap());
             }
             all
         })

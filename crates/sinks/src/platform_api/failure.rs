@@ -22,8 +22,9 @@ pub(super) enum Failure {
     Overloaded(u16),
     /// It stumbled, perhaps over what it was sent.
     Broken(u16),
-    /// A success without the words of a success: a proxy or a login page.
-    NotThePlatform,
+    /// A success without the words of a success, or a refusal without the words of one: a proxy,
+    /// a gateway whose servers are away, a login page.
+    NotThePlatform(u16),
     Unauthorized,
     /// The operator has to act.
     Denied {
@@ -39,7 +40,9 @@ pub(super) enum Failure {
         status: u16,
         detail: String,
     },
+    /// `own` tells whether the platform says so, or something before it.
     TooLarge {
+        own: bool,
         detail: String,
     },
     /// It does not take compressed bodies.
@@ -69,15 +72,21 @@ impl Failure {
         let words: Option<Words> = serde_json::from_slice(body).ok();
         let said = words.as_ref().map(|words| words.message.as_str()).unwrap_or_default();
         let detail = || clean(status, said, token);
+        let says = |word: &str| words.as_ref().is_some_and(|words| words.status == word);
+        let own = says("error");
         Err(match status {
-            200..=299 if words.as_ref().is_some_and(|words| words.status == "ok") => return Ok(()),
-            200..=299 => Self::NotThePlatform,
+            200..=299 if says("ok") => return Ok(()),
+            200..=299 => Self::NotThePlatform(status),
             401 => Self::Unauthorized,
+            // Others are believed about what has no meaning but theirs: a size, a pause.
+            400 | 402..=407 | 409..=411 | 414 | 416..=428 | 430..=499 if !own => {
+                Self::NotThePlatform(status)
+            }
             404 => Self::Missing { detail: detail() },
             408 => Self::Overloaded(status),
             409 => Self::Broken(status),
             412 => Self::Changed,
-            413 => Self::TooLarge { detail: detail() },
+            413 => Self::TooLarge { own, detail: detail() },
             415 => Self::Unsupported { detail: detail() },
             400 | 422 => Self::Rejected { status, detail: detail() },
             429 => Self::Throttled(retry_after),
@@ -97,14 +106,21 @@ impl Failure {
     pub(super) fn is_passing(&self) -> bool {
         match self {
             Self::Lost(err) => !is_lasting(err),
-            Self::Throttled(_) | Self::Overloaded(_) | Self::Broken(_) | Self::NotThePlatform => {
-                true
-            }
+            Self::Throttled(_)
+            | Self::Overloaded(_)
+            | Self::Broken(_)
+            | Self::NotThePlatform(_) => true,
             _ => false,
         }
     }
 
-    /// Whether the content may be what the platform stumbled over.
+    /// Whether the platform itself says that it stumbled. A gateway that finds nobody, a time-out
+    /// and a cut connection say nothing about an email.
+    pub(super) fn blames_the_email(&self) -> bool {
+        matches!(self, Self::Broken(500 | 409))
+    }
+
+    /// Whether a smaller request may be granted.
     pub(super) fn may_be_the_content(&self) -> bool {
         match self {
             Self::Broken(_) => true,
@@ -147,9 +163,10 @@ impl Failure {
             Self::Overloaded(code) | Self::Broken(code) => {
                 SinkError::Unavailable { host, code: code.to_string() }
             }
-            Self::NotThePlatform => {
-                SinkError::Unavailable { host, code: "not the answer of the platform".to_owned() }
-            }
+            Self::NotThePlatform(status) => SinkError::Unavailable {
+                host,
+                code: format!("{status}, not the answer of the platform"),
+            },
             Self::Unauthorized => SinkError::Unauthorized { host, cause: None },
             Self::Missing { detail } => denied(
                 detail,
@@ -166,7 +183,7 @@ impl Failure {
             ),
             Self::Denied { detail, .. }
             | Self::Rejected { detail, .. }
-            | Self::TooLarge { detail }
+            | Self::TooLarge { detail, .. }
             | Self::Unsupported { detail } => {
                 denied(detail, "Check the API endpoint and the bucket.".to_owned())
             }
@@ -175,9 +192,9 @@ impl Failure {
     }
 }
 
-/// Waiting does not help: the configuration is wrong.
+/// Waiting does not help: the configuration is wrong, or the answer is too large.
 fn is_lasting(err: &NetError) -> bool {
-    matches!(err, NetError::Tls { .. } | NetError::Blocked { .. })
+    matches!(err, NetError::Tls { .. } | NetError::Blocked { .. } | NetError::TooLarge { .. })
 }
 
 /// Status and message in one line, without what must not be shown.

@@ -23,8 +23,8 @@ use super::{
 
 /// The time alone is written at most this often; a change of the status at once.
 const PACE: Duration = Duration::from_secs(60);
-/// Without other changes, `last_synced_at` is written this often.
-const REFRESH: Duration = Duration::from_secs(6 * 3600);
+/// Pause after which these states are tried again where the server names none.
+const PAUSE: Duration = Duration::from_secs(60);
 /// Failures are logged at most this often.
 const WARNING_PACE: Duration = Duration::from_secs(600);
 /// Emails may arrive out of order by so much.
@@ -84,6 +84,8 @@ struct Known {
     ids: HashMap<BucketId, String>,
     written: HashMap<[u8; 32], Written>,
     warned_at: Option<Instant>,
+    /// None is written before: uploads do not wait for these.
+    paused_until: Option<Instant>,
 }
 
 #[derive(Clone, Copy)]
@@ -115,12 +117,26 @@ impl Keyed {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what has changed. Where these states are `all` that is kept, each change at once.
+    /// Writes what has changed since this process wrote it last, or else since `before`, what was
+    /// saved last: after a start, thousands of folders are as they were. Where these states are
+    /// all that is kept, there is no `before`, and each change is written at once.
     ///
     /// A failure costs nothing but what people see, or a few emails that are sent again: it is
     /// logged.
-    pub(super) async fn save(&self, route: &Route, checkpoint: &Checkpoint, all: bool) {
-        if let Err(failure) = self.write(route, checkpoint, all).await {
+    pub(super) async fn save(
+        &self,
+        route: &Route,
+        before: Option<&Checkpoint>,
+        checkpoint: &Checkpoint,
+    ) {
+        if self.known().paused_until.is_some_and(|until| until > Instant::now()) {
+            return;
+        }
+        if let Err(failure) = self.write(route, before, checkpoint).await {
+            if let Failure::Throttled(pause) = &failure {
+                let until = Instant::now() + pause.unwrap_or(PAUSE);
+                self.known().paused_until = Some(until);
+            }
             let mut known = self.known();
             if known.warned_at.is_some_and(|at| at.elapsed() < WARNING_PACE) {
                 return;
@@ -145,19 +161,24 @@ impl Keyed {
     async fn write(
         &self,
         route: &Route,
+        before: Option<&Checkpoint>,
         checkpoint: &Checkpoint,
-        all: bool,
     ) -> Result<(), Failure> {
+        let all = before.is_none();
         for (folder, state) in &checkpoint.folders {
             let mut new = keyed_state(route, folder, state);
             let key = key(&route.mailbox, folder);
             let content = hash(&new);
             let written = self.known().written.get(&key).copied();
-            let due = written.is_none_or(|written| {
-                let age = written.at.elapsed();
-                let changed = written.content != content;
-                written.status != new.status || changed && (all || age > PACE) || age > REFRESH
-            });
+            let old = before.and_then(|before| before.folders.get(folder));
+            let due = match (written, old) {
+                (Some(written), _) => {
+                    let (age, changed) = (written.at.elapsed(), written.content != content);
+                    written.status != new.status || changed && (all || age > PACE)
+                }
+                (None, Some(old)) => hash(&keyed_state(route, folder, old)) != content,
+                (None, None) => true,
+            };
             if !due {
                 continue;
             }
@@ -167,7 +188,8 @@ impl Keyed {
             let path = format!("/api/_private/buckets/id:{id}/keyed-sync-state/{}", hex(&key));
             let body = serde_json::to_vec(&Put { keyed_sync_state: new });
             let body = body.map_err(|err| Failure::local(self.api.host(), err.into()))?;
-            let ask = Ask::new("PutKeyedSyncState", Method::PUT, path).json(body);
+            let mut ask = Ask::new("PutKeyedSyncState", Method::PUT, path).json(body);
+            ask.pauses_all = false;
             let put =
                 if all { self.api.grant(&ask).await } else { self.api.grant_once(&ask).await };
             if let Err(Failure::Missing { .. }) = &put {
@@ -190,7 +212,7 @@ impl Keyed {
         ask.max_answer = MAX_LIST;
         let answer = self.api.grant(&ask).await?;
         let list: List =
-            serde_json::from_slice(&answer.body).map_err(|_| Failure::NotThePlatform)?;
+            serde_json::from_slice(&answer.body).map_err(|_| Failure::NotThePlatform(200))?;
         let mut folders = BTreeMap::new();
         for state in list.keyed_sync_states {
             let ours = state.mailbox_name.to_lowercase() == route.mailbox.as_str();
@@ -219,10 +241,10 @@ impl Keyed {
         let ask = Ask::new("GetBucket", Method::GET, bucket_path(bucket));
         let answer = self.api.grant(&ask).await?;
         let reply: BucketReply =
-            serde_json::from_slice(&answer.body).map_err(|_| Failure::NotThePlatform)?;
+            serde_json::from_slice(&answer.body).map_err(|_| Failure::NotThePlatform(200))?;
         let id = reply.bucket.id;
         if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return Err(Failure::NotThePlatform);
+            return Err(Failure::NotThePlatform(200));
         }
         self.known().ids.insert(bucket.clone(), id.clone());
         Ok(id)

@@ -81,6 +81,8 @@ pub struct PlatformApi {
     appliance: Option<Appliance>,
     /// Marks what this process writes.
     writer: String,
+    /// Emails are all that is written.
+    uploads_only: bool,
     shared: Mutex<Shared>,
 }
 
@@ -88,8 +90,8 @@ pub struct PlatformApi {
 #[derive(Default)]
 struct Shared {
     buckets: HashMap<BucketId, Arc<Bucket>>,
-    /// Tokens of folder lists that are too large to be stored.
-    hierarchies: HashMap<Route, Position>,
+    /// Tokens of folder lists that are too large to be stored, and the generations they are of.
+    hierarchies: HashMap<Route, (u64, Position)>,
 }
 
 /// The path of a bucket, its name as one segment.
@@ -107,9 +109,17 @@ impl PlatformApi {
             keyed: Keyed::new(api.clone()),
             appliance: settings.appliance,
             writer: format!("{:016x}", rand::random::<u64>()),
+            uploads_only: false,
             shared: Mutex::default(),
             api,
         }
+    }
+
+    /// A sink whose `write` leaves the states of the bucket alone: for emails that are sent beside
+    /// a process that serves their mailbox.
+    #[must_use]
+    pub fn uploads_only(self) -> Self {
+        Self { uploads_only: true, ..self }
     }
 
     fn shared(&self) -> std::sync::MutexGuard<'_, Shared> {
@@ -200,7 +210,11 @@ impl Sink for PlatformApi {
         }
         let (mut checkpoint, _) = self.open_entry(&bucket, &entry)?;
         if checkpoint.hierarchy.is_none() {
-            checkpoint.hierarchy = self.shared().hierarchies.get(route).cloned();
+            // A checkpoint that somebody else put there does not follow from that folder list.
+            let shared = self.shared();
+            let kept = shared.hierarchies.get(route);
+            let kept = kept.filter(|(generation, _)| *generation == checkpoint.generation);
+            checkpoint.hierarchy = kept.map(|(_, token)| token.clone());
         }
         Ok(checkpoint)
     }
@@ -211,6 +225,9 @@ impl Sink for PlatformApi {
 
     async fn write(&self, route: &Route, emails: &[Email]) -> Result<Vec<Refusal>, SinkError> {
         let refused = self.uploads.upload(route, emails).await?;
+        if self.uploads_only {
+            return Ok(refused);
+        }
         let (_, entry) = self.entry(route).await?;
         if entry.quarantine.is_some() {
             let stored = |uid: &Uid| {
@@ -251,7 +268,7 @@ impl Sink for PlatformApi {
     async fn save_checkpoint(&self, route: &Route, new: &Checkpoint) -> Result<(), SinkError> {
         let (bucket, entry) = self.entry(route).await?;
         // An entry that is damaged is not replaced.
-        self.open_entry(&bucket, &entry)?;
+        let (before, _) = self.open_entry(&bucket, &entry)?;
         let mut stored = new.clone();
         let large = |position: &mut Position| match position {
             Position::Cursor { token } => token.len() > MAX_HIERARCHY,
@@ -273,10 +290,16 @@ impl Sink for PlatformApi {
         });
         saved.await.map_err(|err| bucket.error(err))?;
         match large {
-            Some(large) => drop(self.shared().hierarchies.insert(route.clone(), large)),
-            None => drop(self.shared().hierarchies.remove(route)),
+            Some(large) => {
+                let kept = (new.generation, large);
+                self.shared().hierarchies.insert(route.clone(), kept);
+            }
+            None => {
+                self.shared().hierarchies.remove(route);
+            }
         }
-        self.keyed.save(route, new, bucket.is_foreign()).await;
+        let before = Some(&before).filter(|_| !bucket.is_foreign());
+        self.keyed.save(route, before, new).await;
         Ok(())
     }
 }

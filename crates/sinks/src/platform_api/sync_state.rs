@@ -1,7 +1,7 @@
 //! The requests for the sync state of a bucket: one text, read and replaced whole.
 
 use net::{
-    HeaderName, HeaderValue, Method,
+    HeaderName, HeaderValue, Method, NetError,
     header::{ETAG, IF_MATCH, IF_NONE_MATCH},
 };
 use record::BucketId;
@@ -15,8 +15,14 @@ use super::{
     failure::Failure,
 };
 
-/// Largest text that is read, in bytes.
-const MAX_TEXT: usize = 256 << 20;
+/// Largest text that is written, in bytes: it is in memory some three times while it is changed.
+const MAX_WRITTEN: usize = 16 << 20;
+/// Largest answer that is read, in bytes: a text in JSON is a little longer, and another program
+/// may write more than we do.
+const MAX_READ: usize = 32 << 20;
+
+/// The header under which a text may be replaced.
+pub(super) type Condition = (HeaderName, HeaderValue);
 
 pub(super) struct SyncState {
     api: Api,
@@ -37,7 +43,7 @@ struct Text {
 pub(super) struct Stored {
     pub(super) found: Found,
     /// Under which it may be replaced, where the server can tell.
-    pub(super) condition: Option<(HeaderName, HeaderValue)>,
+    pub(super) condition: Option<Condition>,
 }
 
 impl SyncState {
@@ -57,17 +63,24 @@ impl SyncState {
     /// Reads the text. That there is none is no failure.
     pub(super) async fn read(&self) -> Result<Stored, StateError> {
         let mut ask = Ask::new("GetSyncState", Method::GET, self.path());
-        ask.max_answer = MAX_TEXT;
+        ask.max_answer = MAX_READ;
+        // What compresses on the way makes the tag a weak one, which permits no write.
+        // Spec: RFC 9110 §8.8.1, §13.1.1.
+        ask.gzip = false;
         let answer = match self.api.grant(&ask).await {
+            Err(Failure::Lost(NetError::TooLarge { .. })) => {
+                return Err(StateError::TooLarge(MAX_READ));
+            }
             Err(Failure::Missing { .. }) => {
                 let nobody = (IF_NONE_MATCH, HeaderValue::from_static("*"));
                 return Ok(Stored { found: Found::Nothing, condition: Some(nobody) });
             }
             answer => answer?,
         };
-        let condition = answer.headers.get(ETAG).map(|tag| (IF_MATCH, tag.clone()));
+        let condition = answer.headers.get(ETAG).map(|tag| (IF_MATCH, strong(tag)));
         let reply: Reply =
-            serde_json::from_slice(&answer.body).map_err(|_| Failure::NotThePlatform)?;
+            serde_json::from_slice(&answer.body).map_err(|_| Failure::NotThePlatform(200))?;
+        drop(answer);
         let found = document::read(&reply.bucket_sync_state.sync_state)?;
         Ok(Stored { found, condition })
     }
@@ -76,14 +89,24 @@ impl SyncState {
     pub(super) async fn write(
         &self,
         text: String,
-        condition: Option<(HeaderName, HeaderValue)>,
-    ) -> Result<(), Failure> {
+        condition: Option<Condition>,
+    ) -> Result<(), StateError> {
+        if text.len() > MAX_WRITTEN {
+            return Err(StateError::TooLarge(MAX_WRITTEN));
+        }
         let state = json!({"bucket_sync_state": {
             "sync_state": text, "last_synced_at": self.api.now(),
         }});
         let ask = Ask::new("PutSyncState", Method::PUT, self.path());
         let mut ask = ask.json(state.to_string().into_bytes());
+        drop(state);
         ask.headers.extend(condition);
-        self.api.grant(&ask).await.map(drop)
+        Ok(self.api.grant(&ask).await.map(drop)?)
     }
+}
+
+/// A weak tag as the strong one that it was made of: no weak one permits a write.
+fn strong(tag: &HeaderValue) -> HeaderValue {
+    let strong = tag.as_bytes().strip_prefix(b"W/").map(HeaderValue::from_bytes);
+    strong.and_then(Result::ok).unwrap_or_else(|| tag.clone())
 }

@@ -2,9 +2,9 @@
 //! is alone.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -27,12 +27,19 @@ const MAX_BATCH: u64 = 8 << 20;
 const MIN_BATCH: u64 = 64 << 10;
 /// Attempts after which a batch that fails while others pass is split.
 const PATIENCE: u32 = 3;
-/// Emails of a batch that may fail alone while none passes.
-const MAX_DOUBTFUL: u64 = 8;
+/// Emails of a batch that may fail alone while none of it passes.
+const MAX_DOUBTFUL: usize = 8;
+/// Times that an email must fail alone, others having passed each time since the last, before it
+/// is to blame and not the platform.
+const PROOFS: u32 = 3;
 /// Emails that are remembered because the platform stumbled over them.
 const MAX_SUSPECTS: usize = 1_000;
 /// Refused emails of one call that, when nothing has ever passed, blame the platform.
 const ALL_REFUSED: usize = 3;
+/// Emails refused in a row, while none is accepted, that blame the platform.
+const MAX_IN_A_ROW: usize = 10;
+/// A size that something before the platform must let pass: what refuses less is out of order.
+const BELIEVABLE_LIMIT: u64 = 1 << 20;
 
 pub(super) struct Uploads {
     api: Api,
@@ -45,11 +52,28 @@ pub(super) struct Uploads {
     max_batch: AtomicU64,
     /// Emails that the platform has taken.
     accepted: AtomicU64,
-    /// Emails that failed alone, and how many had been accepted by then.
-    suspects: Mutex<HashMap<Uid, u64>>,
+    blame: Mutex<Blame>,
+}
+
+/// Guarded: what speaks against emails, and what against the platform.
+#[derive(Default)]
+struct Blame {
+    /// Emails that failed alone and have not been accepted since.
+    suspects: HashMap<Uid, Suspect>,
+    /// Emails that were refused since the last one that was accepted.
+    in_a_row: HashSet<Uid>,
+}
+
+#[derive(Clone, Copy)]
+struct Suspect {
+    /// Failures, with others accepted between one and the next.
+    failures: u32,
+    /// How many had been accepted at the last of them.
+    accepted: u64,
 }
 
 /// An email, and every uid that it stands for.
+#[derive(Clone)]
 struct Item {
     prepared: Prepared,
     uids: Vec<Uid>,
@@ -59,8 +83,25 @@ struct Item {
 #[derive(Default)]
 struct Outcome {
     refused: Vec<Refusal>,
-    /// Emails that failed alone although others may pass, and how.
-    doubtful: Vec<(Vec<Uid>, Failure)>,
+    /// Emails that failed alone although others may pass.
+    doubtful: Vec<Doubt>,
+    /// One that was accepted, the smallest: sent again, it tells whether the platform works.
+    witness: Option<Item>,
+}
+
+struct Doubt {
+    item: Item,
+    failure: Failure,
+    /// How many emails had been accepted when it failed.
+    accepted: u64,
+}
+
+impl Outcome {
+    fn accepted(&mut self, item: Item) {
+        if self.witness.as_ref().is_none_or(|old| item.prepared.size < old.prepared.size) {
+            self.witness = Some(item);
+        }
+    }
 }
 
 impl Uploads {
@@ -74,7 +115,7 @@ impl Uploads {
             places: Semaphore::new(width),
             max_batch: AtomicU64::new(MAX_BATCH),
             accepted: AtomicU64::new(0),
-            suspects: Mutex::default(),
+            blame: Mutex::default(),
         }
     }
 
@@ -84,21 +125,24 @@ impl Uploads {
         route: &Route,
         emails: &[Email],
     ) -> Result<Vec<Refusal>, SinkError> {
-        let before = self.accepted.load(Ordering::Relaxed);
-        let items = self.prepare(route, emails).await?;
+        let mut all = Outcome::default();
+        let items = self.prepare(route, emails, &mut all.refused).await?;
         let count = items.len();
         let batches = self.batches(items);
         let mut running = stream::iter(batches)
             .map(|batch| self.deliver(route, batch))
             .buffer_unordered(self.width);
-        let mut all = Outcome::default();
         while let Some(outcome) = running.next().await {
             let outcome = outcome.map_err(|failure| self.error(route, failure))?;
             all.refused.extend(outcome.refused);
             all.doubtful.extend(outcome.doubtful);
+            outcome.witness.into_iter().for_each(|item| all.accepted(item));
         }
-        self.judge(route, before, &mut all)?;
-        if all.refused.len() >= ALL_REFUSED.max(count) && self.accepted.load(Ordering::Relaxed) == 0
+        self.judge(route, &mut all).await.map_err(|failure| self.error(route, failure))?;
+        self.doubt_refusals(route, &all).await?;
+        if count > 0
+            && all.refused.len() >= ALL_REFUSED.max(count)
+            && self.accepted.load(Ordering::Relaxed) == 0
         {
             return Err(nothing_passes(route, &all.refused));
         }
@@ -106,7 +150,12 @@ impl Uploads {
     }
 
     /// Emails with the same id are one email there: the last counts, and one is sent.
-    async fn prepare(&self, route: &Route, emails: &[Email]) -> Result<Vec<Item>, SinkError> {
+    async fn prepare(
+        &self,
+        route: &Route,
+        emails: &[Email],
+        refused: &mut Vec<Refusal>,
+    ) -> Result<Vec<Item>, SinkError> {
         let mut last: HashMap<String, (usize, Vec<Uid>)> = HashMap::new();
         for (at, email) in emails.iter().enumerate() {
             let (place, uids) = last.entry(email.email_id()).or_default();
@@ -125,7 +174,10 @@ impl Uploads {
                 place: "the spooled email".to_owned(),
                 cause: cause.into(),
             })?;
-            items.push(Item { prepared, uids });
+            match prepared {
+                Ok(prepared) => items.push(Item { prepared, uids }),
+                Err(why) => refused.extend(refusals(&uids, "TooLarge", &why)),
+            }
         }
         Ok(items)
     }
@@ -153,13 +205,15 @@ impl Uploads {
     /// Sends a batch, in ever smaller parts where it must be.
     async fn deliver(&self, route: &Route, batch: Vec<Item>) -> Result<Outcome, Failure> {
         let mut outcome = Outcome::default();
-        let before = self.accepted.load(Ordering::Relaxed);
+        let mut passed = 0;
         let mut left = vec![batch];
         while let Some(mut batch) = left.pop() {
             // After the first that failed alone, the question is only which others do.
             let patient = outcome.doubtful.is_empty();
             let Err(failure) = self.send(&route.bucket, &batch, patient).await else {
-                self.accepted.fetch_add(batch.len() as u64, Ordering::Relaxed);
+                passed += batch.len();
+                self.note_accepted(&batch);
+                batch.into_iter().for_each(|item| outcome.accepted(item));
                 continue;
             };
             if matches!(failure, Failure::TooLarge { .. }) {
@@ -176,21 +230,12 @@ impl Uploads {
                 left.push(batch);
                 continue;
             }
-            for Item { uids, .. } in batch {
-                match &failure {
-                    Failure::TooLarge { detail } => {
-                        outcome.refused.extend(refusals(&uids, "TooLarge", detail));
-                    }
-                    Failure::Rejected { status, detail } => {
-                        outcome.refused.extend(refusals(&uids, &status.to_string(), detail));
-                    }
-                    _ => outcome.doubtful.push((uids, failure.clone())),
-                }
+            for item in batch {
+                self.alone(item, failure.clone(), &mut outcome)?;
             }
             // When nothing passes, the platform is more likely to be down than to stumble over
             // one email after the other.
-            let doubtful = outcome.doubtful.len() as u64;
-            let passed = self.accepted.load(Ordering::Relaxed) - before;
+            let doubtful = outcome.doubtful.len();
             if doubtful >= MAX_DOUBTFUL && doubtful > passed {
                 return Err(failure);
             }
@@ -225,6 +270,13 @@ impl Uploads {
         }
     }
 
+    /// Sends one upload once.
+    async fn send_now(&self, bucket: &BucketId, batch: &[Item]) -> Result<(), Failure> {
+        let emails: Vec<Prepared> = batch.iter().map(|item| item.prepared.clone()).collect();
+        let _place = self.places.acquire().await;
+        self.send_once(bucket, &emails, false).await
+    }
+
     async fn send_once(
         &self,
         bucket: &BucketId,
@@ -250,43 +302,130 @@ impl Uploads {
         }
     }
 
-    /// Decides about emails that failed alone: refused if others have passed since they did so
-    /// first, otherwise the platform is to blame.
-    fn judge(&self, route: &Route, before: u64, all: &mut Outcome) -> Result<(), SinkError> {
+    fn blame(&self) -> MutexGuard<'_, Blame> {
+        self.blame.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_accepted(&self, batch: &[Item]) {
+        self.accepted.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        let mut blame = self.blame();
+        blame.in_a_row.clear();
+        if !blame.suspects.is_empty() {
+            for uid in batch.iter().flat_map(|item| &item.uids) {
+                blame.suspects.remove(uid);
+            }
+        }
+    }
+
+    /// Notes what became of an email that was sent alone and not accepted.
+    fn alone(&self, item: Item, failure: Failure, outcome: &mut Outcome) -> Result<(), Failure> {
+        match &failure {
+            Failure::TooLarge { own, .. } if !own && item.prepared.size < BELIEVABLE_LIMIT => {
+                return Err(Failure::NotThePlatform(413));
+            }
+            Failure::TooLarge { detail, .. } => {
+                outcome.refused.extend(refusals(&item.uids, "TooLarge", detail));
+            }
+            Failure::Rejected { status, detail } => {
+                let mut blame = self.blame();
+                blame.suspects.retain(|uid, _| !item.uids.contains(uid));
+                if blame.in_a_row.len() < MAX_IN_A_ROW {
+                    blame.in_a_row.extend(item.uids.first());
+                }
+                outcome.refused.extend(refusals(&item.uids, &status.to_string(), detail));
+            }
+            _ => {
+                let accepted = self.accepted.load(Ordering::Relaxed);
+                outcome.doubtful.push(Doubt { item, failure, accepted });
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that an email failed alone; tells whether it has done so often enough.
+    fn is_proven(&self, doubt: &Doubt) -> bool {
+        let Some(uid) = doubt.item.uids.first() else { return false };
+        if !doubt.failure.blames_the_email() {
+            return false;
+        }
         let accepted = self.accepted.load(Ordering::Relaxed);
-        let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
-        for refusal in &all.refused {
-            suspects.remove(&refusal.uid);
+        let mut blame = self.blame();
+        let before = blame.suspects.get(uid).copied();
+        let failures = match before {
+            None => 1,
+            Some(before) if doubt.accepted > before.accepted => before.failures + 1,
+            Some(_) => return false,
+        };
+        if failures >= PROOFS {
+            blame.suspects.remove(uid);
+            return true;
         }
-        let mut blames_platform = None;
-        for (uids, failure) in all.doubtful.drain(..) {
-            let first = uids.first().and_then(|uid| suspects.get(uid).copied());
-            // A connection that is cut says less than an answer: it counts at the second call.
-            let since = match (&failure, first) {
-                (_, Some(first)) => Some(first),
-                (Failure::Broken(_), None) => Some(before),
-                _ => None,
+        if before.is_none() && blame.suspects.len() >= MAX_SUSPECTS {
+            let any = blame.suspects.keys().next().copied();
+            any.map(|any| blame.suspects.remove(&any));
+        }
+        blame.suspects.insert(*uid, Suspect { failures, accepted });
+        false
+    }
+
+    /// Decides about emails that failed alone. If others of this call were accepted, one of these
+    /// is sent again before each further try: an upload can be repeated, and it tells an email
+    /// that the platform stumbles over from a platform that is down.
+    async fn judge(&self, route: &Route, all: &mut Outcome) -> Result<(), Failure> {
+        let mut tries = self.api.tries();
+        for _ in 0..PROOFS {
+            let mut open = Vec::new();
+            for doubt in std::mem::take(&mut all.doubtful) {
+                if self.is_proven(&doubt) {
+                    let code = match doubt.failure {
+                        Failure::Broken(status) => status.to_string(),
+                        _ => String::new(),
+                    };
+                    let detail = "the platform fails over this email while it takes others";
+                    all.refused.extend(refusals(&doubt.item.uids, &code, detail));
+                } else {
+                    open.push(doubt);
+                }
+            }
+            let others = |doubt: &&Doubt| !doubt.failure.blames_the_email();
+            let Some(last) = open.iter().find(others).or(open.last()) else { return Ok(()) };
+            let Some(witness) = all.witness.clone().filter(|_| last.failure.blames_the_email())
+            else {
+                return Err(last.failure.clone());
             };
-            if since.is_some_and(|since| accepted > since) {
-                suspects.retain(|uid, _| !uids.contains(uid));
-                let code = match &failure {
-                    Failure::Broken(status) => status.to_string(),
-                    _ => "NoAnswer".to_owned(),
-                };
-                let detail = "the platform fails over this email while it takes others";
-                all.refused.extend(refusals(&uids, &code, detail));
-                continue;
+            tries.wait(last.failure.clone()).await?;
+            self.testify(route, witness).await?;
+            for Doubt { item, .. } in open {
+                match self.send_now(&route.bucket, std::slice::from_ref(&item)).await {
+                    Ok(()) => self.note_accepted(&[item]),
+                    Err(failure) => self.alone(item, failure, all)?,
+                }
             }
-            if suspects.len() < MAX_SUSPECTS
-                && let Some(uid) = uids.first()
-            {
-                suspects.entry(*uid).or_insert(accepted);
-            }
-            blames_platform = Some(failure);
         }
-        match blames_platform {
-            Some(failure) => Err(self.error(route, failure)),
+        match all.doubtful.pop() {
+            Some(doubt) => Err(doubt.failure),
             None => Ok(()),
+        }
+    }
+
+    async fn testify(&self, route: &Route, witness: Item) -> Result<(), Failure> {
+        self.send_now(&route.bucket, std::slice::from_ref(&witness)).await?;
+        self.note_accepted(&[witness]);
+        Ok(())
+    }
+
+    /// A platform that refuses one email after the other is to blame, not the emails.
+    async fn doubt_refusals(&self, route: &Route, all: &Outcome) -> Result<(), SinkError> {
+        if all.refused.is_empty() || self.blame().in_a_row.len() < MAX_IN_A_ROW {
+            return Ok(());
+        }
+        let Some(witness) = all.witness.clone() else {
+            return Err(nothing_passes(route, &all.refused));
+        };
+        match self.testify(route, witness).await {
+            Err(failure) if failure.is_passing() => Err(self.error(route, failure)),
+            Err(_) => Err(nothing_passes(route, &all.refused)),
+            Ok(()) => Ok(()),
         }
     }
 
@@ -309,8 +448,8 @@ fn nothing_passes(route: &Route, refused: &[Refusal]) -> SinkError {
         place: format!("bucket {}", route.bucket),
         detail: refused.first().map(|first| first.detail.clone()).unwrap_or_default(),
         hint: Some(
-            "The platform refuses every email, so none is set aside; check that the endpoint is \
-             that of the platform's API."
+            "The platform refuses one email after the other, so none is set aside; check that the \
+             endpoint is that of the platform's API and that it works."
                 .to_owned(),
         ),
     }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use record::{Checkpoint, FolderId, Sink, SinkError};
+use record::{Checkpoint, FolderId, Position, Sink, SinkError};
 use simulators::platform::{Fault, FaultRule, Op, Options};
 use sinks::{platform_api::BucketState, state_admin::StateAdmin};
 
-use super::{BUCKET, Fixture, checkpoint, mailbox, route, second};
+use sha2::{Digest, Sha256};
+
+use super::{BUCKET, Fixture, checkpoint, email, mailbox, route, second};
 
 fn both() -> [Options; 2] {
     [true, false].map(|conditional_writes| Options { conditional_writes, ..Options::default() })
@@ -215,7 +217,8 @@ async fn an_operator_copies_restores_and_resets_a_state() {
 
 #[tokio::test]
 async fn a_state_that_cannot_be_read_now_is_an_error_and_not_empty() {
-    for fault in [Fault::http(500), Fault::http(403), Fault::BadJson, Fault::Html200] {
+    let page = Fault::Page { status: 404 };
+    for fault in [Fault::http(500), Fault::http(403), Fault::BadJson, Fault::Html200, page] {
         let mut fixture = Fixture::start().await;
         fixture.total = Duration::from_millis(100);
         fixture.sink().save_checkpoint(&route(), &checkpoint(1, "a")).await.unwrap();
@@ -223,4 +226,146 @@ async fn a_state_that_cannot_be_read_now_is_an_error_and_not_empty() {
         let result = fixture.sink().load_checkpoint(&route()).await;
         assert!(result.is_err(), "{fault:?}: {result:?}");
     }
+}
+
+#[tokio::test]
+async fn no_position_of_before_gets_into_a_bucket_that_was_made_anew() {
+    for options in both() {
+        let fixture = Fixture::with(options).await;
+        let sink = fixture.sink();
+        let other = mailbox("other@example.com");
+        let mut with_list = checkpoint(1, "a");
+        with_list.hierarchy = Some(Position::Cursor { token: "x".repeat(5_000) });
+        sink.save_checkpoint(&route(), &with_list).await.unwrap();
+        sink.save_checkpoint(&other, &checkpoint(1, "b")).await.unwrap();
+        assert_eq!(sink.load_checkpoint(&route()).await.unwrap(), with_list);
+        fixture.server.set_sync_state(BUCKET, "");
+        let result = sink.save_checkpoint(&route(), &checkpoint(2, "a")).await;
+        assert!(matches!(result, Err(SinkError::Superseded { .. })), "{result:?}");
+        assert_eq!(fixture.sync_state(), "");
+        // The first learns it above, the other when it comes.
+        let result = sink.save_checkpoint(&other, &checkpoint(2, "b")).await;
+        assert!(matches!(result, Err(SinkError::Superseded { .. })), "{result:?}");
+        assert_eq!(sink.load_checkpoint(&route()).await.unwrap(), Checkpoint::default());
+        sink.save_checkpoint(&route(), &checkpoint(1, "new")).await.unwrap();
+        let fresh = fixture.sink();
+        assert_eq!(fresh.load_checkpoint(&route()).await.unwrap(), checkpoint(1, "new"));
+        assert_eq!(fresh.load_checkpoint(&other).await.unwrap(), Checkpoint::default());
+    }
+}
+
+#[tokio::test]
+async fn tags_that_something_on_the_way_made_weak_permit_writes() {
+    let options = Options { conditional_writes: true, weak_tags: true, ..Options::default() };
+    let fixture = Fixture::with(options).await;
+    let sink = fixture.sink();
+    for generation in 1..4 {
+        sink.save_checkpoint(&route(), &checkpoint(generation, "a")).await.unwrap();
+    }
+    assert_eq!(fixture.server.count(Op::PutSyncState), 3);
+    let requests = fixture.server.requests();
+    let last = requests.iter().rfind(|request| request.op == Op::PutSyncState).unwrap();
+    assert_eq!(last.if_match.as_deref(), Some("\"2\""));
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_the_tag_that_it_names_is_written_to_without() {
+    let fixture = Fixture::with(both()[0].clone()).await;
+    let sink = fixture.sink();
+    sink.save_checkpoint(&route(), &checkpoint(1, "a")).await.unwrap();
+    fixture.server.fault(FaultRule::new(Fault::http(412)).op(Op::PutSyncState));
+    sink.save_checkpoint(&route(), &checkpoint(2, "a")).await.unwrap();
+    let requests = fixture.server.requests();
+    let mut writes = requests.iter().filter(|request| request.op == Op::PutSyncState).rev();
+    assert_eq!(writes.next().unwrap().if_match, None);
+    assert_eq!(writes.next().unwrap().if_match.as_deref(), Some("\"1\""));
+}
+
+#[tokio::test]
+async fn a_state_that_is_too_large_is_a_lasting_error_that_says_what_to_do() {
+    let fixture = Fixture::start().await;
+    let packed = "A".repeat(16 << 20);
+    let entry = format!(r#"{{"generation":1,"revision":0,"writer":"w","checkpoint":"{packed}"}}"#);
+    let mailboxes = format!(r#"{{"x@example.com":{entry}}}"#);
+    let sum = Sha256::digest(&mailboxes);
+    let sum: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = format!(r#"{{"v":1,"kind":"tributary","sum":"{sum}","mailboxes":{mailboxes}}}"#);
+    let check = |result: Result<(), SinkError>| {
+        let Err(err @ SinkError::Denied { .. }) = result else { panic!("{result:?}") };
+        assert!(err.hint().unwrap().starts_with("Spread the mailboxes"), "{:?}", err.hint());
+    };
+    fixture.server.set_sync_state(BUCKET, &text);
+    check(fixture.sink().save_checkpoint(&route(), &checkpoint(1, "a")).await);
+    assert_eq!(fixture.server.count(Op::PutSyncState), 0);
+    fixture.server.set_sync_state(BUCKET, &"x".repeat(33 << 20));
+    fixture.server.clear_requests();
+    check(fixture.sink().load_checkpoint(&route()).await.map(drop));
+    assert_eq!(fixture.server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn the_state_of_a_mailbox_with_15_folders_stays_small() {
+    let fixture = Fixture::start().await;
+    let sink = fixture.sink();
+    let mailboxes = 20;
+    for n in 0..mailboxes {
+        let mut new = checkpoint(1, "");
+        let folder = new.folders.remove(&FolderId("f".into())).unwrap();
+        for number in 0..15 {
+            let mut folder = folder.clone();
+            // Ids and positions of Exchange: base64 of bytes that do not compress.
+            let random = |salt: &str, parts: u32| -> String {
+                let part = |i| {
+                    let hash = Sha256::digest(format!("{n}/{number}/{salt}/{i}"));
+                    base64::Engine::encode(&base64::prelude::BASE64_STANDARD, hash)
+                };
+                (0..parts).map(part).collect()
+            };
+            folder.position = Some(Position::Cursor { token: random("position", 5) });
+            new.folders.insert(FolderId(random("id", 3)), folder);
+        }
+        let route = mailbox(&format!("m{n}@example.com"));
+        sink.save_checkpoint(&route, &new).await.unwrap();
+    }
+    let each = fixture.sync_state().len() / mailboxes;
+    println!("{each} bytes for a mailbox with 15 folders");
+    assert!(each < 12_000, "{each}");
+}
+
+#[tokio::test]
+async fn a_restart_writes_no_keyed_state_that_has_not_changed() {
+    let fixture = Fixture::start().await;
+    fixture.sink().save_checkpoint(&route(), &checkpoint(1, "a")).await.unwrap();
+    let sink = fixture.sink();
+    let mut same = checkpoint(1, "b");
+    same.generation = 2;
+    sink.save_checkpoint(&route(), &same).await.unwrap();
+    assert_eq!(fixture.server.count(Op::PutKeyedSyncState), 1);
+    sink.save_checkpoint(&route(), &checkpoint(3, "c")).await.unwrap();
+    assert_eq!(fixture.server.count(Op::PutKeyedSyncState), 2);
+}
+
+#[tokio::test]
+async fn a_pause_of_keyed_states_is_theirs_alone() {
+    let fixture = Fixture::start().await;
+    let busy = FaultRule::new(Fault::busy(429, 600)).op(Op::PutKeyedSyncState);
+    fixture.server.fault(busy.always());
+    let sink = fixture.sink();
+    for generation in 1..4 {
+        sink.save_checkpoint(&route(), &checkpoint(generation, "a")).await.unwrap();
+        sink.write(&route(), &[email(generation)]).await.unwrap();
+    }
+    assert_eq!(fixture.server.count(Op::PutKeyedSyncState), 1);
+    assert_eq!(fixture.server.email_count(BUCKET), 3);
+}
+
+#[tokio::test]
+async fn uploads_alone_leave_the_state_of_the_bucket_as_it_is() {
+    let fixture = Fixture::start().await;
+    let newer = r#"{"v":2,"kind":"tributary","other":[]}"#;
+    fixture.server.set_sync_state(BUCKET, newer);
+    let sink = fixture.sink().uploads_only();
+    assert_eq!(sink.write(&route(), &[email(1)]).await.unwrap(), []);
+    assert_eq!(fixture.sync_state(), newer);
+    assert_eq!(fixture.server.count(Op::GetSyncState), 0);
 }

@@ -207,16 +207,137 @@ async fn several_emails_that_break_the_server_do_not_hold_up_the_others() {
 }
 
 #[tokio::test]
-async fn an_email_that_breaks_the_server_alone_is_refused_once_others_pass() {
+async fn an_email_that_breaks_the_server_is_refused_when_others_passed_between_three_failures() {
     let mut fixture = Fixture::start().await;
-    fixture.total = Duration::from_millis(200);
-    fixture.server.fault(upload(Fault::DropBeforeCommit).email(&id(7)).always());
+    fixture.total = Duration::from_millis(100);
+    fixture.server.fault(upload(Fault::http(500)).email(&id(7)).always());
     let sink = fixture.sink();
-    let err = sink.write(&route(), &[email(7)]).await.unwrap_err();
-    assert!(matches!(err, SinkError::Unreachable { .. }), "{err}");
-    sink.write(&route(), &[email(8)]).await.unwrap();
+    for n in 10..12 {
+        // However often it fails while nothing passes: once counts.
+        for _ in 0..3 {
+            let err = sink.write(&route(), &[email(7)]).await.unwrap_err();
+            assert!(matches!(err, SinkError::Unavailable { .. }), "{err}");
+        }
+        assert_eq!(sink.write(&route(), &[email(n)]).await.unwrap(), []);
+    }
     let refused = sink.write(&route(), &[email(7)]).await.unwrap();
-    assert_eq!(refused[0].uid, uid(7));
+    assert_eq!((refused[0].uid, refused[0].code.as_str()), (uid(7), "500"));
+}
+
+#[tokio::test]
+async fn an_email_that_was_accepted_is_no_longer_suspect() {
+    let mut fixture = Fixture::start().await;
+    fixture.total = Duration::from_millis(50);
+    let sink = fixture.sink();
+    for _ in 0..3 {
+        fixture.server.fault(upload(Fault::http(500)).email(&id(7)).always());
+        for n in 10..12 {
+            assert!(sink.write(&route(), &[email(7)]).await.is_err());
+            assert_eq!(sink.write(&route(), &[email(n)]).await.unwrap(), []);
+        }
+        fixture.server.clear_faults();
+        assert_eq!(sink.write(&route(), &[email(7)]).await.unwrap(), []);
+    }
+}
+
+#[tokio::test]
+async fn an_outage_that_hits_the_same_email_again_and_again_sets_nothing_aside() {
+    for fault in [
+        Fault::http(502),
+        Fault::http(503),
+        Fault::http(504),
+        Fault::DropBeforeCommit,
+        Fault::Html200,
+        Fault::Page { status: 409 },
+    ] {
+        let mut fixture = Fixture::start().await;
+        fixture.total = Duration::from_millis(50);
+        fixture.server.fault(upload(fault.clone()).email(&id(7)).always());
+        let sink = fixture.sink();
+        for n in 10..15 {
+            let result = sink.write(&route(), &[email(7)]).await;
+            assert!(result.is_err(), "{fault:?}: {result:?}");
+            assert_eq!(sink.write(&route(), &[email(n)]).await.unwrap(), []);
+        }
+        let result = sink.write(&route(), &emails(0..20)).await;
+        assert!(result.is_err(), "{fault:?}: {result:?}");
+    }
+}
+
+#[tokio::test]
+async fn emails_of_another_mailbox_that_pass_buy_no_victims() {
+    let mut fixture = Fixture::start().await;
+    fixture.total = Duration::from_millis(100);
+    let sink = fixture.sink();
+    sink.write(&super::mailbox("other@example.com"), &emails(100..180)).await.unwrap();
+    for n in 0..20 {
+        fixture.server.fault(upload(Fault::http(500)).email(&id(n)).always());
+    }
+    for _ in 0..5 {
+        assert!(sink.write(&route(), &emails(0..20)).await.is_err());
+    }
+    assert!(fixture.server.count(Op::PutEmails) < 300);
+}
+
+#[tokio::test]
+async fn a_refusal_of_something_before_the_platform_sets_nothing_aside() {
+    for status in [400, 403, 404, 405, 409, 413, 422, 451] {
+        let mut fixture = Fixture::start().await;
+        fixture.total = Duration::from_millis(50);
+        let sink = fixture.sink();
+        sink.write(&route(), &[email(1)]).await.unwrap();
+        fixture.server.fault(upload(Fault::Page { status }).always());
+        for count in [1, 5] {
+            let result = sink.write(&route(), &emails(2..2 + count)).await;
+            let unavailable = matches!(result, Err(SinkError::Unavailable { .. }));
+            assert!(unavailable, "{status}: {result:?}");
+        }
+        fixture.server.clear_faults();
+        assert_eq!(sink.write(&route(), &emails(2..7)).await.unwrap(), []);
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_takes_no_large_emails_is_believed() {
+    let fixture = Fixture::start().await;
+    fixture.server.fault(upload(Fault::Page { status: 413 }).body_over(1 << 20).always());
+    let mut all = emails(1..10);
+    all.push(email_with(10, vec![b'x'; 2 << 20]));
+    let refused = fixture.sink().write(&route(), &all).await.unwrap();
+    assert_eq!((refused.len(), refused[0].uid, &*refused[0].code), (1, uid(10), "TooLarge"));
+}
+
+#[tokio::test]
+async fn a_platform_that_begins_to_refuse_everything_costs_a_few_emails_at_most() {
+    let fixture = Fixture::start().await;
+    let sink = fixture.sink();
+    sink.write(&route(), &[email(1)]).await.unwrap();
+    fixture.server.fault(upload(Fault::http(400)).always());
+    let mut refused = 0;
+    for n in 2..40 {
+        match sink.write(&route(), &[email(n)]).await {
+            Ok(refusals) => refused += refusals.len(),
+            Err(err) => {
+                assert!(matches!(err, SinkError::Denied { .. }), "{err}");
+                assert!(err.hint().unwrap().contains("none is set aside"), "{:?}", err.hint());
+            }
+        }
+    }
+    assert_eq!(refused, 9);
+    assert!(sink.write(&route(), &emails(50..80)).await.is_err());
+    fixture.server.clear_faults();
+    assert_eq!(sink.write(&route(), &[email(2)]).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn many_refused_emails_are_set_aside_while_another_passes() {
+    let fixture = Fixture::start().await;
+    for n in 10..25 {
+        fixture.server.fault(upload(Fault::http(422)).email(&id(n)).always());
+    }
+    let refused = fixture.sink().write(&route(), &emails(0..25)).await.unwrap();
+    assert_eq!(refused.len(), 15);
+    assert_eq!(fixture.server.email_count(BUCKET), 10);
 }
 
 #[tokio::test]
@@ -310,4 +431,16 @@ async fn mime_that_is_no_text_arrives_as_ascii_of_the_same_meaning() {
     let body = fixture.server.email(BUCKET, &id(1)).unwrap().body.unwrap();
     let text = std::str::from_utf8(&body).unwrap();
     assert!(text.is_ascii() && text.contains("caf=E9"), "{text}");
+}
+
+#[tokio::test]
+async fn mime_that_is_no_text_and_too_large_to_be_rewritten_is_refused() {
+    let fixture = Fixture::start().await;
+    let mut raw = b"Content-Type: text/plain; charset=iso-8859-1\r\n\r\n".to_vec();
+    raw.resize(21 << 20, 0xe9);
+    let all = [email(1), email_with(2, raw), email(3)];
+    let refused = fixture.sink().write(&route(), &all).await.unwrap();
+    assert_eq!((refused.len(), refused[0].uid, &*refused[0].code), (1, uid(2), "TooLarge"));
+    assert!(refused[0].detail.contains("no text in UTF-8"), "{}", refused[0].detail);
+    assert_eq!(fixture.ids(), [id(1), id(3)]);
 }
