@@ -52,6 +52,9 @@ pub struct Uploads {
     pub batch: usize,
     /// Batches, or to an object store emails, that are under way at the same time.
     pub at_once: usize,
+    /// Checkpoints and quarantine are kept there too; not for a replay, which concerns no
+    /// position.
+    pub with_state: bool,
 }
 
 /// A destination, ready for one life of the service.
@@ -169,7 +172,9 @@ impl Destination {
             }
             Self::Platform(endpoint) => {
                 let api = api(flags, environment, endpoint, uploads.at_once, meter)?;
-                let platform = Arc::new(self.platform(flags, uploads, api)?);
+                let platform = self.platform(flags, uploads, api)?;
+                let platform = if uploads.with_state { platform } else { platform.uploads_only() };
+                let platform = Arc::new(platform);
                 let sink = Arc::clone(&platform) as Arc<dyn Sink>;
                 Connected { sink, counted_by: CountedBy::Sink, platform: Some(platform) }
             }
@@ -203,7 +208,8 @@ impl Destination {
             Self::Folder { prefix, .. } => Box::new(LocalProbe::new(prefix)),
             Self::Platform(endpoint) => {
                 let api = api(flags, environment, endpoint, 1, meter)?;
-                let platform = self.platform(flags, Uploads { batch: 1, at_once: 1 }, api)?;
+                let platform =
+                    self.platform(flags, Uploads { batch: 1, at_once: 1, with_state: true }, api)?;
                 let buckets = settings.mailboxes.values().map(|mailbox| mailbox.bucket.clone());
                 Box::new(PlatformProbe { platform, buckets: buckets.collect() })
             }

@@ -414,6 +414,7 @@ impl Appliance<'_> {
         let uploads = Uploads {
             batch: settings.reinfer_batch_size,
             at_once: settings.max_concurrent_uploads,
+            with_state: true,
         };
         let connected =
             self.destination.connect(&self.options.flags, environment, uploads, meter())?;

@@ -79,7 +79,7 @@ fn folder(prefix: &Path) -> Result<Option<Arc<dyn Sink>>, Ending> {
 /// The platform or the container that holds the positions, or why it cannot be asked, as on a
 /// machine without the token.
 fn remote(flags: &Flags, environment: &Environment) -> Result<Arc<dyn Sink>, Option<Ending>> {
-    let uploads = Uploads { batch: 1, at_once: 1 };
+    let uploads = Uploads { batch: 1, at_once: 1, with_state: true };
     let destination = Destination::look(flags, environment)?;
     Ok(destination.connect(flags, environment, uploads, Arc::new(Unmetered))?.sink)
 }

@@ -60,7 +60,8 @@ pub(crate) struct Replay {
 impl Replay {
     pub(crate) fn run(self) -> Result<Exit, Ending> {
         let environment = environment()?;
-        let uploads = Uploads { batch: self.batch.into(), at_once: self.uploads.into() };
+        let (batch, at_once) = (self.batch.into(), self.uploads.into());
+        let uploads = Uploads { batch, at_once, with_state: false };
         let filter = Filter {
             bucket: self.bucket.clone(),
             mailbox: self.mailbox.clone(),
