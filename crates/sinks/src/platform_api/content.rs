@@ -17,9 +17,9 @@ use crate::{ascii_safe::to_unicode, email_new::EmailNew};
 
 /// Bodies up to this size are put together in memory: fewer steps, and their length is known.
 const IN_MEMORY: u64 = 256 * 1024;
-/// Emails that are not Unicode are rewritten up to this size, in bytes: that happens in memory,
-/// where such an email may be and three times as much for its new form.
-const MAX_REWRITTEN: u64 = 20 << 20;
+/// Emails that are not Unicode are rewritten up to this size, in bytes. That happens in memory,
+/// with the new form beside the old: some half larger, three times as large at the very worst.
+const MAX_REWRITTEN: u64 = 32 << 20;
 /// Bytes of an email that are escaped at a time.
 const STEP: usize = 16 * 1024;
 
