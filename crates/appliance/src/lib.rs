@@ -23,4 +23,5 @@ pub mod shard;
 pub mod status;
 pub mod status_file;
 mod status_url;
+mod terms;
 pub mod verify;

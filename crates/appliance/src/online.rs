@@ -6,8 +6,8 @@ use crate::{
     config::Settings,
     exchange,
     exit::{Ending, Exit},
-    run::routes,
     shard::Shard,
+    terms::routes,
 };
 
 /// What the server said about each mailbox.

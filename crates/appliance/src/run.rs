@@ -8,8 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use record::{Meter, Route, SinkError, clock::SystemClock};
 use sinks::local_files::LocalFiles;
 use sync::{
-    Carried, Command, Event, FolderFilter, MailboxSettings, MailboxSync, Observer, Pace, Service,
-    StartFrom, backoff::Backoff, mailbox::Shared,
+    Carried, Command, Event, MailboxSync, Observer, Service, backoff::Backoff, mailbox::Shared,
 };
 use tokio::{
     sync::{Notify, mpsc},
@@ -19,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
-    config::{self, Settings},
+    config::Settings,
     configuration::{Configuration, ReadEnvironment, Unloaded},
     destination::{self, Destination, Uploads},
     exchange,
@@ -30,6 +29,7 @@ use crate::{
     progress::Progress,
     shard::Shard,
     status_file::StatusFile,
+    terms::{pace, routes, wanted},
 };
 
 /// How often the configuration file and requests of the operator are looked for.
@@ -480,37 +480,4 @@ fn announce(settings: &Settings, shard: Shard, owned: usize, place: &str) {
         settings.mailboxes.len(), settings.server.endpoint, place,
         settings.poll_frequency.as_secs_f64(),
     );
-}
-
-/// The mailboxes of this shard.
-pub(crate) fn routes(settings: &Settings, shard: Shard) -> Vec<Route> {
-    let owned = settings.mailboxes.iter().filter(|(mailbox, _)| shard.owns(mailbox));
-    owned
-        .map(|(mailbox, wanted)| Route { mailbox: mailbox.clone(), bucket: wanted.bucket.clone() })
-        .collect()
-}
-
-fn pace(settings: &Settings) -> Pace {
-    Pace {
-        poll_frequency: settings.poll_frequency,
-        poll_message_sleep: settings.poll_message_sleep,
-        emails_per_folder: settings.emails_per_folder,
-        batch: settings.reinfer_batch_size,
-        workers: settings.max_concurrent_mailboxes,
-    }
-}
-
-/// What of a mailbox is wanted, in the engine's terms.
-pub(crate) fn wanted(mailbox: &config::MailboxSettings, settings: &Settings) -> MailboxSettings {
-    let rules = Arc::clone(&mailbox.folders);
-    MailboxSettings {
-        start_from: match mailbox.start_from {
-            config::StartFrom::Bucket => StartFrom::Bucket,
-            config::StartFrom::Config => StartFrom::Config,
-        },
-        start_timestamp: mailbox.start_timestamp,
-        include_drafts: settings.include_drafts,
-        max_email_size: Some(settings.max_email_size),
-        folders: FolderFilter::new(move |path| rules.includes(path)),
-    }
 }

@@ -19,9 +19,9 @@ use crate::{
     config::Settings,
     exchange,
     exit::Ending,
-    run::{routes, wanted},
     shard::Shard,
     status::shown,
+    terms::{routes, wanted},
 };
 
 /// Entries asked for at once.

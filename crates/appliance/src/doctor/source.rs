@@ -7,7 +7,7 @@ use std::{
 
 use record::{Chain, Checkpoint, MailboxId, Meter, Peer, Scope, Source, SourceError};
 
-use crate::{config::Settings, exchange, exit::Ending, run::routes, shard::Shard};
+use crate::{config::Settings, exchange, exit::Ending, shard::Shard, terms::routes};
 
 use super::CheckResult;
 

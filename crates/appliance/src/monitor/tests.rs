@@ -12,8 +12,8 @@ use crate::{
     config::{self, Settings},
     environment::Environment,
     exit::{Ending, Exit},
-    run::routes,
     shard::Shard,
+    terms::routes,
 };
 
 struct Noon;
