@@ -1,7 +1,7 @@
 //! Azure Blob Storage: the address, who signs in, and the HTTP service under the library.
 //!
 //! The library `object_store` knows the requests. It has no HTTP client and no cryptography here:
-//! our [`service`] sends its requests through [`net`], and signs each attempt itself, so that a
+//! our `service` sends its requests through [`net`], and signs each attempt itself, so that a
 //! token that ends between two attempts is replaced, and a shared access signature is never part
 //! of a URL that the library could put into a message.
 
