@@ -79,8 +79,8 @@ impl Connected {
 }
 
 impl Destination {
-    /// Opens what the flags name. A folder is shared with other
-    /// processes, mailbox by mailbox; nobody else is contacted.
+    /// Opens what the flags name. A folder is shared with other processes, mailbox by mailbox;
+    /// nobody else is contacted.
     ///
     /// # Errors
     ///
@@ -145,11 +145,12 @@ impl Destination {
 
     /// Where bodies of large emails wait.
     pub fn spool(&self, flags: &Flags) -> PathBuf {
-        match (&flags.spool_dir, self) {
-            (Some(dir), _) => dir.clone(),
+        match self {
             // On the same disk as the emails, which has the room.
-            (None, Self::Folder { prefix, .. }) => prefix.join("state").join(".spool"),
-            (None, _) => std::env::temp_dir(),
+            Self::Folder { prefix, .. } if flags.spool_dir.is_none() => {
+                prefix.join("state").join(".spool")
+            }
+            _ => spool_dir(flags),
         }
     }
 
@@ -172,9 +173,7 @@ impl Destination {
             }
             Self::Platform(endpoint) => {
                 let api = api(flags, environment, endpoint, uploads.at_once, meter)?;
-                let platform = self.platform(flags, uploads, api)?;
-                let platform = if uploads.with_state { platform } else { platform.uploads_only() };
-                let platform = Arc::new(platform);
+                let platform = Arc::new(platform(flags, uploads, api)?);
                 let sink = Arc::clone(&platform) as Arc<dyn Sink>;
                 Connected { sink, counted_by: CountedBy::Sink, platform: Some(platform) }
             }
@@ -186,37 +185,6 @@ impl Destination {
         })
     }
 
-    fn platform(&self, flags: &Flags, uploads: Uploads, api: Api) -> Result<PlatformApi, Ending> {
-        let shard = flags.shard().map_err(|err| Ending::config(&err))?;
-        let settings = platform_api::Settings {
-            batch_size: uploads.batch,
-            max_concurrent_uploads: uploads.at_once,
-            spool_dir: self.spool(flags),
-            appliance: appliance(flags, shard),
-        };
-        Ok(PlatformApi::new(api, settings))
-    }
-
-    fn probe(
-        &self,
-        flags: &Flags,
-        environment: &Environment,
-        settings: &Settings,
-    ) -> Result<Box<dyn SinkProbe>, Ending> {
-        let meter = Arc::new(Unmetered);
-        Ok(match self {
-            Self::Folder { prefix, .. } => Box::new(LocalProbe::new(prefix)),
-            Self::Platform(endpoint) => {
-                let api = api(flags, environment, endpoint, 1, meter)?;
-                let platform =
-                    self.platform(flags, Uploads { batch: 1, at_once: 1, with_state: true }, api)?;
-                let buckets = settings.mailboxes.values().map(|mailbox| mailbox.bucket.clone());
-                Box::new(PlatformProbe { platform, buckets: buckets.collect() })
-            }
-            Self::Azure(place) => Box::new(objects(flags, environment, place, 1, meter)?),
-        })
-    }
-
     /// Tells the monitor when the credentials of the destination end, if that is known.
     pub fn watch_expiry(&self, environment: &Environment, monitor: &Monitor) {
         if let Self::Azure(place) = self
@@ -225,6 +193,22 @@ impl Destination {
             monitor.token_expires("sas", end);
         }
     }
+}
+
+fn spool_dir(flags: &Flags) -> PathBuf {
+    flags.spool_dir.clone().unwrap_or_else(std::env::temp_dir)
+}
+
+fn platform(flags: &Flags, uploads: Uploads, api: Api) -> Result<PlatformApi, Ending> {
+    let shard = flags.shard().map_err(|err| Ending::config(&err))?;
+    let settings = platform_api::Settings {
+        batch_size: uploads.batch,
+        max_concurrent_uploads: uploads.at_once,
+        spool_dir: spool_dir(flags),
+        appliance: appliance(flags, shard),
+    };
+    let platform = PlatformApi::new(api, settings);
+    Ok(if uploads.with_state { platform } else { platform.uploads_only() })
 }
 
 fn appliance(flags: &Flags, shard: Shard) -> Option<Appliance> {
@@ -262,11 +246,18 @@ pub fn probe(
     environment: &Environment,
     settings: &Settings,
 ) -> Result<Box<dyn SinkProbe>, Ending> {
-    let prefix = match flags.destination(environment).map_err(|err| Ending::config(&err))? {
-        flags::Destination::LocalFiles(prefix) => prefix,
-        _ => return Destination::open(flags, environment)?.probe(flags, environment, settings),
-    };
-    Ok(Box::new(LocalProbe::new(&prefix)))
+    let named = flags.destination(environment).map_err(|err| Ending::config(&err))?;
+    Ok(match named {
+        flags::Destination::LocalFiles(prefix) => Box::new(LocalProbe::new(&prefix)),
+        flags::Destination::Platform(endpoint) => {
+            let uploads = Uploads { batch: 1, at_once: 1, with_state: true };
+            let api = api(flags, environment, &endpoint, uploads.at_once, Arc::new(Unmetered))?;
+            let platform = platform(flags, uploads, api)?;
+            let buckets = settings.mailboxes.values().map(|mailbox| mailbox.bucket.clone());
+            Box::new(PlatformProbe { platform, buckets: buckets.collect() })
+        }
+        flags::Destination::ObjectStore(url) => Box::new(container(flags, environment, &url)?),
+    })
 }
 
 /// The folder of a command that works on folders only.

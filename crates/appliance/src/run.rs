@@ -8,7 +8,8 @@ use rand_chacha::ChaCha8Rng;
 use record::{Meter, Route, SinkError, clock::SystemClock};
 use sinks::local_files::LocalFiles;
 use sync::{
-    Carried, Command, Event, MailboxSync, Observer, Service, backoff::Backoff, mailbox::Shared,
+    Carried, Command, Event, Failure, MailboxSync, Observer, Service, backoff::Backoff,
+    mailbox::Shared,
 };
 use tokio::{
     sync::{Notify, mpsc},
@@ -351,34 +352,7 @@ impl Appliance<'_> {
         };
         let ended = match ended {
             Some(ended) => ended,
-            None => {
-                // A reload has more time, but not for ever: what is given up is done again.
-                let reload = next.is_some().then_some(LONGEST_RELOAD);
-                let (shutdown, grace) =
-                    (self.options.shutdown.clone(), self.options.flags.shutdown_grace);
-                let too_late = async {
-                    tokio::select! {
-                        () = shutdown.cancelled() => tokio::time::sleep(grace).await,
-                        () = tokio::time::sleep(reload.unwrap_or(Duration::MAX)) => {}
-                    }
-                };
-                tokio::select! {
-                    ended = service => ended,
-                    () = too_late => {
-                        let grace = grace.as_secs();
-                        let text = format!(
-                            "work under way did not end within the {grace} s of --shutdown-grace"
-                        );
-                        match next {
-                            Some(_) if !shutdown.is_cancelled() => {
-                                warn!("Work under way is given up for the new configuration");
-                                Ok(())
-                            }
-                            _ => return Err(Ending::new(Exit::Temporary, text)),
-                        }
-                    }
-                }
-            }
+            None => self.end(service, next.is_some()).await?,
         };
         life.cancel();
         if !retried.is_empty() {
@@ -392,6 +366,34 @@ impl Appliance<'_> {
         }
         ended.map_err(|failure| Ending::from(&failure))?;
         Ok(next.map_or(End::Stopped, |new| End::Changed(Box::new(new))))
+    }
+
+    /// Waits for the end of a service that was told to end. A reload has more time than a stop, but
+    /// not for ever: what is given up is done again.
+    async fn end(
+        &self,
+        service: impl Future<Output = Result<(), Failure>>,
+        reloads: bool,
+    ) -> Result<Result<(), Failure>, Ending> {
+        let (shutdown, grace) = (&self.options.shutdown, self.options.flags.shutdown_grace);
+        let longest = if reloads { LONGEST_RELOAD } else { Duration::MAX };
+        let too_late = async {
+            tokio::select! {
+                () = shutdown.cancelled() => tokio::time::sleep(grace).await,
+                () = tokio::time::sleep(longest) => {}
+            }
+        };
+        tokio::select! {
+            ended = service => return Ok(ended),
+            () = too_late => {}
+        }
+        if reloads && !shutdown.is_cancelled() {
+            warn!("Work under way is given up for the new configuration");
+            return Ok(Ok(()));
+        }
+        let grace = grace.as_secs();
+        let text = format!("work under way did not end within the {grace} s of --shutdown-grace");
+        Err(Ending::new(Exit::Temporary, text))
     }
 
     fn progress(&self, mailboxes: usize) -> Option<Arc<Progress>> {

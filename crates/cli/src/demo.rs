@@ -173,14 +173,15 @@ impl Demo {
         shutdown.cancel();
         finish(appliance.await)?;
         let equal = watched?;
+        // Built by `cargo xtask demo`, the program need not be on the path.
+        let program = std::env::current_exe().unwrap_or_else(|_| "tributary".into());
         println!(
-            "\nThe emails are still in {}\n\
+            "\nThe emails are still in {0}\n\
              Look at one of data/*/*/*/*.eml and the .json beside it, or try\n\
-             \x20 tributary status --local-files-prefix {}\n\
-             \x20 tributary export mbox --local-files-prefix {} --output all.mbox",
+             \x20 {1} status --local-files-prefix {0}\n\
+             \x20 {1} export mbox --local-files-prefix {0} --output all.mbox",
             into.display(),
-            into.display(),
-            into.display()
+            program.display()
         );
         Ok(if equal { Exit::Success } else { Exit::Difference })
     }

@@ -27,6 +27,33 @@ use crate::{
     serve::runtime,
 };
 
+pub(crate) fn text(value: &Option<String>) -> Option<&OsStr> {
+    value.as_ref().map(OsStr::new)
+}
+
+pub(crate) fn path(value: &Option<PathBuf>) -> Option<&OsStr> {
+    value.as_ref().map(|path| path.as_os_str())
+}
+
+/// The flags of the appliance with those of `given` that have a value, checked as the appliance
+/// checks them.
+pub(crate) fn flags_of<const N: usize>(
+    given: [(&str, Option<&OsStr>); N],
+    allow_http_endpoint: bool,
+) -> Result<Flags, Ending> {
+    let mut arguments: Vec<OsString> = Vec::new();
+    for (name, value) in given {
+        arguments.extend(value.into_iter().flat_map(|value| [name.into(), value.to_owned()]));
+    }
+    if allow_http_endpoint {
+        arguments.push("--allow-http-endpoint".into());
+    }
+    match flags::parse(arguments).map_err(|err| Ending::config(&err))? {
+        Request::Run(flags) => Ok(*flags),
+        Request::Show(text) => Err(Ending::new(Exit::Config, text)),
+    }
+}
+
 /// Where the appliance writes to, with the same flags and environment variables.
 #[derive(Args)]
 #[command(group = ArgGroup::new("destination").required(true))]
@@ -129,23 +156,14 @@ impl Place {
 
     /// The flags of the appliance that lead to the same destination.
     fn flags(&self) -> Result<Flags, Ending> {
-        let mut arguments: Vec<OsString> = Vec::new();
-        let mut add = |name: &str, value: Option<&OsStr>| {
-            arguments.extend(value.into_iter().flat_map(|value| [name.into(), value.to_owned()]));
-        };
-        let text = |value: &'_ Option<String>| value.clone().map(OsString::from);
-        add("--reinfer-api-endpoint", text(&self.reinfer_api_endpoint).as_deref());
-        add("--private-file-prefix", text(&self.private_file_prefix).as_deref());
-        add("--remote-config-owner", text(&self.remote_config_owner).as_deref());
-        add("--remote-config-key", text(&self.remote_config_key).as_deref());
-        add("--destination-ca-file", self.destination_ca_file.as_deref().map(Path::as_os_str));
-        if self.allow_http_endpoint {
-            arguments.push("--allow-http-endpoint".into());
-        }
-        match flags::parse(arguments).map_err(|err| Ending::config(&err))? {
-            Request::Run(flags) => Ok(*flags),
-            Request::Show(text) => Err(Ending::new(Exit::Config, text)),
-        }
+        let given = [
+            ("--reinfer-api-endpoint", text(&self.reinfer_api_endpoint)),
+            ("--private-file-prefix", text(&self.private_file_prefix)),
+            ("--remote-config-owner", text(&self.remote_config_owner)),
+            ("--remote-config-key", text(&self.remote_config_key)),
+            ("--destination-ca-file", path(&self.destination_ca_file)),
+        ];
+        flags_of(given, self.allow_http_endpoint)
     }
 
     /// The routes with state that the flags want to see.

@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use appliance::{
     destination::{Destination, Uploads},
     exit::{Ending, Exit},
+    flags::Flags,
     replay::{self, Filter, Origin},
 };
 use chrono::{DateTime, Utc};
@@ -14,6 +15,7 @@ use record::{BucketId, MailboxId, Unmetered};
 use crate::{
     commands::{bucket, show},
     environment,
+    place::{flags_of, path, text},
     serve::runtime,
 };
 
@@ -85,29 +87,13 @@ impl Replay {
     }
 
     /// The flags of the appliance that lead to the same destination.
-    fn flags(&self) -> Result<appliance::flags::Flags, Ending> {
-        let mut arguments: Vec<std::ffi::OsString> = Vec::new();
-        let mut add = |name: &str, value: &std::ffi::OsStr| {
-            arguments.extend([name.into(), value.to_owned()]);
-        };
-        if let Some(endpoint) = &self.reinfer_api_endpoint {
-            add("--reinfer-api-endpoint", endpoint.as_ref());
-        }
-        if let Some(container) = &self.private_file_prefix {
-            add("--private-file-prefix", container.as_ref());
-        }
-        if let Some(folder) = &self.local_files_prefix {
-            add("--local-files-prefix", folder.as_ref());
-        }
-        if let Some(file) = &self.destination_ca_file {
-            add("--destination-ca-file", file.as_ref());
-        }
-        if self.allow_http_endpoint {
-            arguments.push("--allow-http-endpoint".into());
-        }
-        match appliance::flags::parse(arguments).map_err(|err| Ending::config(&err))? {
-            appliance::flags::Request::Run(flags) => Ok(*flags),
-            appliance::flags::Request::Show(text) => Err(Ending::new(Exit::Config, text)),
-        }
+    fn flags(&self) -> Result<Flags, Ending> {
+        let given = [
+            ("--reinfer-api-endpoint", text(&self.reinfer_api_endpoint)),
+            ("--private-file-prefix", text(&self.private_file_prefix)),
+            ("--local-files-prefix", path(&self.local_files_prefix)),
+            ("--destination-ca-file", path(&self.destination_ca_file)),
+        ];
+        flags_of(given, self.allow_http_endpoint)
     }
 }

@@ -192,6 +192,8 @@ pub enum SinkAdvice {
     Retry { after: Option<Duration> },
     /// Leave this mailbox alone for a long while and tell the operator.
     PauseMailbox,
+    /// Leave this mailbox to whoever else writes it, and look later whether somebody still does.
+    StepBack,
     /// Stop this mailbox and tell the operator.
     StopMailbox,
     /// Nothing can work until the operator acts.
@@ -208,9 +210,8 @@ impl SinkError {
             | Self::Busy { .. } => SinkAdvice::Retry { after: None },
             Self::Throttled { retry_after, .. } => SinkAdvice::Retry { after: *retry_after },
             Self::Denied { .. } => SinkAdvice::PauseMailbox,
-            Self::Corrupt { .. } | Self::TooNew { .. } | Self::Superseded { .. } => {
-                SinkAdvice::StopMailbox
-            }
+            Self::Superseded { .. } => SinkAdvice::StepBack,
+            Self::Corrupt { .. } | Self::TooNew { .. } => SinkAdvice::StopMailbox,
             Self::Unauthorized { .. } => SinkAdvice::StopService,
         }
     }
@@ -219,8 +220,8 @@ impl SinkError {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Corrupt { .. } => Some(
-                "Restore the file from a backup. Without one, move away the state and the data of \
-                 this mailbox, and it is read again from its start.",
+                "Restore it from a backup. Without one, stop the process that serves the mailbox and \
+                 run `tributary state reset` for it: it is read again from its start.",
             ),
             Self::TooNew { .. } => Some("Run the newer version again."),
             Self::Superseded { .. } => Some("See that only one process serves this mailbox."),

@@ -255,7 +255,7 @@ fn outweighs(failed: &Failed, asked: Duration) -> bool {
     let Failed::Sink(err) = failed else { return false };
     match err.advice() {
         SinkAdvice::Retry { after } => after.is_some_and(|after| after > asked),
-        SinkAdvice::PauseMailbox | SinkAdvice::StopMailbox => false,
+        SinkAdvice::PauseMailbox | SinkAdvice::StepBack | SinkAdvice::StopMailbox => false,
         SinkAdvice::StopService => true,
     }
 }

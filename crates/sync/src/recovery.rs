@@ -138,9 +138,9 @@ impl MailboxSync {
                 Ok(Next::After(pause))
             }
             SinkAdvice::PauseMailbox => Ok(self.block(&detail)),
+            SinkAdvice::StepBack => Ok(self.step_back(&detail)),
             SinkAdvice::StopMailbox => {
                 let reason = match err {
-                    SinkError::Superseded { .. } => return Ok(self.step_back(&detail)),
                     SinkError::TooNew { .. } => StopReason::TooNew,
                     _ => {
                         self.shared.observer.observe(&Event::Corrupt { route: &self.route });
