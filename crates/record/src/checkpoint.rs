@@ -18,6 +18,9 @@ pub struct Checkpoint {
     /// Number of this version: 0 is the state of a mailbox that never ran, and every save
     /// raises it by one. A sink refuses to replace any version but the one before.
     pub generation: u64,
+    /// In whose terms the positions and folder ids are.
+    #[serde(default, skip_serializing_if = "Protocol::is_ews")]
+    pub protocol: Protocol,
     /// What the source knows of the folder list, in its own terms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hierarchy: Option<Position>,
@@ -64,10 +67,30 @@ pub struct FolderState {
     pub read_at: Option<DateTime<Utc>>,
 }
 
+/// A way to read mailboxes. Positions and ids of one mean nothing to another; a [`Uid`](crate::Uid)
+/// is the same in both, so that a mailbox can move from one to the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// Exchange Web Services; also what a checkpoint without this key was written for.
+    #[default]
+    Ews,
+    /// Microsoft Graph.
+    Graph,
+}
+
+impl Protocol {
+    fn is_ews(&self) -> bool {
+        *self == Self::Ews
+    }
+}
+
 /// A place in a listing, in the terms of its protocol.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Position {
-    /// A cursor that the server issued: EWS `SyncState`, Graph `@odata.deltaLink`.
+    /// A cursor that the server issued: EWS `SyncState`; also what a source notes for itself.
     Cursor { token: String },
+    /// An address that the server issued: Graph `@odata.nextLink` or `@odata.deltaLink`.
+    Link { url: String },
 }

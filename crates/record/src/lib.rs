@@ -11,7 +11,7 @@ pub mod secret;
 pub mod sink;
 pub mod source;
 
-pub use checkpoint::{Checkpoint, FolderState, Position};
+pub use checkpoint::{Checkpoint, FolderState, Position, Protocol};
 pub use clock::Clock;
 pub use email::{Body, Email, Metadata};
 pub use error::{Advice, Cause, Chain, Scope, SinkAdvice, SinkError, SourceError};

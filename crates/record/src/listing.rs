@@ -32,6 +32,9 @@ pub struct Entry {
     pub uid: Uid,
     pub message_id: Option<String>,
     pub received: Option<DateTime<Utc>>,
+    /// When the item came into the mailbox, if the server says so: later than `received` for mail
+    /// that was imported or copied.
+    pub created: Option<DateTime<Utc>>,
     /// Size that the server reports, in bytes.
     pub size: Option<u64>,
     pub is_draft: bool,
@@ -96,6 +99,7 @@ impl Quarantined {
             uid: self.uid,
             message_id: self.message_id.clone(),
             received: self.received,
+            created: None,
             size: self.size,
             is_draft: false,
         }

@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 
-use crate::{Checkpoint, Entry, Fetched, Folder, Page, Position, SourceError, Survey};
+use crate::{
+    Checkpoint, Entry, Fetched, Folder, ItemId, Page, Position, Protocol, SourceError, Survey,
+};
 
 /// Reads one mailbox.
 ///
@@ -14,6 +16,9 @@ use crate::{Checkpoint, Entry, Fetched, Folder, Page, Position, SourceError, Sur
 /// newer ones. On an error, [`SourceError::advice`] tells what to do.
 #[async_trait]
 pub trait Source: Send {
+    /// In whose terms its positions and ids are.
+    fn protocol(&self) -> Protocol;
+
     /// The folders that hold mail, each with a mark that changes when its items do.
     ///
     /// Costs one request when nothing changed since `known`. With `thorough`, the server is
@@ -37,4 +42,14 @@ pub trait Source: Send {
         folder: &Folder,
         entries: &[Entry],
     ) -> Result<Vec<Fetched>, SourceError>;
+
+    /// The ids under which this source knows items that another protocol named: one result for
+    /// each, in the same order; `None` where nobody can tell.
+    async fn translate(
+        &mut self,
+        _from: Protocol,
+        items: &[ItemId],
+    ) -> Result<Vec<Option<ItemId>>, SourceError> {
+        Ok(vec![None; items.len()])
+    }
 }

@@ -141,6 +141,7 @@ impl MailboxSync {
                 uid: email.uid,
                 message_id: email.message_id.clone(),
                 received: email.metadata.received_at,
+                created: None,
                 size: Some(email.body.size()),
                 is_draft: false,
             };

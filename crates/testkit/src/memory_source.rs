@@ -12,7 +12,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use record::{
     Body, Checkpoint, Email, Entry, Fetched, Folder, FolderId, ItemId, MailboxId, Metadata, Page,
-    Position, Scope, Source, SourceError, Survey, Uid,
+    Position, Protocol, Scope, Source, SourceError, Survey, Uid,
 };
 
 /// The server's side of one mailbox, shared by the sources that read it and the test that
@@ -257,7 +257,7 @@ impl Inner {
     }
 
     fn parse(&self, position: &Position) -> Option<u64> {
-        let Position::Cursor { token } = position;
+        let Position::Cursor { token } = position else { return None };
         let (epoch, sequence) = token.split_once(':')?;
         (epoch.parse() == Ok(self.epoch)).then(|| sequence.parse().ok())?
     }
@@ -268,6 +268,10 @@ pub struct MemorySource(MemoryMailbox);
 
 #[async_trait]
 impl Source for MemorySource {
+    fn protocol(&self) -> Protocol {
+        Protocol::Ews
+    }
+
     async fn survey(&mut self, _: &Checkpoint, _: bool) -> Result<Survey, SourceError> {
         let mut inner = self.0.0.lock().unwrap();
         inner.surveys += 1;
@@ -335,6 +339,7 @@ impl Source for MemorySource {
                 uid: item.uid,
                 message_id: Some(item.message_id.clone()),
                 received: Some(item.received),
+                created: None,
                 size: Some(inner.sizes.get(&item.uid).copied().unwrap_or(item.body.len() as u64)),
                 is_draft: item.draft,
             })

@@ -271,7 +271,9 @@ impl Sink for PlatformApi {
         let (before, _) = self.open_entry(&bucket, &entry)?;
         let mut stored = new.clone();
         let large = |position: &mut Position| match position {
-            Position::Cursor { token } => token.len() > MAX_HIERARCHY,
+            Position::Cursor { token } | Position::Link { url: token } => {
+                token.len() > MAX_HIERARCHY
+            }
         };
         let large = stored.hierarchy.take_if(large);
         let packed = document::pack(&stored).map_err(unwritable)?;

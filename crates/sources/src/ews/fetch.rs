@@ -350,6 +350,7 @@ mod tests {
             uid: Uid::derive("exchange", &mailbox, b"", ""),
             message_id: None,
             received: None,
+            created: None,
             size,
             is_draft: false,
         };

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use record::{
-    Checkpoint, Entry, Fetched, Folder, FolderId, ItemId, MailboxId, Page, Peer, Position, Scope,
-    Source, SourceError, Survey, Uid,
+    Checkpoint, Entry, Fetched, Folder, FolderId, ItemId, MailboxId, Page, Peer, Position,
+    Protocol, Scope, Source, SourceError, Survey, Uid,
 };
 use roxmltree::Document;
 use tokio::time::Instant;
@@ -335,6 +335,7 @@ impl EwsMailbox {
             item: row.id,
             message_id: row.message_id,
             received: row.received,
+            created: None,
             size: row.size,
             is_draft: row.is_draft,
         }
@@ -379,6 +380,10 @@ fn read<T>(received: Received, question: &Question<'_, T>) -> Result<Answer<T>, 
 
 #[async_trait]
 impl Source for EwsMailbox {
+    fn protocol(&self) -> Protocol {
+        Protocol::Ews
+    }
+
     async fn survey(&mut self, known: &Checkpoint, thorough: bool) -> Result<Survey, SourceError> {
         self.look_around(known, thorough).await
     }
@@ -389,7 +394,13 @@ impl Source for EwsMailbox {
         from: Option<&Position>,
         limit: usize,
     ) -> Result<Page, SourceError> {
-        let state = from.map(|Position::Cursor { token }| token.as_str());
+        let state = match from {
+            Some(Position::Cursor { token }) => Some(token.as_str()),
+            None => None,
+            Some(Position::Link { .. }) => {
+                return Err(SourceError::CursorExpired { folder: folder.id.clone() });
+            }
+        };
         let mut page = self.items_page(folder, state, limit).await?;
         if page.nameless > 0 {
             tracing::warn!(

@@ -73,7 +73,7 @@ impl Tree {
     /// Reads a tree that [`Tree::position`] wrote. One that another version wrote, in another
     /// form, is no loss: the tree is read from the server again.
     fn parse(position: &Position) -> Option<Self> {
-        let Position::Cursor { token } = position;
+        let Position::Cursor { token } = position else { return None };
         serde_json::from_str(token).ok()
     }
 

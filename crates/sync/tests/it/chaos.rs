@@ -125,6 +125,10 @@ impl ChaosSource {
 
 #[async_trait]
 impl Source for ChaosSource {
+    fn protocol(&self) -> record::Protocol {
+        self.inner.protocol()
+    }
+
     async fn survey(&mut self, known: &Checkpoint, thorough: bool) -> Result<Survey, SourceError> {
         self.gate().await?;
         self.inner.survey(known, thorough).await

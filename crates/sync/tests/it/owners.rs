@@ -81,7 +81,8 @@ impl Store {
 
 /// Whether `position` lies before `other` in the same listing.
 fn is_before(position: &Position, other: &Position) -> bool {
-    let parts = |Position::Cursor { token }: &Position| {
+    let parts = |position: &Position| {
+        let Position::Cursor { token } = position else { panic!("{position:?}") };
         let (epoch, sequence) = token.split_once(':').unwrap();
         (epoch.parse::<u64>().unwrap(), sequence.parse::<u64>().unwrap())
     };
