@@ -30,8 +30,8 @@ pub(super) struct ContentType {
     pub(super) charset: Option<String>,
 }
 
-/// Splits an entity into its header and its body.
-pub(super) fn split(bytes: &[u8]) -> (Header<'_>, &[u8]) {
+/// Finds the fields of a header.
+pub(super) fn split(bytes: &[u8]) -> Header<'_> {
     let mut fields = Vec::new();
     let (mut start, mut at) = (0, 0);
     let part = |from: usize, to: usize| bytes.get(from..to).unwrap_or_default();
@@ -47,13 +47,13 @@ pub(super) fn split(bytes: &[u8]) -> (Header<'_>, &[u8]) {
         }
         at += length;
         if is_end {
-            return (Header { fields, end: line }, part(at, bytes.len()));
+            return Header { fields, end: line };
         }
     }
     if at > start {
         fields.push(Field(part(start, at)));
     }
-    (Header { fields, end: b"" }, b"")
+    Header { fields, end: b"" }
 }
 
 impl Header<'_> {

@@ -1,15 +1,30 @@
 //! What becomes of messages that are not Unicode.
 
+use std::{io::Write, sync::Arc};
+
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
-use super::to_unicode;
+use super::*;
 
 #[track_caller]
 fn check(message: &[u8], expected: Expect) {
     let text = to_unicode(message.to_vec());
     assert!(text.is_ascii());
+    for buffer in [1, 2, 5, 100] {
+        assert!(from_file(message, buffer) == text, "read {buffer} bytes at a time");
+    }
     expected.assert_eq(&text.replace('\r', ""));
+}
+
+/// The same out of a file that is read in pieces.
+fn from_file(message: &[u8], buffer: usize) -> String {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(message).unwrap();
+    let size = message.len() as u64;
+    let mut out = Vec::new();
+    rewrite_input(Input::File { file: &file, size, buffer }, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
 }
 
 #[test]
@@ -162,6 +177,24 @@ fn endless_nesting_comes_to_an_end() {
     assert!(to_unicode(message).ends_with('?'));
 }
 
+#[test]
+fn a_file_that_is_cut_is_an_error_and_no_shorter_email() {
+    let file = tempfile::tempfile().unwrap();
+    let body = Body::Spool { file: Arc::new(file), size: 5 };
+    assert!(rewrite(&body, &mut Vec::new()).is_err());
+}
+
+#[test]
+fn a_header_without_end_is_text_without_a_meaning() {
+    let mut many = b"a:\n".repeat(MAX_FIELDS + 1);
+    let mut long = [b"a: ".as_slice(), &vec![b'x'; MAX_HEADER as usize]].concat();
+    for message in [&mut many, &mut long] {
+        message.extend_from_slice(b"\n\n\xe4");
+        let text = to_unicode(message.clone());
+        assert!(text.len() == message.len() && text.ends_with("\n\n?"));
+    }
+}
+
 proptest! {
     #[test]
     fn anything_becomes_text(message in proptest::collection::vec(any::<u8>(), 0..400)) {
@@ -187,8 +220,9 @@ proptest! {
     ) {
         let mut message = pieces.concat();
         message.push(0xff);
-        let text = to_unicode(message);
+        let text = to_unicode(message.clone());
         prop_assert!(text.is_ascii() && !text.contains('\0'));
+        prop_assert_eq!(&from_file(&message, 7), &text);
         // Once more changes nothing.
         prop_assert_eq!(to_unicode(text.clone().into()), text);
     }

@@ -2,26 +2,30 @@
 
 use std::{
     fs::File,
-    io::{self, Read, Seek, Write},
+    io::{self, BufWriter, IntoInnerError, Read, Write},
+    iter,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use bytes::Bytes;
 use flate2::{Compression, read::GzEncoder};
-use net::Payload;
+use futures_util::stream;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use net::{Parts, Payload};
 use record::{Body, Email, Route};
 use tokio::sync::Semaphore;
 
-use crate::{ascii_safe::to_unicode, email_new::EmailNew};
+use super::escape::{escape_into, escaped_length};
+use crate::{ascii_safe, email_new::EmailNew};
 
 /// Bodies up to this size are put together in memory: fewer steps, and their length is known.
 const IN_MEMORY: u64 = 256 * 1024;
-/// Emails that are not Unicode are rewritten up to this size, in bytes. That happens in memory,
-/// with the new form beside the old: some half larger, three times as large at the very worst.
-const MAX_REWRITTEN: u64 = 32 << 20;
 /// Bytes of an email that are escaped at a time.
 const STEP: usize = 16 * 1024;
+/// Bytes handed to the connection at a time, about.
+const PART: usize = 64 * 1024;
 
 /// An email, ready to be sent.
 #[derive(Clone, Debug)]
@@ -45,7 +49,7 @@ enum Look {
 #[derive(Clone, Debug)]
 pub(super) struct Encoder {
     spool_dir: PathBuf,
-    /// Emails that are not Unicode are rewritten in memory, one at a time.
+    /// Emails that are not Unicode are rewritten one at a time.
     rewriting: Arc<Semaphore>,
 }
 
@@ -54,13 +58,8 @@ impl Encoder {
         Self { spool_dir, rewriting: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Measures an email, and rewrites it if a JSON string cannot hold its bytes; says why if
-    /// that cannot be done.
-    pub(super) async fn prepare(
-        &self,
-        route: &Route,
-        email: &Email,
-    ) -> io::Result<Result<Prepared, String>> {
+    /// Measures an email, and rewrites it if a JSON string cannot hold its bytes.
+    pub(super) async fn prepare(&self, route: &Route, email: &Email) -> io::Result<Prepared> {
         let id = email.email_id();
         let around = EmailNew {
             id: &id,
@@ -72,13 +71,6 @@ impl Encoder {
         let (head, tail) = around.around_content()?;
         let (content, escaped) = match off_thread(&email.body, look).await? {
             Look::Text(escaped) => (email.body.clone(), escaped),
-            Look::Bytes if email.body.size() > MAX_REWRITTEN => {
-                return Ok(Err(format!(
-                    "its MIME is no text in UTF-8 and would have to be rewritten, which is done \
-                     up to {} MiB",
-                    MAX_REWRITTEN >> 20,
-                )));
-            }
             Look::Bytes => {
                 let turn = self.rewriting.acquire().await.map_err(io::Error::other)?;
                 let dir = self.spool_dir.clone();
@@ -91,7 +83,7 @@ impl Encoder {
             }
         };
         let size = head.len() as u64 + escaped + tail.len() as u64;
-        Ok(Ok(Prepared { head: head.into(), content, tail: tail.into(), size }))
+        Ok(Prepared { head: head.into(), content, tail: tail.into(), size })
     }
 }
 
@@ -111,6 +103,10 @@ async fn off_thread<T: Send + 'static>(
 
 /// Reads a body once, for what it is and how long it gets.
 fn look(body: &Body) -> io::Result<Look> {
+    if let Body::Memory(bytes) = body {
+        let is_text = std::str::from_utf8(bytes).is_ok() && !bytes.contains(&0);
+        return Ok(if is_text { Look::Text(escaped_length(bytes)) } else { Look::Bytes });
+    }
     let mut reader = body.reader();
     let (mut buffer, mut held, mut escaped) = (vec![0; STEP], 0, 0);
     loop {
@@ -129,7 +125,7 @@ fn look(body: &Body) -> io::Result<Look> {
         if text.contains(&0) {
             return Ok(Look::Bytes);
         }
-        escaped += text.iter().map(|byte| escape(*byte).map_or(1, |e| e.len() as u64)).sum::<u64>();
+        escaped += escaped_length(text);
         if read == 0 {
             return Ok(Look::Text(escaped));
         }
@@ -143,60 +139,71 @@ fn look(body: &Body) -> io::Result<Look> {
 
 /// Rewrites a body as ASCII MIME; a large result goes to a file without a name.
 fn rewrite(body: &Body, dir: &Path) -> io::Result<Body> {
-    let mut bytes = Vec::new();
-    body.reader().read_to_end(&mut bytes)?;
-    let text = to_unicode(bytes);
-    if text.len() as u64 <= IN_MEMORY {
-        return Ok(Body::Memory(text.into()));
-    }
-    let mut file: File = tempfile::tempfile_in(dir)?;
-    file.write_all(text.as_bytes())?;
-    file.rewind()?;
-    Ok(Body::Spool { file: Arc::new(file), size: text.len() as u64 })
+    let mut out = Rewritten { memory: Vec::new(), file: None, dir };
+    ascii_safe::rewrite(body, &mut out)?;
+    let Some(file) = out.file else { return Ok(Body::Memory(out.memory.into())) };
+    let file = file.into_inner().map_err(IntoInnerError::into_error)?;
+    let size = file.metadata()?.len();
+    Ok(Body::Spool { file: Arc::new(file), size })
 }
 
-const CONTROLS: [&str; 32] = [
-    "\\u0000", "\\u0001", "\\u0002", "\\u0003", "\\u0004", "\\u0005", "\\u0006", "\\u0007", "\\b",
-    "\\t", "\\n", "\\u000b", "\\f", "\\r", "\\u000e", "\\u000f", "\\u0010", "\\u0011", "\\u0012",
-    "\\u0013", "\\u0014", "\\u0015", "\\u0016", "\\u0017", "\\u0018", "\\u0019", "\\u001a",
-    "\\u001b", "\\u001c", "\\u001d", "\\u001e", "\\u001f",
-];
-
-/// What stands for a byte that a JSON string cannot have as it is. Spec: RFC 8259 §7.
-fn escape(byte: u8) -> Option<&'static str> {
-    match byte {
-        b'"' => Some("\\\""),
-        b'\\' => Some("\\\\"),
-        _ => CONTROLS.get(usize::from(byte)).copied(),
-    }
+/// Takes a body that may become large.
+struct Rewritten<'a> {
+    memory: Vec<u8>,
+    file: Option<BufWriter<File>>,
+    dir: &'a Path,
 }
 
-fn escape_into(bytes: &[u8], out: &mut Vec<u8>) {
-    for run in bytes.split_inclusive(|byte| escape(*byte).is_some()) {
-        match run.split_last() {
-            Some((last, plain)) if escape(*last).is_some() => {
-                out.extend_from_slice(plain);
-                out.extend_from_slice(escape(*last).unwrap_or_default().as_bytes());
-            }
-            _ => out.extend_from_slice(run),
+impl Write for Rewritten<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.file.is_none() && (self.memory.len() + bytes.len()) as u64 > IN_MEMORY {
+            let mut file = BufWriter::new(tempfile::tempfile_in(self.dir)?);
+            file.write_all(&std::mem::take(&mut self.memory))?;
+            self.file = Some(file);
         }
+        match &mut self.file {
+            Some(file) => file.write(bytes),
+            None => self.memory.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.as_mut().map_or(Ok(()), Write::flush)
     }
 }
 
 /// The body of an upload of `emails`, compressed if the server takes that.
 pub(super) fn payload(emails: &[Prepared], gzip: bool) -> io::Result<Payload> {
     let size = size_of(emails);
+    let in_memory = emails.iter().all(|email| matches!(email.content, Body::Memory(_)));
     let emails: Arc<[Prepared]> = emails.into();
-    let reader = move || -> Box<dyn Read + Send> {
-        let plain = JsonReader::new(Arc::clone(&emails));
-        if gzip { Box::new(GzEncoder::new(plain, Compression::fast())) } else { Box::new(plain) }
-    };
-    if size <= IN_MEMORY {
-        let mut all = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+    if gzip {
+        let reader =
+            move || GzEncoder::new(JsonReader::new(Arc::clone(&emails)), Compression::fast());
+        if size > IN_MEMORY {
+            return Ok(Payload::reader(None, move || Ok(Box::new(reader()))));
+        }
+        let mut all = Vec::new();
         reader().read_to_end(&mut all)?;
         return Ok(Payload::Bytes(all.into()));
     }
-    Ok(Payload::reader((!gzip).then_some(size), move || Ok(reader())))
+    if size <= IN_MEMORY {
+        let mut all = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+        JsonReader::new(emails).read_to_end(&mut all)?;
+        return Ok(Payload::Bytes(all.into()));
+    }
+    if !in_memory {
+        let reader = move || Ok(Box::new(JsonReader::new(Arc::clone(&emails))) as _);
+        return Ok(Payload::reader(Some(size), reader));
+    }
+    // No file is read, and no thread for blocking work is worth waking.
+    let open = move || {
+        let mut json = Json::new(Arc::clone(&emails));
+        let frames =
+            iter::from_fn(move || json.part().map(|part| part.map(Frame::data)).transpose());
+        Ok(Box::pin(StreamBody::new(stream::iter(frames))) as Parts)
+    };
+    Ok(Payload::Stream { length: Some(size), open: Arc::new(open) })
 }
 
 const OPEN: &[u8] = b"{\"emails\":[";
@@ -209,71 +216,108 @@ pub(super) fn size_of(emails: &[Prepared]) -> u64 {
     objects + commas + (OPEN.len() + CLOSE.len()) as u64
 }
 
-/// Reads emails as JSON.
-struct JsonReader {
+/// Emails as JSON, piece by piece.
+struct Json {
     emails: Arc<[Prepared]>,
-    /// The email that is being read, and how far.
+    /// The email that comes next.
     at: usize,
     stage: Stage,
+}
+
+enum Stage {
+    Open,
+    Head,
+    Memory(Bytes),
+    File(Box<dyn Read + Send>),
+    Done,
+}
+
+impl Json {
+    fn new(emails: Arc<[Prepared]>) -> Self {
+        Self { emails, at: 0, stage: Stage::Open }
+    }
+
+    /// Appends what comes next. Nothing does once this is `Done`.
+    fn advance(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        match &mut self.stage {
+            Stage::Done => {}
+            Stage::Open => {
+                out.extend_from_slice(OPEN);
+                self.stage = Stage::Head;
+            }
+            Stage::Head => match self.emails.get(self.at) {
+                None => {
+                    out.extend_from_slice(CLOSE);
+                    self.stage = Stage::Done;
+                }
+                Some(email) => {
+                    if self.at > 0 {
+                        out.push(b',');
+                    }
+                    out.extend_from_slice(&email.head);
+                    self.stage = match &email.content {
+                        Body::Memory(bytes) => Stage::Memory(bytes.clone()),
+                        file @ Body::Spool { .. } => Stage::File(file.reader()),
+                    };
+                }
+            },
+            Stage::Memory(bytes) if !bytes.is_empty() => {
+                escape_into(&bytes.split_to(bytes.len().min(STEP)), out);
+            }
+            Stage::Memory(_) => self.end_content(out),
+            Stage::File(reader) => {
+                let mut step = [0; STEP];
+                match reader.read(&mut step)? {
+                    0 => self.end_content(out),
+                    read => escape_into(step.get(..read).unwrap_or_default(), out),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn end_content(&mut self, out: &mut Vec<u8>) {
+        if let Some(email) = self.emails.get(self.at) {
+            out.extend_from_slice(&email.tail);
+        }
+        self.at += 1;
+        self.stage = Stage::Head;
+    }
+
+    /// A part of some size, as long as there is one.
+    fn part(&mut self) -> io::Result<Option<Bytes>> {
+        // What a step adds fits most of the time.
+        let mut part = Vec::with_capacity(PART + 2 * STEP);
+        while part.len() < PART && !matches!(self.stage, Stage::Done) {
+            self.advance(&mut part)?;
+        }
+        Ok((!part.is_empty()).then(|| part.into()))
+    }
+}
+
+/// Reads emails as JSON.
+struct JsonReader {
+    json: Json,
     /// Made, not yet read.
     ready: Vec<u8>,
     taken: usize,
 }
 
-enum Stage {
-    Head,
-    Content(Box<dyn Read + Send>),
-    Done,
-}
-
 impl JsonReader {
     fn new(emails: Arc<[Prepared]>) -> Self {
-        Self { emails, at: 0, stage: Stage::Head, ready: OPEN.to_vec(), taken: 0 }
-    }
-
-    /// Makes what comes next; leaves `ready` empty only at the end or between two steps.
-    fn advance(&mut self) -> io::Result<()> {
-        self.ready.clear();
-        self.taken = 0;
-        match &mut self.stage {
-            Stage::Done => {}
-            Stage::Head => match self.emails.get(self.at) {
-                None => {
-                    self.ready.extend_from_slice(CLOSE);
-                    self.stage = Stage::Done;
-                }
-                Some(email) => {
-                    if self.at > 0 {
-                        self.ready.push(b',');
-                    }
-                    self.ready.extend_from_slice(&email.head);
-                    self.stage = Stage::Content(email.content.reader());
-                }
-            },
-            Stage::Content(reader) => {
-                let mut step = [0; STEP];
-                let read = reader.read(&mut step)?;
-                if read > 0 {
-                    escape_into(step.get(..read).unwrap_or_default(), &mut self.ready);
-                } else {
-                    let tail = self.emails.get(self.at).map(|email| email.tail.clone());
-                    self.ready.extend_from_slice(&tail.unwrap_or_default());
-                    self.at += 1;
-                    self.stage = Stage::Head;
-                }
-            }
-        }
-        Ok(())
+        Self { json: Json::new(emails), ready: Vec::new(), taken: 0 }
     }
 }
 
 impl Read for JsonReader {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         while self.taken == self.ready.len() {
-            if matches!(self.stage, Stage::Done) {
+            if matches!(self.json.stage, Stage::Done) {
                 return Ok(0);
             }
-            self.advance()?;
+            self.ready.clear();
+            self.taken = 0;
+            self.json.advance(&mut self.ready)?;
         }
         let left = self.ready.get(self.taken..).unwrap_or_default();
         let size = left.len().min(into.len());
@@ -319,7 +363,7 @@ mod tests {
         runtime.block_on(async {
             let mut all = Vec::new();
             for email in emails {
-                all.push(encoder.prepare(&route(), email).await.unwrap().unwrap());
+                all.push(encoder.prepare(&route(), email).await.unwrap());
             }
             all
         })
@@ -328,6 +372,9 @@ mod tests {
     fn read(emails: &[Prepared]) -> Vec<u8> {
         let mut all = Vec::new();
         JsonReader::new(emails.into()).read_to_end(&mut all).unwrap();
+        let mut json = Json::new(emails.into());
+        let parts: Vec<_> = iter::from_fn(|| json.part().unwrap()).collect();
+        assert!(parts.concat() == all, "the same in parts");
         all
     }
 

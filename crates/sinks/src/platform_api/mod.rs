@@ -14,6 +14,7 @@ mod api;
 mod bucket;
 mod content;
 mod document;
+mod escape;
 mod failure;
 mod keyed;
 mod remote_config;

@@ -126,7 +126,7 @@ impl Uploads {
         emails: &[Email],
     ) -> Result<Vec<Refusal>, SinkError> {
         let mut all = Outcome::default();
-        let items = self.prepare(route, emails, &mut all.refused).await?;
+        let items = self.prepare(route, emails).await?;
         let count = items.len();
         let batches = self.batches(items);
         let mut running = stream::iter(batches)
@@ -150,12 +150,7 @@ impl Uploads {
     }
 
     /// Emails with the same id are one email there: the last counts, and one is sent.
-    async fn prepare(
-        &self,
-        route: &Route,
-        emails: &[Email],
-        refused: &mut Vec<Refusal>,
-    ) -> Result<Vec<Item>, SinkError> {
+    async fn prepare(&self, route: &Route, emails: &[Email]) -> Result<Vec<Item>, SinkError> {
         let mut last: HashMap<String, (usize, Vec<Uid>)> = HashMap::new();
         for (at, email) in emails.iter().enumerate() {
             let (place, uids) = last.entry(email.email_id()).or_default();
@@ -174,10 +169,7 @@ impl Uploads {
                 place: "the spooled email".to_owned(),
                 cause: cause.into(),
             })?;
-            match prepared {
-                Ok(prepared) => items.push(Item { prepared, uids }),
-                Err(why) => refused.extend(refusals(&uids, "TooLarge", &why)),
-            }
+            items.push(Item { prepared, uids });
         }
         Ok(items)
     }

@@ -432,15 +432,3 @@ async fn mime_that_is_no_text_arrives_as_ascii_of_the_same_meaning() {
     let text = std::str::from_utf8(&body).unwrap();
     assert!(text.is_ascii() && text.contains("caf=E9"), "{text}");
 }
-
-#[tokio::test]
-async fn mime_that_is_no_text_and_too_large_to_be_rewritten_is_refused() {
-    let fixture = Fixture::start().await;
-    let mut raw = b"Content-Type: text/plain; charset=iso-8859-1\r\n\r\n".to_vec();
-    raw.resize(33 << 20, 0xe9);
-    let all = [email(1), email_with(2, raw), email(3)];
-    let refused = fixture.sink().write(&route(), &all).await.unwrap();
-    assert_eq!((refused.len(), refused[0].uid, &*refused[0].code), (1, uid(2), "TooLarge"));
-    assert!(refused[0].detail.contains("no text in UTF-8"), "{}", refused[0].detail);
-    assert_eq!(fixture.ids(), [id(1), id(3)]);
-}
