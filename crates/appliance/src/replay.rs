@@ -1,12 +1,6 @@
 //! `tributary replay`: sends what a folder or a container holds to a destination, without doubling.
 
-use std::{
-    fs::File,
-    io::{Read, Write},
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io::Write, path::Path, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use futures_util::{
@@ -262,11 +256,8 @@ fn read(stored: Stored, since: Option<DateTime<Utc>>) -> Option<Result<Email, St
     if matches!((received, since), (Some(received), Some(since)) if received < since) {
         return None;
     }
-    let read = stored.check().map_err(|flaw| flaw.to_string()).and_then(|sidecar| {
-        let body = body(&path, sidecar.size).map_err(|err| err.to_string())?;
-        Ok(email(sidecar, body))
-    });
-    Some(read.map_err(|reason| format!("{} ({uid}): {reason}", path.display())))
+    let read = stored.read(IN_MEMORY).map(|(sidecar, body)| email(sidecar, body));
+    Some(read.map_err(|flaw| format!("{} ({uid}): {flaw}", path.display())))
 }
 
 /// The same out of a container; a large body goes through a file without a name.
@@ -307,16 +298,6 @@ async fn fetch(stored: StoredEmail) -> Result<Result<Email, String>, SinkError> 
         None => Body::Memory(bytes.into()),
     };
     Ok(Ok(email(stored.sidecar, body)))
-}
-
-fn body(path: &Path, size: u64) -> std::io::Result<Body> {
-    let file = File::open(path)?;
-    if size > IN_MEMORY {
-        return Ok(Body::Spool { file: Arc::new(file), size });
-    }
-    let mut bytes = Vec::new();
-    file.take(IN_MEMORY).read_to_end(&mut bytes)?;
-    Ok(Body::Memory(bytes.into()))
 }
 
 fn email(sidecar: Sidecar, body: Body) -> Email {

@@ -5,9 +5,10 @@ use std::{
     fs::{self, File, ReadDir},
     io::{self, Read},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use record::{BucketId, Route, SinkError, Uid};
+use record::{Body, BucketId, Route, SinkError, Uid};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -97,10 +98,35 @@ impl Stored {
         let hash = hash_file(&self.eml).map_err(Flaw::EmlUnreadable)?;
         if hash == sidecar.sha256 { Ok(sidecar) } else { Err(Flaw::WrongHash) }
     }
+
+    /// The same, and hands out the bytes that were compared: up to `in_memory` of them in memory,
+    /// more as the open file.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn read(self, in_memory: u64) -> Result<(Sidecar, Body), Flaw> {
+        let sidecar = self.sidecar?;
+        let mut file = File::open(&self.eml).map_err(Flaw::EmlUnreadable)?;
+        let size = sidecar.size;
+        let (hash, body) = if size <= in_memory {
+            let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
+            let read = file.take(in_memory + 1).read_to_end(&mut bytes);
+            read.map_err(Flaw::EmlUnreadable)?;
+            (hex(&Sha256::digest(&bytes)), Body::Memory(bytes.into()))
+        } else {
+            let hash = hash_of(&mut file).map_err(Flaw::EmlUnreadable)?;
+            (hash, Body::Spool { file: Arc::new(file), size })
+        };
+        if hash == sidecar.sha256 { Ok((sidecar, body)) } else { Err(Flaw::WrongHash) }
+    }
 }
 
 pub(crate) fn hash_file(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
+    hash_of(&mut File::open(path)?)
+}
+
+fn hash_of(file: &mut File) -> io::Result<String> {
     let mut hash = Sha256::new();
     let mut piece = vec![0; 64 << 10];
     loop {

@@ -1,6 +1,10 @@
 //! The JSON file beside each email.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::Path,
+};
 
 use chrono::{DateTime, Utc};
 use record::{Email, ItemId, MailboxId, Metadata, Route, Uid};
@@ -12,6 +16,8 @@ use super::layout;
 const VERSION: u64 = 1;
 /// Longest sidecar that is read, in bytes.
 const MAX_SIZE: u64 = 4 << 20;
+/// Most sidecars are shorter, and read at once.
+const USUAL_SIZE: usize = 2 << 10;
 
 /// What is known of an email beside its bytes: the content of `<uid>.json`.
 ///
@@ -61,11 +67,12 @@ impl Sidecar {
     /// [`io::ErrorKind::NotFound`] without the file, [`io::ErrorKind::InvalidData`] if it does
     /// not have the shape that we write.
     pub fn read(path: &Path) -> io::Result<Self> {
-        let size = fs::metadata(path)?.len();
-        if size > MAX_SIZE {
+        let mut json = Vec::with_capacity(USUAL_SIZE);
+        File::open(path)?.take(MAX_SIZE + 1).read_to_end(&mut json)?;
+        if json.len() as u64 > MAX_SIZE {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "far too long"));
         }
-        Ok(serde_json::from_slice(&fs::read(path)?)?)
+        Ok(serde_json::from_slice(&json)?)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
 use record::{Sink, SinkError};
-use sinks::local_files::{Flaw, LocalFiles};
+use sinks::local_files::{Flaw, LocalFiles, Stored};
 
 use crate::{
     crash::{has_strace, strace},
@@ -176,12 +176,18 @@ fn changed_bytes_of_an_email_are_found() {
     let mut bytes = fs::read(&stored.eml).unwrap();
     bytes[500] ^= 4;
     fs::write(&stored.eml, bytes).unwrap();
-    let flaws: Vec<Flaw> = folder
-        .stored(&mail::route())
-        .unwrap()
-        .filter_map(|stored| stored.unwrap().check().err())
-        .collect();
-    assert!(matches!(flaws[..], [Flaw::WrongHash]), "{flaws:?}");
+    let flaws = |look: fn(Stored) -> Option<Flaw>| -> Vec<Flaw> {
+        let stored = folder.stored(&mail::route()).unwrap();
+        stored.filter_map(|stored| look(stored.unwrap())).collect()
+    };
+    // By those who only look, and by those who send it on, from memory and from the file.
+    for flaws in [
+        flaws(|stored| stored.check().err()),
+        flaws(|stored| stored.read(u64::MAX - 1).err()),
+        flaws(|stored| stored.read(0).err()),
+    ] {
+        assert!(matches!(flaws[..], [Flaw::WrongHash]), "{flaws:?}");
+    }
 }
 
 /// The system claims to have written a byte that it has not: no error tells.
