@@ -206,16 +206,41 @@ async fn a_second_writer_makes_the_mailbox_step_back_until_it_is_quiet() {
     };
     let mut theirs = write().await;
     let wanted = mailbox.deliver(&inbox, 2);
-    for _ in 0..10 {
-        tokio::time::sleep(Duration::from_secs(100)).await;
+    for _ in 0..30 {
+        tokio::time::sleep(Duration::from_secs(30)).await;
         assert_eq!(sink.checkpoint(), theirs, "their checkpoint stands");
         assert!(!sink.has(wanted));
         theirs = write().await;
     }
     assert!(service.diary.count("Error") > 0, "the operator is told");
-    // The other one has ended: somebody has to serve the mailbox.
+    // The other one has ended, as the last of a roll-out does: somebody has to serve the mailbox.
+    let ended = Instant::now();
     service.catches_up(1).await;
     assert!(sink.has(wanted));
+    let took = ended.elapsed().as_secs();
+    assert!(took <= 60 + 45, "{took} s after the last write of the other");
+    service.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_that_steps_back_in_vain_does_so_for_longer_each_time() {
+    let (mailbox, inbox, sink) = mailbox_of(1);
+    let service = serve(&mailbox, &sink);
+    service.catches_up(1).await;
+    // Somebody else is there for good, and writes whenever this one has.
+    let (mut last, mut defeats) = (None, 0);
+    for minute in 2..4 * 60 {
+        let mut there = sink.checkpoint();
+        if last != Some(there.generation) {
+            defeats += 1;
+            there.generation += 1;
+            sink.save_checkpoint(&route(ADDRESS), &there).await.unwrap();
+            last = Some(there.generation);
+        }
+        mailbox.deliver(&inbox, minute);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+    assert!((4..=11).contains(&defeats), "{defeats} in four hours");
     service.stop().await.unwrap();
 }
 
