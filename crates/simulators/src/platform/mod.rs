@@ -137,6 +137,12 @@ impl Platform {
         self.change(full_name, |_| ());
     }
 
+    /// Deletes a bucket and makes it again: empty, under another id.
+    pub fn make_bucket_anew(&self, full_name: &str) {
+        self.shared.world().buckets.remove(full_name);
+        self.add_bucket(full_name);
+    }
+
     /// The emails of a bucket in the order of their first arrival.
     pub fn emails(&self, bucket: &str) -> Vec<Email> {
         self.read(bucket, |bucket| bucket.emails.all()).unwrap_or_default()

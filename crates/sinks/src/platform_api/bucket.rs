@@ -6,8 +6,8 @@
 //! lost: what this process wrote last is therefore compared each time, and written again.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -16,8 +16,10 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     api::Api,
-    document::{self, Entry, Found, Mailboxes, Mark, Unusable},
+    document::{self, Entry, Found, Mailboxes, Unusable},
     failure::Failure,
+    keyed::Keyed,
+    rivals::{Compared, compare},
     sync_state::{Stored, SyncState},
 };
 
@@ -30,6 +32,7 @@ const MAX_RACES: u32 = 30;
 
 pub(super) struct Bucket {
     text: SyncState,
+    keyed: Arc<Keyed>,
     id: BucketId,
     /// Marks what this process wrote.
     writer: String,
@@ -45,6 +48,19 @@ struct Known {
     fresh: Option<(Instant, Mailboxes)>,
     foreign: bool,
     read_at: Option<Instant>,
+    /// Mailboxes that another process has written: what is known of them is soon stale.
+    contested: BTreeSet<MailboxId>,
+    key: Key,
+}
+
+/// What the server calls a bucket; another of the same name is called otherwise.
+#[derive(Clone, Default, PartialEq, Eq)]
+enum Key {
+    #[default]
+    Unknown,
+    /// Nobody tells.
+    Hidden,
+    Is(String),
 }
 
 #[derive(Default)]
@@ -80,10 +96,20 @@ impl From<Unusable> for StateError {
     }
 }
 
+impl Known {
+    /// Another process has written the state of `mailbox`.
+    fn give_up(&mut self, mailbox: &MailboxId) {
+        self.served.remove(mailbox);
+        self.contested.insert(mailbox.clone());
+        self.fresh = None;
+    }
+}
+
 impl Bucket {
-    pub(super) fn new(api: Api, id: BucketId, writer: String) -> Self {
+    pub(super) fn new(api: Api, keyed: Arc<Keyed>, id: BucketId, writer: String) -> Self {
         let text = SyncState::new(api, id.clone());
-        Self { text, id, writer, turn: tokio::sync::Mutex::default(), known: Mutex::default() }
+        let (turn, known) = (tokio::sync::Mutex::default(), Mutex::default());
+        Self { text, keyed, id, writer, turn, known }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -134,7 +160,8 @@ impl Bucket {
             return Ok(entry);
         }
         let stored = self.text.read().await?;
-        self.learn(&stored.found)?;
+        let undone = self.learn(&stored.found)?;
+        self.judge(undone).await;
         let mailboxes = match stored.found {
             Found::Ours(mailboxes) => mailboxes,
             Found::Nothing | Found::Foreign => Mailboxes::new(),
@@ -155,11 +182,11 @@ impl Bucket {
     /// once that another process has taken over.
     fn remembered(&self, mailbox: &MailboxId) -> Result<Option<Entry>, StateError> {
         let mut known = self.known();
-        let valid = known.foreign || known.read_at.is_some_and(|at| at.elapsed() < VALID);
+        let limit = if known.contested.contains(mailbox) { FRESH } else { VALID };
+        let valid = known.foreign || known.read_at.is_some_and(|at| at.elapsed() < limit);
         let Some(served) = known.served.get(mailbox) else { return Ok(None) };
         if served.lost {
-            known.served.remove(mailbox);
-            known.fresh = None;
+            known.give_up(mailbox);
             return Err(StateError::Superseded);
         }
         Ok(valid.then(|| served.entry.clone()))
@@ -223,10 +250,31 @@ impl Bucket {
         Ok(undone)
     }
 
-    /// The whole text is gone: the bucket was deleted and made again, or its state was. It may
-    /// lack all that was delivered, so positions of before must not be written into it; what is
-    /// there still is known by its id.
+    /// Those of `undone` that are to be written again: none, if the bucket is another one, into
+    /// which somebody else was quicker to write.
+    async fn judge(&self, undone: Vec<MailboxId>) -> Vec<MailboxId> {
+        let before = self.known().key.clone();
+        if before != Key::Unknown && undone.is_empty() {
+            return undone;
+        }
+        let now = self.keyed.bucket_id_now(&self.id).await.map_or(Key::Hidden, Key::Is);
+        let mut known = self.known();
+        let is_another =
+            matches!((&before, &now), (Key::Is(before), Key::Is(now)) if before != now);
+        if is_another {
+            self.begin_anew(&mut known);
+        }
+        // One that cannot be asked about counts as the one that it was.
+        if now != Key::Hidden || before == Key::Unknown {
+            known.key = now;
+        }
+        if is_another { Vec::new() } else { undone }
+    }
+
+    /// The bucket was deleted and made again, or its state was. It may lack all that was delivered,
+    /// so positions of before must not be written into it; what is there still is known by its id.
     fn begin_anew(&self, known: &mut Known) {
+        known.key = Key::Unknown;
         let mut gone = 0;
         for served in known.served.values_mut() {
             if served.entry.mark.generation > 0 && !served.lost {
@@ -285,10 +333,11 @@ impl Bucket {
     fn take_outcome(&self, mailbox: &MailboxId) -> Option<Result<(), StateError>> {
         let mut known = self.known();
         let outcome = known.served.get_mut(mailbox)?.outcome.take()?;
-        if matches!(outcome, Err(StateError::Superseded)) {
+        match outcome {
             // Whoever comes back reads the server's.
-            known.served.remove(mailbox);
-            known.fresh = None;
+            Err(StateError::Superseded) => known.give_up(mailbox),
+            Ok(()) => drop(known.contested.remove(mailbox)),
+            Err(_) => {}
         }
         Some(outcome)
     }
@@ -326,6 +375,7 @@ impl Bucket {
             }
             let stored = self.text.read().await?;
             let undone = self.learn(&stored.found)?;
+            let undone = self.judge(undone).await;
             let mut mailboxes = match stored.found {
                 Found::Foreign => return Ok(()),
                 Found::Nothing => Mailboxes::new(),
@@ -401,62 +451,6 @@ impl Drop for Withdrawal<'_> {
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Compared {
-    Same,
-    /// Ours was overwritten by somebody who did not know it.
-    Undone,
-    /// Somebody else has gone on from it.
-    Lost,
-}
-
-fn compare(ours: &Mark, stored: &Mark, writer: &str) -> Compared {
-    let age = |mark: &Mark| (mark.generation, mark.revision);
-    if stored == ours || stored.writer == writer && age(stored) >= age(ours) {
-        // Also a write of ours whose answer was lost.
-        Compared::Same
-    } else if stored.generation > ours.generation
-        || stored.generation == ours.generation
-            && !stored.writer.is_empty()
-            && (stored.writer != ours.writer || ours.writer != writer)
-    {
-        Compared::Lost
-    } else {
-        Compared::Undone
-    }
-}
-
 fn unprintable(_: serde_json::Error) -> StateError {
     StateError::Unusable(Unusable::Corrupt("it cannot be written as JSON"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_has_gone_on_is_told_from_who_knew_nothing() {
-        let mark = |generation, revision, writer: &str| Mark {
-            generation,
-            revision,
-            writer: writer.into(),
-        };
-        let check = |ours: Mark, stored: Mark, expected: Compared| {
-            assert_eq!(compare(&ours, &stored, "us"), expected, "{ours:?} {stored:?}");
-        };
-        check(mark(5, 0, "us"), mark(5, 0, "us"), Compared::Same);
-        check(mark(5, 0, "them"), mark(5, 0, "them"), Compared::Same);
-        check(Mark::default(), Mark::default(), Compared::Same);
-        // The answer to our own write was lost.
-        check(mark(5, 0, "them"), mark(6, 0, "us"), Compared::Same);
-        check(mark(5, 0, "us"), mark(5, 1, "us"), Compared::Same);
-        check(mark(5, 0, "us"), mark(6, 0, "them"), Compared::Lost);
-        check(mark(5, 0, "us"), mark(5, 0, "them"), Compared::Lost);
-        check(mark(5, 0, "them"), mark(5, 1, "them"), Compared::Lost);
-        check(Mark::default(), mark(1, 0, "them"), Compared::Lost);
-        check(mark(5, 0, "us"), Mark::default(), Compared::Undone);
-        check(mark(5, 0, "us"), mark(4, 0, "them"), Compared::Undone);
-        check(mark(5, 0, "us"), mark(4, 0, "us"), Compared::Undone);
-        check(mark(5, 2, "us"), mark(5, 1, "us"), Compared::Undone);
-    }
 }

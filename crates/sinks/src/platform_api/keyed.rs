@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use super::{
-    api::{Api, Ask},
+    api::{Answer, Api, Ask},
     bucket_path,
     failure::Failure,
 };
@@ -235,11 +235,19 @@ impl Keyed {
 
     /// The id of a bucket that is there.
     pub(super) async fn bucket_id(&self, bucket: &BucketId) -> Result<String, Failure> {
-        if let Some(id) = self.known().ids.get(bucket) {
-            return Ok(id.clone());
+        let known = self.known().ids.get(bucket).cloned();
+        match known {
+            Some(id) => Ok(id),
+            None => self.learn_id(bucket, self.api.grant(&ask_for(bucket)).await?),
         }
-        let ask = Ask::new("GetBucket", Method::GET, bucket_path(bucket));
-        let answer = self.api.grant(&ask).await?;
+    }
+
+    /// The id of a bucket as it is now, asked for once.
+    pub(super) async fn bucket_id_now(&self, bucket: &BucketId) -> Result<String, Failure> {
+        self.learn_id(bucket, self.api.grant_once(&ask_for(bucket)).await?)
+    }
+
+    fn learn_id(&self, bucket: &BucketId, answer: Answer) -> Result<String, Failure> {
         let reply: BucketReply =
             serde_json::from_slice(&answer.body).map_err(|_| Failure::NotThePlatform(200))?;
         let id = reply.bucket.id;
@@ -249,6 +257,10 @@ impl Keyed {
         self.known().ids.insert(bucket.clone(), id.clone());
         Ok(id)
     }
+}
+
+fn ask_for(bucket: &BucketId) -> Ask {
+    Ask::new("GetBucket", Method::GET, bucket_path(bucket))
 }
 
 fn keyed_state(route: &Route, folder: &FolderId, state: &FolderState) -> KeyedState {

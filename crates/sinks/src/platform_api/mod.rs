@@ -18,6 +18,7 @@ mod escape;
 mod failure;
 mod keyed;
 mod remote_config;
+mod rivals;
 mod sync_state;
 mod upload;
 
@@ -78,7 +79,7 @@ pub struct Appliance {
 pub struct PlatformApi {
     api: Api,
     uploads: Uploads,
-    keyed: Keyed,
+    keyed: Arc<Keyed>,
     appliance: Option<Appliance>,
     /// Marks what this process writes.
     writer: String,
@@ -107,7 +108,7 @@ impl PlatformApi {
         let (batch, uploads) = (settings.batch_size, settings.max_concurrent_uploads);
         Self {
             uploads: Uploads::new(api.clone(), encoder, batch, uploads),
-            keyed: Keyed::new(api.clone()),
+            keyed: Arc::new(Keyed::new(api.clone())),
             appliance: settings.appliance,
             writer: format!("{:016x}", rand::random::<u64>()),
             uploads_only: false,
@@ -128,7 +129,10 @@ impl PlatformApi {
     }
 
     fn bucket(&self, id: &BucketId) -> Arc<Bucket> {
-        let new = || Arc::new(Bucket::new(self.api.clone(), id.clone(), self.writer.clone()));
+        let new = || {
+            let (api, keyed) = (self.api.clone(), Arc::clone(&self.keyed));
+            Arc::new(Bucket::new(api, keyed, id.clone(), self.writer.clone()))
+        };
         Arc::clone(self.shared().buckets.entry(id.clone()).or_insert_with(new))
     }
 

@@ -255,6 +255,49 @@ async fn no_position_of_before_gets_into_a_bucket_that_was_made_anew() {
 }
 
 #[tokio::test]
+async fn nor_into_one_that_another_process_was_quicker_to_write_to() {
+    for options in both() {
+        let fixture = Fixture::with(options).await;
+        let (sink, quicker) = (fixture.sink(), fixture.sink());
+        let other = mailbox("other@example.com");
+        assert_eq!(sink.load_checkpoint(&route()).await.unwrap(), Checkpoint::default());
+        sink.save_checkpoint(&route(), &checkpoint(1, "before")).await.unwrap();
+        fixture.server.make_bucket_anew(BUCKET);
+        quicker.save_checkpoint(&other, &checkpoint(1, "after")).await.unwrap();
+        let result = sink.save_checkpoint(&route(), &checkpoint(2, "before")).await;
+        assert!(matches!(result, Err(SinkError::Superseded { .. })), "{result:?}");
+        assert_eq!(sink.load_checkpoint(&route()).await.unwrap(), Checkpoint::default());
+        sink.save_checkpoint(&route(), &checkpoint(1, "anew")).await.unwrap();
+        let fresh = fixture.sink();
+        assert_eq!(fresh.load_checkpoint(&route()).await.unwrap(), checkpoint(1, "anew"));
+        assert_eq!(fresh.load_checkpoint(&other).await.unwrap(), checkpoint(1, "after"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_was_superseded_soon_sees_what_the_other_writes() {
+    let fixture = Fixture::start().await;
+    let (sink, rival) = (fixture.sink(), fixture.sink());
+    sink.save_checkpoint(&route(), &checkpoint(1, "ours")).await.unwrap();
+    assert_eq!(rival.load_checkpoint(&route()).await.unwrap().generation, 1);
+    rival.save_checkpoint(&route(), &checkpoint(2, "theirs")).await.unwrap();
+    let result = sink.save_checkpoint(&route(), &checkpoint(2, "ours")).await;
+    assert!(matches!(result, Err(SinkError::Superseded { .. })), "{result:?}");
+    assert_eq!(sink.load_checkpoint(&route()).await.unwrap().generation, 2);
+    rival.save_checkpoint(&route(), &checkpoint(3, "theirs")).await.unwrap();
+    tokio::time::advance(Duration::from_secs(15)).await;
+    let result = sink.load_checkpoint(&route()).await;
+    assert!(matches!(result, Err(SinkError::Superseded { .. })), "{result:?}");
+    // Once it has gone on, it asks no more often than others.
+    sink.load_checkpoint(&route()).await.unwrap();
+    sink.save_checkpoint(&route(), &checkpoint(4, "ours")).await.unwrap();
+    let before = fixture.server.request_count();
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(sink.load_checkpoint(&route()).await.unwrap().generation, 4);
+    assert_eq!(fixture.server.request_count(), before);
+}
+
+#[tokio::test]
 async fn tags_that_something_on_the_way_made_weak_permit_writes() {
     let options = Options { conditional_writes: true, weak_tags: true, ..Options::default() };
     let fixture = Fixture::with(options).await;
