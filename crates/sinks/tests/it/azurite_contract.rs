@@ -85,6 +85,28 @@ async fn the_slower_of_two_writers_is_told_and_changes_nothing() {
     assert_eq!(stored_checkpoint(&container.open()).await, checkpoint(2, "new"));
 }
 
+/// Whoever corrects a folder has read the sidecar before: it must not undo what another writes then.
+#[tokio::test]
+async fn a_sidecar_keeps_what_two_writers_change_at_once() {
+    let container = Container::create().await;
+    let (one, two, route) = (container.open(), container.open(), mail::route());
+    one.write(&route, &[mail::email(1)]).await.unwrap();
+    for round in 0..15 {
+        let mut newer = mail::email(1);
+        newer.metadata.categories = vec![format!("category {round}")];
+        let moves = async {
+            for place in 0..6 {
+                let folder = vec![format!("folder {round} {place}")];
+                two.relocate(&route, &[(mail::uid(1), folder)]).await.unwrap();
+            }
+        };
+        let (written, ()) = tokio::join!(one.write(&route, std::slice::from_ref(&newer)), moves);
+        written.unwrap();
+        let stored = one.stored_email(&route, mail::uid(1)).await.unwrap().unwrap();
+        assert_eq!(stored.sidecar.metadata.categories, newer.metadata.categories);
+    }
+}
+
 /// Another process stored the bytes and died before the sidecar; the server has built others since.
 #[tokio::test]
 async fn a_large_email_never_replaces_a_copy_that_is_there() {
