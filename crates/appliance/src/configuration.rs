@@ -18,7 +18,7 @@ use crate::{
     environment::{Environment, EnvironmentError},
     exit::Ending,
     flags::{ConfigPlace, Flags},
-    redirection::redirection,
+    redirection::{Pin, redirection, stranger, unproven},
 };
 
 /// Shortest time between two questions to a platform.
@@ -40,6 +40,8 @@ pub type Connect = dyn Fn(&Environment) -> Result<Box<dyn RemoteConfig>, Ending>
 /// A configuration, with secrets beside it, that may change while we run.
 pub struct Configuration {
     place: Place,
+    /// The only servers that get credentials; any, if there is none.
+    pins: Vec<Pin>,
     read_environment: ReadEnvironment,
     environment: Environment,
     /// What was last looked at, good or bad.
@@ -80,6 +82,9 @@ pub enum Unloaded {
          somebody else; allowed: to start with `--allow-remote-endpoint-change`"
     )]
     Redirects { name: String, what: String },
+    /// Credentials would go to a server that the operator has not named.
+    #[error("the configuration `{name}` is not used, since {what}")]
+    Stranger { name: String, what: String },
 }
 
 impl From<Unloaded> for Ending {
@@ -89,7 +94,9 @@ impl From<Unloaded> for Ending {
                 let Self { exit, .. } = Self::from(cause);
                 Self { exit, ..Self::config(&err) }
             }
-            Unloaded::Unusable(_) | Unloaded::Redirects { .. } => Self::config(&err),
+            Unloaded::Unusable(_) | Unloaded::Redirects { .. } | Unloaded::Stranger { .. } => {
+                Self::config(&err)
+            }
         }
     }
 }
@@ -116,7 +123,9 @@ impl Configuration {
                 may_redirect: flags.allow_remote_endpoint_change,
             }),
         };
-        Ok(Self { place, read_environment, environment, seen: Vec::new(), good: Vec::new() })
+        let pins = flags.credentials_only_to.clone();
+        let (seen, good) = (Vec::new(), Vec::new());
+        Ok(Self { place, pins, read_environment, environment, seen, good })
     }
 
     pub fn environment(&self) -> &Environment {
@@ -146,8 +155,10 @@ impl Configuration {
         }
         let bytes = match &mut self.place {
             Place::File(path) => {
-                let settings = config::load(path, &self.environment)?;
-                self.seen = read(path).unwrap_or_default();
+                let path = path.clone();
+                let settings = config::load(&path, &self.environment)?;
+                self.check_pins(&settings)?;
+                self.seen = read(&path).unwrap_or_default();
                 self.good.clone_from(&self.seen);
                 return Ok(settings);
             }
@@ -155,8 +166,34 @@ impl Configuration {
         };
         self.seen = bytes.unwrap_or_else(|| std::mem::take(&mut self.seen));
         let settings = config::parse(&self.seen, &self.name(), &self.environment)?;
+        self.check_pins(&settings)?;
+        self.check_first(&settings)?;
         self.good.clone_from(&self.seen);
         Ok(settings)
+    }
+
+    fn check_pins(&self, settings: &Settings) -> Result<(), Unloaded> {
+        if self.pins.is_empty() {
+            return Ok(());
+        }
+        stranger(settings, &self.pins)
+            .map_or(Ok(()), |what| Err(Unloaded::Stranger { name: self.name(), what }))
+    }
+
+    /// There is nothing to compare a first remote configuration with but what the operator has
+    /// named.
+    fn check_first(&self, settings: &Settings) -> Result<(), Unloaded> {
+        let Place::Remote(Remote { name, may_redirect, .. }) = &self.place else { return Ok(()) };
+        if self.pins.is_empty() {
+            if self.environment.has_credentials() {
+                warn!(
+                    "The remote configuration `{name}` decides which servers get the credentials                      of this process; `--credentials-only-to` names those that may"
+                );
+            }
+        } else if let Some(what) = unproven(settings).filter(|_| !may_redirect) {
+            return Err(Unloaded::Redirects { name: name.clone(), what });
+        }
+        Ok(())
     }
 
     /// Looks whether the configuration or a secret says something new; `None` if not. Each
@@ -199,7 +236,8 @@ impl Configuration {
                 warn!("{}", record::Chain(&err));
             }
             let name = self.name();
-            return Some(config::parse(&self.good, &name, &self.environment).map_err(Into::into));
+            let new = config::parse(&self.good, &name, &self.environment).map_err(Into::into);
+            return Some(new.and_then(|new| self.check_pins(&new).map(|()| new)));
         }
         judged.map(Err)
     }
@@ -219,6 +257,7 @@ impl Configuration {
     /// What was seen last, if it may follow `current`.
     fn judge(&self, current: &Settings) -> Result<Settings, Unloaded> {
         let new = config::parse(&self.seen, &self.name(), &self.environment)?;
+        self.check_pins(&new)?;
         if let Place::Remote(Remote { name, may_redirect: false, .. }) = &self.place
             && let Some(what) = redirection(current, &new)
         {
@@ -363,6 +402,36 @@ mod tests {
         assert!(config.changed(&settings, true).await.is_none());
         *fake.0.lock().unwrap() = None;
         assert!(config.changed(&settings, true).await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_is_not_pinned_gets_nothing_even_at_the_start() {
+        let fake = Arc::new(Fake::default());
+        let pins = "--credentials-only-to=a.example.com,c.example.com";
+        for more in [&[pins] as &[&str], &[pins, "--allow-remote-endpoint-change"]] {
+            let mut config = remote(&fake, more);
+            fake.holds(&text("b.example.net", 15));
+            let err = config.load().await.unwrap_err();
+            assert!(matches!(err, Unloaded::Stranger { .. }), "{err}");
+            fake.holds(&text("a.example.com", 15));
+            let settings = config.load().await.unwrap();
+            fake.holds(&text("b.example.net", 15));
+            let err = config.changed(&settings, true).await.unwrap().unwrap_err();
+            assert!(err.to_string().contains("b.example.net"), "{err}");
+            fake.holds(&text("c.example.com", 15));
+            assert_eq!(config.changed(&settings, true).await.unwrap().is_ok(), more.len() == 2);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pinned_server_has_to_prove_who_it_is() {
+        let fake = Arc::new(Fake::default());
+        let pins = "--credentials-only-to=a.example.com";
+        fake.holds(&text("a.example.com", 15).replacen('{', "{\"ews_ssl_verify\": \"false\",", 1));
+        let err = remote(&fake, &[pins]).load().await.unwrap_err();
+        assert!(matches!(err, Unloaded::Redirects { .. }), "{err}");
+        remote(&fake, &[pins, "--allow-remote-endpoint-change"]).load().await.unwrap();
+        remote(&fake, &[]).load().await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

@@ -173,6 +173,14 @@ impl Environment {
     }
 }
 
+impl Environment {
+    /// Secrets of mailboxes are here, beside the configuration.
+    pub(crate) fn has_credentials(&self) -> bool {
+        let secrets = [&self.auth_password, &self.oauth_client_secret, &self.oauth_private_key];
+        secrets.into_iter().any(Option::is_some)
+    }
+}
+
 /// Every name that is read, with the `…_FILE` forms.
 fn known_names() -> impl Iterator<Item = String> {
     VARIABLES.iter().flat_map(|variable| {

@@ -15,6 +15,7 @@ use url::Url;
 
 use crate::{
     environment::Environment,
+    redirection::Pin,
     shard::{Shard, ShardError},
 };
 
@@ -119,6 +120,18 @@ pub struct Flags {
     /// not used.
     #[arg(long)]
     pub allow_remote_endpoint_change: bool,
+
+    /// The only servers that credentials of mailboxes are sent to: Exchange, and with `oauth2` that
+    /// of the token endpoint, each with its port if it is not 443. A configuration that names
+    /// another is not used, not even at the start. A first remote one must not lessen the
+    /// verification of certificates either, unless `--allow-remote-endpoint-change` is given.
+    #[arg(
+        long,
+        value_name = "HOST[:PORT],…",
+        value_delimiter = ',',
+        value_parser = value::pin,
+    )]
+    pub credentials_only_to: Vec<Pin>,
 
     /// File with certificates of authorities (PEM) that are trusted for the platform and for Azure,
     /// besides those of the system.

@@ -1,4 +1,7 @@
-//! Changes of a remote configuration that would hand the credentials to somebody else.
+//! What would hand the credentials to somebody else: a change of a remote configuration, or a server
+//! that the operator has not named.
+
+use std::fmt;
 
 use url::Url;
 
@@ -56,6 +59,62 @@ pub fn redirection(old: &Settings, new: &Settings) -> Option<String> {
         return Some("it allows connections to more networks".to_owned());
     }
     None
+}
+
+/// A server that the operator of this process trusts with the credentials of the mailboxes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin {
+    host: String,
+    port: u16,
+}
+
+impl fmt::Display for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            443 => f.write_str(&self.host),
+            port => write!(f, "{}:{port}", self.host),
+        }
+    }
+}
+
+impl Pin {
+    /// Reads `HOST` or `HOST:PORT`; the port of `https` is not written.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let good = |c: char| c.is_alphanumeric() || "-._[]:".contains(c);
+        if text.is_empty() || !text.chars().all(good) {
+            return None;
+        }
+        Self::of(&Url::parse(&format!("https://{text}/")).ok()?)
+    }
+
+    fn of(url: &Url) -> Option<Self> {
+        let host = url.host_str()?.trim_end_matches('.').to_ascii_lowercase();
+        Some(Self { host, port: url.port_or_known_default()? })
+    }
+}
+
+/// Tells which server `settings` would send credentials to although it is none of `pins`.
+pub(crate) fn stranger(settings: &Settings, pins: &[Pin]) -> Option<String> {
+    let token_url = match &settings.auth {
+        Auth::OAuth2(oauth) => Some(&oauth.token_url),
+        Auth::Ntlm { .. } | Auth::Basic { .. } => None,
+    };
+    let exchange = ("the Exchange server", &settings.server.endpoint);
+    let named = [Some(exchange), token_url.map(|url| ("the token endpoint", url))];
+    named.into_iter().flatten().find_map(|(what, url)| {
+        let pinned = Pin::of(url).is_some_and(|server| pins.contains(&server));
+        (!pinned).then(|| format!("{what} `{}` is none of `--credentials-only-to`", origin(url)))
+    })
+}
+
+/// Tells what keeps a first remote configuration from proving that a server is the one that is
+/// pinned: a name alone proves nothing.
+pub(crate) fn unproven(settings: &Settings) -> Option<String> {
+    if !settings.tls.verify {
+        return Some("it switches `ews_ssl_verify` off".to_owned());
+    }
+    let ciphers = settings.tls.ciphers.is_some();
+    ciphers.then(|| "it sets `ews_ssl_ciphers`, which can switch verification off".to_owned())
 }
 
 fn origin(url: &Url) -> String {
@@ -126,6 +185,39 @@ mod tests {
         assert!(told.contains("login.example.net"), "{told}");
         let told = redirection(&parse(&ntlm()), &parse(&oauth())).unwrap();
         assert!(told.contains("login.example.com"), "{told}");
+    }
+
+    #[test]
+    fn credentials_go_to_pinned_servers_only() {
+        let pins = |text: &str| -> Vec<Pin> {
+            text.split(',').map(|pin| Pin::parse(pin).unwrap()).collect()
+        };
+        let (ntlm, oauth) = (parse(&ntlm()), parse(&oauth()));
+        assert_eq!(stranger(&ntlm, &pins("MAIL.example.com")), None);
+        assert_eq!(stranger(&oauth, &pins("login.example.com,mail.example.com:443")), None);
+        let told = stranger(&oauth, &pins("mail.example.com")).unwrap();
+        assert!(told.contains("the token endpoint `https://login.example.com`"), "{told}");
+        for other in ["mail.example.com:8443", "example.com", "mail.example.com.example.net"] {
+            let told = stranger(&ntlm, &pins(other)).unwrap();
+            assert!(told.contains("the Exchange server `https://mail.example.com`"), "{told}");
+        }
+        for text in ["", "https://mail.example.com", "a/b", "u@a", "*.example.com", "a:b", "a,b"] {
+            assert_eq!(Pin::parse(text), None, "{text}");
+        }
+        assert_eq!(pins("mail.example.com:443")[0].to_string(), "mail.example.com");
+        assert_eq!(pins("[::1]:8443")[0].to_string(), "[::1]:8443");
+    }
+
+    #[test]
+    fn a_first_configuration_must_let_servers_prove_who_they_are() {
+        assert_eq!(unproven(&parse(&ntlm())), None);
+        for (key, value) in
+            [("ews_ssl_verify", json!("false")), ("ews_ssl_ciphers", json!("aNULL"))]
+        {
+            let mut config = ntlm();
+            config[key] = value;
+            assert!(unproven(&parse(&config)).is_some(), "{key}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use sinks::object_store::azure::{AzureLocation, BadLocation};
 use url::{Host, Url};
 
 use super::{DebugLevel, LogFormat};
-use crate::shard::MAX_SHARDS;
+use crate::{redirection::Pin, shard::MAX_SHARDS};
 
 const MAX_GRACE: Duration = Duration::from_secs(3600);
 
@@ -72,6 +72,11 @@ pub(super) fn name_part(text: &str) -> Result<String, String> {
         return Err("1 to 200 letters, digits, `-`, `_` or `.`, not beginning with `.`".into());
     }
     Ok(text.into())
+}
+
+pub(super) fn pin(text: &str) -> Result<Pin, String> {
+    Pin::parse(text)
+        .ok_or_else(|| "names of servers, such as `mail.example.com,login.example.com:8443`".into())
 }
 
 pub(super) fn debug_level(text: &str) -> Result<DebugLevel, String> {

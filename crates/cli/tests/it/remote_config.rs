@@ -125,6 +125,30 @@ fn another_exchange_server_needs_permission() {
 }
 
 #[test]
+fn a_first_configuration_cannot_lead_pinned_credentials_elsewhere() {
+    let world = World::generated(1, 5);
+    let mut other = World::empty(ExchangeOptions { auth: Auth::basic(), ..Default::default() });
+    other.server.add_mailbox("other@example.com");
+    other = other.configured();
+    let platform = world.platform(Options::default());
+    upload(&platform, &other.config);
+    let endpoint = world.config["ews_endpoint"].as_str().unwrap();
+    let pin = endpoint.split('/').nth(2).unwrap();
+    // The credentials come from this machine.
+    let secret = [("REINFER_EWS_AUTH_PASS", "canary-password")];
+    let (mut appliance, _) = start(&world, &platform, &["--credentials-only-to", pin], &secret);
+    appliance.wait_until("the refusal", |this| {
+        let log = this.log();
+        log.contains("Waiting for a configuration") && log.contains("--credentials-only-to")
+    });
+    upload(&platform, &world.config);
+    appliance.signal(Signal::HUP);
+    appliance.wait_until("the pinned server", |_| world.server.connection_count() > 0);
+    appliance.kill();
+    assert_eq!(other.server.connection_count(), 0, "the credentials could have gone there");
+}
+
+#[test]
 fn a_file_of_this_machine_wins_and_a_refused_token_ends_with_77() {
     let world = World::generated(1, 5);
     let platform = world.platform(Options::default());
