@@ -16,10 +16,11 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     api::Api,
-    document::{self, Entry, Found, Mailboxes, Unusable},
+    document::{self, Entry, Found, Mailboxes},
     failure::Failure,
     keyed::Keyed,
     rivals::{Compared, compare},
+    state_error::StateError,
     sync_state::{Stored, SyncState},
 };
 
@@ -74,28 +75,6 @@ struct Served {
     lost: bool,
 }
 
-/// Why a state could not be read or written. Cloned for all that waited for it.
-#[derive(Clone, Debug)]
-pub(super) enum StateError {
-    Failure(Failure),
-    Unusable(Unusable),
-    Superseded,
-    /// The text is larger than so many bytes.
-    TooLarge(usize),
-}
-
-impl From<Failure> for StateError {
-    fn from(failure: Failure) -> Self {
-        Self::Failure(failure)
-    }
-}
-
-impl From<Unusable> for StateError {
-    fn from(unusable: Unusable) -> Self {
-        Self::Unusable(unusable)
-    }
-}
-
 impl Known {
     /// Another process has written the state of `mailbox`.
     fn give_up(&mut self, mailbox: &MailboxId) {
@@ -127,24 +106,7 @@ impl Bucket {
     }
 
     pub(super) fn error(&self, err: StateError) -> SinkError {
-        match err {
-            StateError::Superseded => SinkError::Superseded { place: self.place() },
-            StateError::TooLarge(limit) => SinkError::Denied {
-                place: self.place(),
-                detail: format!("the state of its mailboxes is larger than {} MiB", limit >> 20),
-                hint: Some(
-                    "Spread the mailboxes over several buckets, so that each holds the state of \
-                     fewer."
-                        .to_owned(),
-                ),
-            },
-            StateError::Unusable(unusable) => unusable.into_sink_error(self.place()),
-            StateError::Failure(failure) => failure.into_sink_error(
-                self.text.host(),
-                &self.place(),
-                "the permissions `buckets-read` and `buckets-append`",
-            ),
-        }
+        err.into_sink_error(self.text.host(), self.place())
     }
 
     /// The state of `mailbox` as this process knows it, read if it does not or no longer knows.
@@ -381,10 +343,10 @@ impl Bucket {
                 Found::Nothing => Mailboxes::new(),
                 Found::Ours(mailboxes) => mailboxes,
             };
-            if self.merge(&mut mailboxes, waiting, &undone).map_err(unprintable)? == 0 {
+            if self.merge(&mut mailboxes, waiting, &undone).map_err(StateError::unprintable)? == 0 {
                 return Ok(());
             }
-            let text = document::write(&mailboxes).map_err(unprintable)?;
+            let text = document::write(&mailboxes).map_err(StateError::unprintable)?;
             drop(mailboxes);
             // A server that refuses what it has just named cannot compare tags.
             let condition = stored.condition.filter(|new| refused.as_ref() != Some(new));
@@ -428,7 +390,7 @@ impl Bucket {
     /// Writes a text of no mailbox over whatever is there: the way to take over from another
     /// program.
     pub(super) async fn overwrite(&self) -> Result<(), StateError> {
-        let text = document::write(&Mailboxes::new()).map_err(unprintable)?;
+        let text = document::write(&Mailboxes::new()).map_err(StateError::unprintable)?;
         let _turn = self.turn.lock().await;
         self.text.write(text, None).await?;
         *self.known() = Known::default();
@@ -449,8 +411,4 @@ impl Drop for Withdrawal<'_> {
             served.outcome = None;
         }
     }
-}
-
-fn unprintable(_: serde_json::Error) -> StateError {
-    StateError::Unusable(Unusable::Corrupt("it cannot be written as JSON"))
 }

@@ -16,9 +16,11 @@ mod content;
 mod document;
 mod escape;
 mod failure;
+mod json;
 mod keyed;
 mod remote_config;
 mod rivals;
+mod state_error;
 mod sync_state;
 mod upload;
 

@@ -10,9 +10,9 @@ use serde_json::json;
 
 use super::{
     api::{Api, Ask, segment},
-    bucket::StateError,
     document::{self, Found},
     failure::Failure,
+    state_error::StateError,
 };
 
 /// Largest text that is written, in bytes: it is in memory some three times while it is changed.
