@@ -90,7 +90,7 @@ fn a_roll_out_from_two_to_three_shards_loses_and_doubles_nothing() {
     new.push(shard(1, 3));
     first.stop();
     new.push(shard(0, 3));
-    // Who met another owner stepped back, and looks again only after minutes, or when it starts.
+    // Who met another owner stepped back, and goes on only after some quiet, or when it starts.
     let up_to_date = |shard: &Appliance| shard.log().matches("is up to date").count();
     new.drain(..).for_each(Appliance::stop);
     let mut new: Vec<_> = (0..3).map(|ordinal| shard(ordinal, 3)).collect();
