@@ -65,8 +65,13 @@ pub(crate) fn endpoints(settings: &Settings) -> Result<Vec<(&'static str, Endpoi
     let endpoint = |url: &str, verify| {
         Endpoint::new(url, transport(settings, verify)?).map_err(|err| Ending::config(&err))
     };
-    let exchange = endpoint(settings.server.endpoint.as_str(), settings.tls.verify)?;
-    let mut endpoints = vec![("server", exchange)];
+    let mut endpoints = Vec::new();
+    if let Some(graph) = settings.service.graph() {
+        endpoints.push(("graph", endpoint(graph.endpoint.as_str(), settings.tls.verify)?));
+    }
+    if let Some(ews) = settings.service.ews() {
+        endpoints.push(("server", endpoint(ews.endpoint.as_str(), settings.tls.verify)?));
+    }
     if let Auth::OAuth2(oauth) = &settings.auth {
         endpoints.push(("authority", endpoint(oauth.token_url.as_str(), true)?));
     }
@@ -75,20 +80,18 @@ pub(crate) fn endpoints(settings: &Settings) -> Result<Vec<(&'static str, Endpoi
 
 fn wire(settings: &Settings, spool: &Path, meter: Arc<dyn Meter>) -> Result<Arc<Ews>, Ending> {
     let exchange = transport(settings, settings.tls.verify)?;
-    let endpoint = Endpoint::new(settings.server.endpoint.as_str(), exchange)
-        .map_err(|err| Ending::config(&err))?;
+    let Some(server) = settings.service.ews() else {
+        return Err(Ending::new(Exit::Config, "Microsoft Graph comes with a later version"));
+    };
+    let endpoint =
+        Endpoint::new(server.endpoint.as_str(), exchange).map_err(|err| Ending::config(&err))?;
     let identity = identity(settings)?;
     let ews = EwsSettings {
         access: match settings.access_type {
             AccessType::Delegate => Access::Delegate,
             AccessType::Impersonation => Access::Impersonation,
         },
-        version: settings
-            .server
-            .version
-            .as_deref()
-            .and_then(Version::parse)
-            .unwrap_or(Version::NEWEST),
+        version: server.version.as_deref().and_then(Version::parse).unwrap_or(Version::NEWEST),
         connections: NonZeroUsize::new(settings.max_concurrent_mailboxes)
             .unwrap_or(NonZeroUsize::MIN),
         max_email_size: settings.max_email_size,

@@ -222,7 +222,7 @@ impl Appliance<'_> {
     }
 
     fn replace(&mut self, settings: &mut Settings, new: Settings) {
-        if settings.server != new.server || settings.auth != new.auth {
+        if settings.service != new.service || settings.auth != new.auth {
             // Another server, or another account, has asked for no pause.
             self.carried = Carried::default();
         }
@@ -475,11 +475,11 @@ fn announce(settings: &Settings, shard: Shard, owned: usize, place: &str) {
             .to_owned(),
     };
     info!(
-        server = %settings.server.endpoint, shard.ordinal = shard.ordinal(),
+        server = %settings.service, shard.ordinal = shard.ordinal(),
         shard.total = shard.total(), mailboxes.owned = owned,
         mailboxes.configured = settings.mailboxes.len(), destination = %place,
         "Serving {owned} of {} mailboxes of {} into `{}`; polling every {} s; pace: {pace}",
-        settings.mailboxes.len(), settings.server.endpoint, place,
+        settings.mailboxes.len(), settings.service, place,
         settings.poll_frequency.as_secs_f64(),
     );
 }

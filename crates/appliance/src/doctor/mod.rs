@@ -158,15 +158,18 @@ fn configuration(settings: &Settings) -> Vec<CheckResult> {
 /// Every secret that is configured.
 fn secrets(settings: &Settings, environment: &Environment) -> Vec<Secret> {
     let mut secrets = Vec::new();
+    let applications = settings.service.graph().map_or(&[][..], |graph| &graph.applications);
+    let mut applications = applications.iter().collect::<Vec<_>>();
     match &settings.auth {
         Auth::Ntlm { password, .. } | Auth::Basic { password, .. } => {
             secrets.push(password.clone());
         }
-        Auth::OAuth2(oauth) => match &oauth.credential {
-            Credential::ClientSecret(secret) => secrets.push(secret.clone()),
-            Credential::Certificate { private_key, .. } => secrets.push(private_key.clone()),
-        },
+        Auth::OAuth2(oauth) => applications.push(oauth),
     }
+    secrets.extend(applications.into_iter().map(|application| match &application.credential {
+        Credential::ClientSecret(secret) => secret.clone(),
+        Credential::Certificate { private_key, .. } => private_key.clone(),
+    }));
     secrets.extend(environment.api_token.iter().map(|token| token.value.clone()));
     secrets.extend(environment.azure.secrets().cloned());
     secrets
