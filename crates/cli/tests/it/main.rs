@@ -13,6 +13,8 @@
 mod admin_remote;
 mod crashes;
 mod doctor;
+mod doctor_sign_in;
+mod doctor_tls;
 mod harness;
 mod health;
 mod limits;
