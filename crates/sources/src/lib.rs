@@ -1,3 +1,7 @@
-//! Where emails come from: one folder for each kind of source.
+//! Where emails come from: one folder for each kind of source, and what they share.
 
+pub mod body;
 pub mod ews;
+pub mod graph;
+mod run;
+mod tree;

@@ -10,6 +10,7 @@ use net::{HeaderMap, NetError, Stage, header};
 use record::{FolderId, Scope, SourceError};
 
 use super::{reply::Fault, request::Access, stream::SplitError};
+use crate::run::ItemVerdict;
 
 /// Where to look when EWS itself is refused.
 const EWS_REFUSED: &str = "Exchange does not let this account use EWS. In Exchange Online, EWS is \
@@ -81,20 +82,6 @@ pub enum Verdict {
         code: String,
         detail: String,
     },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ItemVerdict {
-    /// Deleted or moved.
-    Gone,
-    /// The server cannot make a message of it.
-    Broken,
-    /// Larger than the settings allow.
-    TooLarge,
-    /// The fault of the item or of the server: a second look must tell.
-    Puzzling,
-    /// The connection breaks while the server sends it.
-    Cut,
 }
 
 /// What a response code is about.

@@ -17,7 +17,6 @@ use tokio::{
 };
 
 use super::{
-    body::Limits,
     clean::clean,
     failure::{Context, Signal, Verdict, is_html, judge},
     mailbox::EwsMailbox,
@@ -25,6 +24,7 @@ use super::{
     request::{Access, Version},
     stream::{Bodies, Reply, SplitError, Splitter},
 };
+use crate::body::Limits;
 
 /// Most bytes that are read of an answer that reports a failure.
 const MAX_FAILURE: usize = 1024 * 1024;

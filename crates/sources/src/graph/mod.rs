@@ -1,0 +1,1 @@
+//! Reads mailboxes over Microsoft Graph.
