@@ -185,7 +185,8 @@ impl GraphMailbox {
             item: id.clone(),
             message_id: message.message_id.clone(),
             received: message.metadata.received_at,
-            created: message.created,
+            // A message that was moved here keeps the time at which it was made.
+            created: message.created.max(message.modified),
             size: message.metadata.size,
             is_draft: message.is_draft,
         }

@@ -261,6 +261,10 @@ impl Source for GraphMailbox {
         Protocol::Graph
     }
 
+    fn marks_are_proof(&self) -> bool {
+        false
+    }
+
     async fn survey(&mut self, known: &Checkpoint, thorough: bool) -> Result<Survey, SourceError> {
         self.look_around(known, thorough).await
     }

@@ -21,7 +21,7 @@ const MAX_SEEN: usize = 1000;
 /// How far a folder was polled.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Polled {
-    /// The thorough survey after which the folder was, or is being, listed as a whole.
+    /// How the folder's mark began when it was, or is being, listed as a whole.
     epoch: u64,
     /// The next page, in the middle of a listing.
     #[serde(default, skip_serializing_if = "Option::is_none")]

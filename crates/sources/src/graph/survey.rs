@@ -2,8 +2,8 @@
 //!
 //! `mailFolders/delta` names all folders at first, and later those that changed: renamed, moved,
 //! deleted, and, as far as the server says so, those whose messages changed. What it says is a
-//! hint, not a proof: no promise of the service covers it. So each folder that it names gets
-//! another mark, and every folder gets one after a thorough survey.
+//! hint, not a proof: no promise of the service covers it. Each folder that it names gets another
+//! mark, and the engine, which knows that marks prove nothing here, looks into the others as well.
 //!
 //! While nothing changes, the first link stays good and the tree stays the same, so that an idle
 //! mailbox costs one request and no write.
@@ -36,7 +36,7 @@ struct Tree {
     /// Where the changes after this state are asked for; none in a cloud without delta queries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     link: Option<String>,
-    /// Number of the thorough survey that this grew from; part of each mark.
+    /// Begins each mark; another one after marks that may have missed a change.
     epoch: u64,
     folders: BTreeMap<FolderId, Known>,
 }
@@ -141,7 +141,7 @@ impl Tree {
     }
 }
 
-/// The number of the thorough survey that a mark belongs to.
+/// What a mark begins with.
 pub(super) fn epoch_of(mark: Option<&str>) -> u64 {
     let epoch = mark.and_then(|mark| mark.split('.').next());
     epoch.and_then(|epoch| epoch.parse().ok()).unwrap_or(0)
@@ -165,23 +165,23 @@ impl GraphMailbox {
         thorough: bool,
     ) -> Result<Survey, SourceError> {
         let before = known.hierarchy.as_ref().and_then(Tree::parse);
-        // No mark of an earlier survey may ever come again: what it stood for is not known.
-        let marks = known.folders.values().filter_map(|state| state.mark.as_deref());
-        let epochs = marks.map(|mark| epoch_of(Some(mark)));
-        let latest = epochs.chain(before.iter().map(|tree| tree.epoch)).max();
-        let next_epoch = latest.map_or(0, |latest| latest + 1);
-
-        if let Some(tree) = before.as_ref().filter(|_| !thorough) {
-            let tree = match &tree.link {
-                Some(link) => self.changes(tree, link).await?,
-                None => Some(self.read_all(tree.epoch, Some(tree)).await?),
+        if let Some(tree) = &before {
+            let next = match &tree.link {
+                Some(link) if !thorough => self.changes(tree, link).await?,
+                Some(_) => Some(self.read_all(tree.epoch, Some(tree)).await?),
+                // Polling has no other way to find what it missed than to list everything.
+                None => Some(self.read_all(tree.epoch + u64::from(thorough), Some(tree)).await?),
             };
-            if let Some(tree) = tree {
-                return Ok(tree.survey());
+            if let Some(next) = next {
+                return Ok(next.survey());
             }
             tracing::debug!(mailbox.id = %self.id, "The folders of `{}` are read anew", self.id);
         }
-        Ok(self.read_all(next_epoch, None).await?.survey())
+        // What changed meanwhile is not known, so that no earlier mark may come again.
+        let marks = known.folders.values().map(|state| epoch_of(state.mark.as_deref()));
+        let latest = marks.chain(before.iter().map(|tree| tree.epoch)).max();
+        let epoch = latest.map_or(0, |latest| latest + 1);
+        Ok(self.read_all(epoch, None).await?.survey())
     }
 
     /// The tree with what changed since `link`; `None` if the server no longer knows it.

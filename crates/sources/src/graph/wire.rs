@@ -18,7 +18,7 @@ use crate::ews::clean::is_xml_char;
 
 /// What is asked of a message: all that decides about it, and the metadata that is kept with it.
 pub(super) const MESSAGE_SELECT: &str = "$select=id,internetMessageId,receivedDateTime,\
-    createdDateTime,sentDateTime,isDraft,isRead,hasAttachments,importance,categories,\
+    createdDateTime,lastModifiedDateTime,sentDateTime,isDraft,isRead,hasAttachments,importance,categories,\
     conversationId";
 /// `PR_SEARCH_KEY`, `PR_MESSAGE_SIZE`, `PR_SENSITIVITY`, `PR_CONVERSATION_TOPIC`.
 pub(super) const MESSAGE_EXPAND: &str = "$expand=singleValueExtendedProperties($filter=\
@@ -50,6 +50,7 @@ pub(super) struct MessageRow {
     internet_message_id: Option<String>,
     received_date_time: Option<String>,
     created_date_time: Option<String>,
+    last_modified_date_time: Option<String>,
     sent_date_time: Option<String>,
     is_draft: Option<bool>,
     is_read: Option<bool>,
@@ -75,6 +76,7 @@ pub(super) struct Message {
     pub(super) is_draft: bool,
     pub(super) sent: Option<DateTime<Utc>>,
     pub(super) created: Option<DateTime<Utc>>,
+    pub(super) modified: Option<DateTime<Utc>>,
     /// Without the folder, which the caller knows.
     pub(super) metadata: Metadata,
 }
@@ -97,6 +99,7 @@ impl MessageRow {
             is_draft: self.is_draft.unwrap_or(false),
             sent: time(&self.sent_date_time),
             created: time(&self.created_date_time),
+            modified: time(&self.last_modified_date_time),
             metadata: Metadata {
                 folder: Vec::new(),
                 received_at: time(&self.received_date_time),
