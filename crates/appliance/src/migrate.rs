@@ -58,7 +58,9 @@ pub enum Outcome {
     Already,
     Planned(Plan),
     Converted(Plan),
-    Failed { error: String },
+    Failed {
+        error: String,
+    },
 }
 
 /// What moving one mailbox does.

@@ -31,6 +31,13 @@ pub const TOKEN: &str = "canary-5e1f0c-token";
 /// The bucket of all mailboxes.
 pub const BUCKET: &str = "project/bucket";
 
+/// Interface that the mailboxes are read through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
+    Ews,
+    Graph,
+}
+
 pub struct World {
     /// The servers run on it.
     runtime: Runtime,
@@ -86,6 +93,43 @@ impl World {
         });
         self.write_config();
         self
+    }
+
+    /// The same, with the mailboxes read through `api` from now on. Everything else stays.
+    pub fn over(mut self, api: Api) -> Self {
+        self.switch(api);
+        self
+    }
+
+    /// What an administrator changes to move from one interface to the other.
+    pub fn switch(&mut self, api: Api) {
+        let server = &self.server;
+        let ews = [
+            ("ews_endpoint", json!(server.ews_url())),
+            ("auth_type", json!("basic")),
+            ("auth_user", json!(Options::USER)),
+            ("auth_password", json!(Options::PASSWORD)),
+        ];
+        let graph = [
+            ("microsoft_api", json!("graph")),
+            ("graph_endpoint", json!(server.graph_url())),
+            ("auth_oauth_authority", json!(server.authority_url())),
+            ("auth_oauth_client_id", json!(Options::CLIENT_ID)),
+            ("auth_oauth_client_secret", json!(Options::CLIENT_SECRET)),
+            // Mail is looked for as often as over EWS, so that tests are as quick.
+            ("idle_poll_limit", json!(1)),
+        ];
+        let (new, old): (&[_], &[_]) = match api {
+            Api::Ews => (&ews, &graph),
+            Api::Graph => (&graph, &ews),
+        };
+        if let Some(config) = self.config.as_object_mut() {
+            for (key, _) in old {
+                config.remove(*key);
+            }
+            config.extend(new.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+        }
+        self.write_config();
     }
 
     pub fn set(&mut self, key: &str, value: Value) {
