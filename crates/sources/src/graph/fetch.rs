@@ -267,7 +267,7 @@ impl GraphMailbox {
     }
 
     /// What an answer within a batch of `count` means that brings no email.
-    fn refused_answer(&self, answer: &BatchAnswer, count: usize) -> Outcome {
+    pub(super) fn refused_answer(&self, answer: &BatchAnswer, count: usize) -> Outcome {
         let status = status_of(answer);
         if status.is_concurrency() && count > 1 {
             self.service.abilities.smaller_batches(self.service.host());
@@ -373,7 +373,16 @@ impl GraphMailbox {
     ) -> Result<HashMap<String, BatchAnswer>, SourceError> {
         let query = format!("?{}&{}", wire::MESSAGE_SELECT, wire::MESSAGE_EXPAND);
         let urls = group.iter().map(|(id, _)| self.path(&["messages", &id.0]) + &query).collect();
-        let reply = match self.batch_ask(urls, "message") {
+        self.ask_batch(urls, "message").await
+    }
+
+    /// Sends `urls` as one batch of GET requests whose answers are JSON; the answers by their place.
+    pub(super) async fn ask_batch(
+        &mut self,
+        urls: Vec<String>,
+        operation: &'static str,
+    ) -> Result<HashMap<String, BatchAnswer>, SourceError> {
+        let reply = match self.batch_ask(urls, operation) {
             Ok(ask) => self.ask::<BatchReply>(&ask).await,
             Err(signal) => Err(Refused::Signal(signal)),
         };
@@ -381,7 +390,7 @@ impl GraphMailbox {
             Ok(reply) => {
                 Ok(reply.responses.into_iter().map(|answer| (answer.id.clone(), answer)).collect())
             }
-            Err(refused) => Err(self.error(refused, "message", Subject::Mailbox)),
+            Err(refused) => Err(self.error(refused, operation, Subject::Mailbox)),
         }
     }
 

@@ -20,7 +20,10 @@ use super::{
     service::Ask,
     wire::{self, Collection, FolderRow},
 };
-use crate::tree::{Branch, find_mail, is_mail_class};
+use crate::{
+    run::Outcome,
+    tree::{Branch, find_mail, is_mail_class},
+};
 
 /// Pages of folders that are followed. A server that has more is in a loop.
 const MAX_PAGES: usize = 1000;
@@ -45,6 +48,7 @@ struct Tree {
 struct Known {
     parent: Option<FolderId>,
     name: String,
+    /// Empty if the server tells none; `None` as long as it was not asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     class: Option<String>,
     #[serde(default, skip_serializing_if = "is_false")]
@@ -115,6 +119,7 @@ impl Tree {
     fn compare(&mut self, before: &Self) {
         for (id, known) in &mut self.folders {
             let Some(was) = before.folders.get(id) else { continue };
+            known.class = known.class.take().or(was.class.clone());
             let same = Known { changes: 0, ..was.clone() } == *known;
             known.changes = if same { was.changes } else { was.changes + 1 };
         }
@@ -147,8 +152,7 @@ pub(super) fn epoch_of(mark: Option<&str>) -> u64 {
     epoch.and_then(|epoch| epoch.parse().ok()).unwrap_or(0)
 }
 
-/// How a folder is placed in the tree. Graph lists mail folders only; their class is known where
-/// the server tells extended properties.
+/// How a folder is placed in the tree.
 fn branch(known: &Known) -> Branch<'_> {
     let of_mail = match &known.class {
         Some(class) => is_mail_class(class),
@@ -192,7 +196,11 @@ impl GraphMailbox {
         match self.follow_folders(&mut tree, target).await {
             // The first link stays good, and no checkpoint is written for another.
             Ok(_) if tree == *before => Ok(Some(tree)),
-            Ok(link) => Ok(Some(Tree { link: Some(link), ..tree })),
+            Ok(link) => {
+                tree.link = Some(link);
+                self.complete_classes(&mut tree).await?;
+                Ok(Some(tree))
+            }
             Err(Stopped::Refused(refused)) => {
                 // A folder id that nobody can meet: the subject tells that a link was followed.
                 let nobody = FolderId(String::new());
@@ -233,6 +241,7 @@ impl GraphMailbox {
         if let Some(before) = before {
             tree.compare(before);
         }
+        self.complete_classes(&mut tree).await?;
         Ok(tree)
     }
 
@@ -340,6 +349,43 @@ impl GraphMailbox {
                 let target = self.service.base.follow(&next);
                 let target = target.map_err(|foreign| self.foreign(foreign))?;
                 page = self.folders(target).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for the classes that the listing did not bring, once for each folder: calendars and the
+    /// like are no mail, wherever they hang.
+    async fn complete_classes(&mut self, tree: &mut Tree) -> Result<(), SourceError> {
+        let is_unknown = |known: &Known| known.class.is_none() && !known.search;
+        let unknown: Vec<FolderId> = tree
+            .folders
+            .iter()
+            .filter(|(_, known)| is_unknown(known))
+            .map(|(id, _)| id.clone())
+            .collect();
+        let mut rest = unknown.as_slice();
+        while !rest.is_empty() {
+            let (group, left) = rest.split_at(rest.len().min(self.service.abilities.batch()));
+            rest = left;
+            let query = format!("?$select=id&{}", wire::FOLDER_EXPAND);
+            let urls = group.iter().map(|id| self.path(&["mailFolders", &id.0]) + &query);
+            for (place, answer) in self.ask_batch(urls.collect(), OPERATION).await? {
+                let id = place.parse().ok().and_then(|place: usize| group.get(place));
+                let Some(known) = id.and_then(|id| tree.folders.get_mut(id)) else { continue };
+                match answer.status {
+                    200 => {
+                        let row = FolderRow::deserialize(&answer.body).ok();
+                        known.class = Some(row.and_then(|row| row.class()).unwrap_or_default());
+                    }
+                    429 => match self.refused_answer(&answer, group.len()) {
+                        Outcome::Stop(err) => return Err(self.heed(err)),
+                        _ => continue,
+                    },
+                    // The server does not tell, and will not tomorrow.
+                    400..=499 | 501 => known.class = Some(String::new()),
+                    _ => {}
+                }
             }
         }
         Ok(())

@@ -758,7 +758,8 @@ async fn the_budget_of_a_mailbox_counts_each_part_of_a_batch() {
 
 fn folder(id: &str, parent: &str, name: &str) -> Value {
     json!({"id": id, "parentFolderId": parent, "displayName": name, "totalItemCount": 3,
-        "unreadItemCount": 1, "childFolderCount": 0})
+        "unreadItemCount": 1, "childFolderCount": 0,
+        "singleValueExtendedProperties": [{"id": "String 0x3613", "value": "IPF.Note"}]})
 }
 
 fn tree(folders: &[Value]) -> Reply {

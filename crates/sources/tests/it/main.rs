@@ -14,6 +14,8 @@ mod contract;
 mod faults;
 mod folders;
 mod graph_canned;
+mod graph_contract;
+mod graph_server;
 mod items;
 mod meter;
 mod server;
