@@ -308,3 +308,19 @@ fn platform_command(world: &World, platform: &Platform, arguments: &[&str]) -> S
     assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
     told
 }
+
+// Fault F1, and the state of each interface read by the other at any moment.
+#[test]
+fn killed_at_any_time_while_the_interface_changes_to_and_fro() {
+    let mut world = World::generated(3, 200);
+    world.set("reinfer_batch_size", json!(10));
+    world.set("emails_per_folder", json!(30));
+    for round in 0..14_u64 {
+        world.switch(if round % 2 == 0 { Api::Graph } else { Api::Ews });
+        let appliance = world.appliance();
+        std::thread::sleep(crate::crashes::pause(round) * 2);
+        appliance.kill();
+    }
+    run(&world);
+    world.assert_complete();
+}

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use simulators::{
-    exchange::{Auth, Exchange, Options},
+    exchange::{Auth, Exchange, Op, Options},
     generate::{self, Plan},
     platform::{self, Platform, Token},
 };
@@ -37,6 +37,45 @@ pub enum Api {
     Ews,
     Graph,
 }
+
+impl Api {
+    /// The operation that hands out an email.
+    pub fn fetch(self) -> Op {
+        match self {
+            Self::Ews => Op::GetItem,
+            Self::Graph => Op::MessageValue,
+        }
+    }
+
+    /// The operation that lists what is new in a folder.
+    pub fn list(self) -> Op {
+        match self {
+            Self::Ews => Op::SyncFolderItems,
+            Self::Graph => Op::MessagesDelta,
+        }
+    }
+
+    /// The operation that lists folders.
+    pub fn folders(self) -> Op {
+        match self {
+            Self::Ews => Op::SyncFolderHierarchy,
+            Self::Graph => Op::FoldersDelta,
+        }
+    }
+}
+
+/// Makes a test of each function, over EWS and over Graph.
+macro_rules! over_each_api {
+    ($($name:ident),* $(,)?) => {
+        mod over_ews {
+            $(#[test] fn $name() { super::$name($crate::harness::Api::Ews); })*
+        }
+        mod over_graph {
+            $(#[test] fn $name() { super::$name($crate::harness::Api::Graph); })*
+        }
+    };
+}
+pub(crate) use over_each_api;
 
 pub struct World {
     /// The servers run on it.
