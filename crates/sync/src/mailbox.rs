@@ -19,9 +19,13 @@ use tracing::info;
 use crate::{
     backoff::Backoff,
     carried::{Applied, Carried},
+    complete::Complete,
     contest::Contest,
+    idle::Idle,
+    migrate,
     observer::{Event, MailboxState, Observer},
     settings::{MailboxSettings, Pace, StartFrom},
+    stored::is_stale,
     tally::Tally,
 };
 
@@ -136,6 +140,10 @@ pub struct MailboxSync {
     /// For a sink where another process is at work on the mailbox.
     pub(crate) busy: Backoff,
     pub(crate) contest: Option<Box<Contest>>,
+    /// For a sink that cannot tell what it holds.
+    pub(crate) complete: Option<Box<Complete>>,
+    /// Where idle mailboxes are looked at less often.
+    pub(crate) idle: Option<Box<Idle>>,
     /// The pause in the checkpoint that was obeyed or asked for in this process.
     pub(crate) obeyed_pause: Option<DateTime<Utc>>,
     pub(crate) tally: Tally,
@@ -185,6 +193,8 @@ impl MailboxSync {
             paced_until: None,
             busy: Backoff::new(Duration::from_secs(2), Duration::from_secs(30)),
             contest: None,
+            complete: None,
+            idle: None,
             obeyed_pause: None,
             tally: Tally::default(),
             carried: Carried::default(),
@@ -309,6 +319,7 @@ impl MailboxSync {
     /// Asks which folders there are and puts those that may hold something new on the agenda.
     async fn survey(&mut self, shutdown: &CancellationToken) -> Result<(), Failed> {
         let thorough = self.thorough || self.rounds.is_multiple_of(ROUNDS_BETWEEN_THOROUGH_SURVEYS);
+        self.round_begins();
         let Some(checkpoint) = self.checkpoint.as_mut() else { return Ok(()) };
         let survey = tokio::select! {
             biased;
@@ -327,12 +338,23 @@ impl MailboxSync {
             folders: wanted.len(),
             items,
         });
+        self.look_around(wanted.iter().map(|f| &f.id));
+        let due: Vec<bool> = wanted.iter().map(|f| thorough || self.is_due(&f.id)).collect();
+        let is_proof = self.source.marks_are_proof();
+        let Some(checkpoint) = self.checkpoint.as_mut() else { return Ok(()) };
         let present: BTreeSet<&FolderId> = wanted.iter().map(|f| &f.id).collect();
+        if wanted.iter().any(|f| !checkpoint.folders.contains_key(&f.id)) {
+            migrate::adopt(checkpoint, &wanted);
+        }
         let before = checkpoint.folders.len();
         checkpoint.folders.retain(|id, _| present.contains(id));
-        self.unsaved |= checkpoint.folders.len() != before || checkpoint.hierarchy != hierarchy;
-        checkpoint.hierarchy = hierarchy;
-        for folder in wanted {
+        self.unsaved |= checkpoint.folders.len() != before;
+        if checkpoint.hierarchy != hierarchy {
+            let read_at = checkpoint.folders.values().filter_map(|state| state.read_at).max();
+            self.unsaved |= is_proof || is_stale(read_at, self.shared.clock.now());
+            checkpoint.hierarchy = hierarchy;
+        }
+        for (folder, due) in wanted.into_iter().zip(due) {
             let state = checkpoint.folders.entry(folder.id.clone()).or_default();
             if state.path != folder.path {
                 state.path.clone_from(&folder.path);
@@ -340,7 +362,7 @@ impl MailboxSync {
             }
             state.total = folder.total;
             let unchanged = state.caught_up && folder.mark.is_some() && state.mark == folder.mark;
-            if !unchanged {
+            if !unchanged || due && !is_proof {
                 let budget = self.shared.pace.emails_per_folder;
                 self.agenda.push_back(Turn { folder, budget });
             }
@@ -351,6 +373,9 @@ impl MailboxSync {
 
     /// Every folder was read to its end.
     async fn end_round(&mut self, fetched: usize) -> Result<Next, Failed> {
+        if !self.incomplete {
+            self.round_was_complete();
+        }
         if self.unsaved {
             self.save().await?;
         }
@@ -362,7 +387,7 @@ impl MailboxSync {
             }
             self.shared.observer.observe(&Event::CaughtUp { route: &self.route });
         }
-        let pause = self.shared.pace.poll_frequency;
+        let pause = self.round_pause();
         Ok(match self.pause_for(fetched) {
             Next::After(longer) if longer > pause => Next::After(longer),
             _ => Next::After(pause),
