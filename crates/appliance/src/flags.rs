@@ -121,8 +121,8 @@ pub struct Flags {
     #[arg(long)]
     pub allow_remote_endpoint_change: bool,
 
-    /// The only servers that credentials of mailboxes are sent to: Exchange, and with `oauth2` that
-    /// of the token endpoint, each with its port if it is not 443. A configuration that names
+    /// The only servers that credentials of mailboxes are sent to: Exchange, Microsoft Graph, and
+    /// with `oauth2` that of the token endpoint, each with its port if it is not 443. A configuration that names
     /// another is not used, not even at the start. A first remote one must not lessen the
     /// verification of certificates either, unless `--allow-remote-endpoint-change` is given.
     #[arg(

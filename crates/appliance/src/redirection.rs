@@ -5,7 +5,7 @@ use std::fmt;
 
 use url::Url;
 
-use crate::config::{Auth, EgressPolicy, Settings};
+use crate::config::{Auth, EgressPolicy, Settings, is_exchange_online, is_graph};
 
 /// Tells what of `new` may make the credentials of `old` go to another party; `None` if nothing
 /// does.
@@ -17,9 +17,8 @@ pub fn redirection(old: &Settings, new: &Settings) -> Option<String> {
     let changed = |what: &str, from: &str, to: &str| {
         Some(format!("it changes {what} from `{from}` to `{to}`"))
     };
-    let (from, to) = (&old.server.endpoint, &new.server.endpoint);
-    if origin(from) != origin(to) {
-        return changed("the Exchange server", &origin(from), &origin(to));
+    if let Some(told) = other_server(old, new) {
+        return Some(told);
     }
     if let Auth::OAuth2(after) = &new.auth {
         match &old.auth {
@@ -61,6 +60,37 @@ pub fn redirection(old: &Settings, new: &Settings) -> Option<String> {
     None
 }
 
+/// A server that would be given passwords or tokens, and was not before.
+fn other_server(old: &Settings, new: &Settings) -> Option<String> {
+    let changed = |what: &str, from: Option<&Url>, to: &Url| {
+        let from = from.map_or_else(|| "none".to_owned(), origin);
+        Some(format!("it changes {what} from `{from}` to `{}`", origin(to)))
+    };
+    let ews = |settings: &'_ Settings| settings.service.ews().map(|ews| ews.endpoint.clone());
+    if let Some(to) = ews(new) {
+        let from = ews(old);
+        // A mailbox may go back from Graph to EWS: Microsoft's tokens go to Microsoft.
+        let goes_back = from.is_none()
+            && matches!(new.auth, Auth::OAuth2(_))
+            && to.scheme() == "https"
+            && to.port().is_none()
+            && is_exchange_online(&to);
+        if from.as_ref().map(origin) != Some(origin(&to)) && !goes_back {
+            return changed("the Exchange server", from.as_ref(), &to);
+        }
+    }
+    let graph = |settings: &'_ Settings| settings.service.graph().map(|it| it.endpoint.clone());
+    if let Some(to) = graph(new) {
+        let from = graph(old);
+        // A mailbox may move from EWS to Graph, for the same reason.
+        let moves = from.is_none() && to.scheme() == "https" && is_graph(&to);
+        if from.as_ref().map(origin) != Some(origin(&to)) && !moves {
+            return changed("the address of Microsoft Graph", from.as_ref(), &to);
+        }
+    }
+    None
+}
+
 /// A server that the operator of this process trusts with the credentials of the mailboxes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pin {
@@ -95,13 +125,19 @@ impl Pin {
 
 /// Tells which server `settings` would send credentials to although it is none of `pins`.
 pub(crate) fn stranger(settings: &Settings, pins: &[Pin]) -> Option<String> {
-    let token_url = match &settings.auth {
-        Auth::OAuth2(oauth) => Some(&oauth.token_url),
+    let (ews, graph) = (settings.service.ews(), settings.service.graph());
+    let signs_in = match &settings.auth {
+        Auth::OAuth2(oauth) => Some(oauth),
         Auth::Ntlm { .. } | Auth::Basic { .. } => None,
     };
-    let exchange = ("the Exchange server", &settings.server.endpoint);
-    let named = [Some(exchange), token_url.map(|url| ("the token endpoint", url))];
-    named.into_iter().flatten().find_map(|(what, url)| {
+    let applications = graph.map(|graph| graph.applications.as_slice()).unwrap_or_default();
+    let token_urls = signs_in.into_iter().chain(applications).map(|oauth| &oauth.token_url);
+    let mut named = ews
+        .map(|ews| ("the Exchange server", &ews.endpoint))
+        .into_iter()
+        .chain(graph.map(|graph| ("the address of Microsoft Graph", &graph.endpoint)))
+        .chain(token_urls.map(|url| ("the token endpoint", url)));
+    named.find_map(|(what, url)| {
         let pinned = Pin::of(url).is_some_and(|server| pins.contains(&server));
         (!pinned).then(|| format!("{what} `{}` is none of `--credentials-only-to`", origin(url)))
     })
@@ -187,6 +223,48 @@ mod tests {
         assert!(told.contains("login.example.com"), "{told}");
     }
 
+    fn over(api: &str) -> Value {
+        let mut config = oauth();
+        config["ews_endpoint"] = json!("https://outlook.office365.com/EWS/Exchange.asmx");
+        config["microsoft_api"] = json!(api);
+        config
+    }
+
+    #[test]
+    fn a_mailbox_may_move_between_the_two_interfaces_of_microsoft() {
+        for from in ["ews", "graph", "auto"] {
+            for to in ["ews", "graph", "auto"] {
+                let told = redirection(&parse(&over(from)), &parse(&over(to)));
+                assert_eq!(told, None, "{from} to {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_token_follows_a_move_to_another_address() {
+        let elsewhere = json!("https://graph.example.net/v1.0");
+        for from in ["ews", "graph", "auto"] {
+            for to in ["graph", "auto"] {
+                let mut new = over(to);
+                new["graph_endpoint"] = elsewhere.clone();
+                let told = redirection(&parse(&over(from)), &parse(&new)).unwrap();
+                assert!(told.contains("graph.example.net"), "{told}");
+            }
+        }
+        for port in ["https://graph.microsoft.com:8443/v1.0", "http://127.0.0.1:8443/v1.0"] {
+            let told = judge(&over("graph"), "graph_endpoint", json!(port));
+            assert!(told.is_some(), "{port}");
+        }
+        let mut back = over("ews");
+        back["ews_endpoint"] = json!("https://mail.example.net/EWS/Exchange.asmx");
+        let told = redirection(&parse(&over("graph")), &parse(&back)).unwrap();
+        assert!(told.contains("mail.example.net"), "{told}");
+        // The password may be known to the environment.
+        let mut back = ntlm();
+        back["ews_endpoint"] = json!("https://outlook.office365.com/EWS/Exchange.asmx");
+        assert!(redirection(&parse(&over("graph")), &parse(&back)).is_some());
+    }
+
     #[test]
     fn credentials_go_to_pinned_servers_only() {
         let pins = |text: &str| -> Vec<Pin> {
@@ -197,6 +275,10 @@ mod tests {
         assert_eq!(stranger(&oauth, &pins("login.example.com,mail.example.com:443")), None);
         let told = stranger(&oauth, &pins("mail.example.com")).unwrap();
         assert!(told.contains("the token endpoint `https://login.example.com`"), "{told}");
+        let graph = parse(&over("graph"));
+        let told = stranger(&graph, &pins("outlook.office365.com,login.example.com")).unwrap();
+        assert!(told.contains("Graph `https://graph.microsoft.com`"), "{told}");
+        assert_eq!(stranger(&graph, &pins("graph.microsoft.com,login.example.com")), None);
         for other in ["mail.example.com:8443", "example.com", "mail.example.com.example.net"] {
             let told = stranger(&ntlm, &pins(other)).unwrap();
             assert!(told.contains("the Exchange server `https://mail.example.com`"), "{told}");

@@ -1,6 +1,6 @@
 //! How far a mailbox has been delivered.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,10 @@ pub struct Checkpoint {
     /// The server asked for a pause until then; a restart does not cut it short.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused_until: Option<DateTime<Utc>>,
+    /// Every email that was in the mailbox before then is delivered. For sinks that cannot tell what
+    /// they hold: with the positions gone, this is all that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complete_at: Option<DateTime<Utc>>,
     pub folders: BTreeMap<FolderId, FolderState>,
 }
 
@@ -38,8 +42,9 @@ pub struct FolderState {
     /// Last position whose items are all delivered. `None`: nothing yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<Position>,
-    /// Without a position, the emails received before this count as delivered: where a sink could
-    /// keep no position, it kept at least this time.
+    /// Without a position, the emails received and created before this count as delivered: where a
+    /// sink could keep no position, or the position was of another protocol, there is at least this
+    /// time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivered_until: Option<DateTime<Utc>>,
     /// The listing was followed to its end at least once since `position` began.
@@ -79,8 +84,17 @@ pub enum Protocol {
     Graph,
 }
 
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ews => "EWS",
+            Self::Graph => "Graph",
+        })
+    }
+}
+
 impl Protocol {
-    fn is_ews(&self) -> bool {
+    pub(crate) fn is_ews(&self) -> bool {
         *self == Self::Ews
     }
 }

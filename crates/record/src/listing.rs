@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{Email, FolderId, ItemId, Position, Uid};
+use crate::{Email, FolderId, ItemId, Position, Protocol, Uid};
 
 /// A folder that holds mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +74,9 @@ pub enum Fetched {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantined {
     pub uid: Uid,
+    /// In whose terms the ids of item and folder are.
+    #[serde(default, skip_serializing_if = "Protocol::is_ews")]
+    pub protocol: Protocol,
     pub item: ItemId,
     pub folder: FolderId,
     pub folder_path: Vec<String>,

@@ -25,6 +25,10 @@ pub struct Refusal {
 /// Every promise is about what survives a power cut once the call has returned.
 #[async_trait]
 pub trait Sink: Send + Sync {
+    /// [`find`](Self::find) tells the truth: whatever is listed again is neither fetched nor stored
+    /// again.
+    fn knows_what_it_holds(&self) -> bool;
+
     /// Loads where `route` stopped; generation 0 if it never ran. A checkpoint that cannot be
     /// read is an error, never an empty one.
     async fn load_checkpoint(&self, route: &Route) -> Result<Checkpoint, SinkError>;

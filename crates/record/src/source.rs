@@ -19,6 +19,12 @@ pub trait Source: Send {
     /// In whose terms its positions and ids are.
     fn protocol(&self) -> Protocol;
 
+    /// An unchanged mark proves that nothing changed in its folder. Otherwise a mark is a hint only,
+    /// and each folder is listed now and then whatever its mark says.
+    fn marks_are_proof(&self) -> bool {
+        true
+    }
+
     /// The folders that hold mail, each with a mark that changes when its items do.
     ///
     /// Costs one request when nothing changed since `known`. With `thorough`, the server is

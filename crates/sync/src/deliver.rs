@@ -16,6 +16,7 @@ use crate::{
     mailbox::{Failed, MailboxSync},
     observer::Event,
     page::UNKNOWN_SIZE,
+    past::Past,
     suspect::Caution,
 };
 
@@ -41,6 +42,7 @@ pub(crate) struct Delivery {
     pub(crate) set_aside: Vec<Quarantined>,
     /// The server says that they are not there.
     pub(crate) gone: Vec<Entry>,
+    pub(crate) past: Past,
     /// Emails stored in this attempt, for the pace.
     pub(crate) delivered: usize,
     pub(crate) skipped: usize,

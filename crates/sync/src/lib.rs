@@ -7,11 +7,15 @@
 pub mod backoff;
 pub mod carried;
 mod caught;
+mod complete;
 mod contest;
 mod deliver;
+mod idle;
 pub mod mailbox;
+pub mod migrate;
 pub mod observer;
 pub mod page;
+mod past;
 mod pause;
 mod quarantine;
 mod recovery;

@@ -1,13 +1,13 @@
 //! Reads one mailbox for ever, in steps of at most one page.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
 use chrono::{DateTime, Utc};
-use rand_chacha::ChaCha8Rng;
+use rand::rngs::SmallRng;
 use record::{
     Checkpoint, Clock, Folder, FolderId, ItemId, Route, Sink, SinkError, Source, SourceError,
     Survey,
@@ -19,9 +19,13 @@ use tracing::info;
 use crate::{
     backoff::Backoff,
     carried::{Applied, Carried},
+    complete::Complete,
     contest::Contest,
+    idle::Idle,
+    migrate,
     observer::{Event, MailboxState, Observer},
     settings::{MailboxSettings, Pace, StartFrom},
+    stored::is_stale,
     tally::Tally,
 };
 
@@ -86,7 +90,6 @@ impl From<SinkError> for Failed {
 }
 
 /// What a mailbox shares with the others of its service.
-#[derive(Clone)]
 pub struct Shared {
     pub sink: Arc<dyn Sink>,
     pub clock: Arc<dyn Clock>,
@@ -98,9 +101,9 @@ pub struct Shared {
 pub struct MailboxSync {
     pub(crate) route: Route,
     pub(crate) source: Box<dyn Source>,
-    pub(crate) shared: Shared,
+    pub(crate) shared: Arc<Shared>,
     pub(crate) settings: MailboxSettings,
-    pub(crate) rng: ChaCha8Rng,
+    pub(crate) rng: SmallRng,
     /// `None` until it is loaded, again when a save may or may not have happened, and between
     /// two rounds, so that thousands of idle mailboxes cost little memory.
     pub(crate) checkpoint: Option<Checkpoint>,
@@ -117,14 +120,14 @@ pub struct MailboxSync {
     /// A folder was left out of this round because it cannot be read.
     incomplete: bool,
     /// Failures in a row of folders that could not be read while their mailbox could.
-    pub(crate) sick_folders: HashMap<FolderId, u32>,
+    pub(crate) sick_folders: BTreeMap<FolderId, u32>,
     rounds: u32,
     pub(crate) thorough: bool,
     retry_quarantine: bool,
     /// One item a request, after a request for several failed.
     pub(crate) cautious: bool,
     /// Failed fetches of single items, for the page at hand.
-    pub(crate) attempts: HashMap<ItemId, u32>,
+    pub(crate) attempts: BTreeMap<ItemId, u32>,
     /// Most entries asked for at once, after a longer listing failed.
     pub(crate) listing_limit: usize,
     /// For calls that got no answer, and for the sink.
@@ -137,6 +140,10 @@ pub struct MailboxSync {
     /// For a sink where another process is at work on the mailbox.
     pub(crate) busy: Backoff,
     pub(crate) contest: Option<Box<Contest>>,
+    /// For a sink that cannot tell what it holds.
+    pub(crate) complete: Option<Box<Complete>>,
+    /// Where idle mailboxes are looked at less often.
+    pub(crate) idle: Option<Box<Idle>>,
     /// The pause in the checkpoint that was obeyed or asked for in this process.
     pub(crate) obeyed_pause: Option<DateTime<Utc>>,
     pub(crate) tally: Tally,
@@ -156,9 +163,9 @@ impl MailboxSync {
     pub fn new(
         route: Route,
         source: Box<dyn Source>,
-        shared: Shared,
+        shared: Arc<Shared>,
         settings: MailboxSettings,
-        rng: ChaCha8Rng,
+        rng: SmallRng,
     ) -> Self {
         Self {
             route,
@@ -173,12 +180,12 @@ impl MailboxSync {
             agenda: VecDeque::new(),
             left_more: false,
             incomplete: false,
-            sick_folders: HashMap::new(),
+            sick_folders: BTreeMap::new(),
             rounds: 0,
             thorough: true,
             retry_quarantine: false,
             cautious: false,
-            attempts: HashMap::new(),
+            attempts: BTreeMap::new(),
             listing_limit: usize::MAX,
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(600)),
             transient: Backoff::new(Duration::from_secs(10), Duration::from_secs(3600)),
@@ -186,6 +193,8 @@ impl MailboxSync {
             paced_until: None,
             busy: Backoff::new(Duration::from_secs(2), Duration::from_secs(30)),
             contest: None,
+            complete: None,
+            idle: None,
             obeyed_pause: None,
             tally: Tally::default(),
             carried: Carried::default(),
@@ -310,6 +319,7 @@ impl MailboxSync {
     /// Asks which folders there are and puts those that may hold something new on the agenda.
     async fn survey(&mut self, shutdown: &CancellationToken) -> Result<(), Failed> {
         let thorough = self.thorough || self.rounds.is_multiple_of(ROUNDS_BETWEEN_THOROUGH_SURVEYS);
+        self.round_begins();
         let Some(checkpoint) = self.checkpoint.as_mut() else { return Ok(()) };
         let survey = tokio::select! {
             biased;
@@ -328,12 +338,23 @@ impl MailboxSync {
             folders: wanted.len(),
             items,
         });
+        self.look_around(wanted.iter().map(|f| &f.id));
+        let due: Vec<bool> = wanted.iter().map(|f| thorough || self.is_due(&f.id)).collect();
+        let is_proof = self.source.marks_are_proof();
+        let Some(checkpoint) = self.checkpoint.as_mut() else { return Ok(()) };
         let present: BTreeSet<&FolderId> = wanted.iter().map(|f| &f.id).collect();
+        if wanted.iter().any(|f| !checkpoint.folders.contains_key(&f.id)) {
+            migrate::adopt(checkpoint, &wanted);
+        }
         let before = checkpoint.folders.len();
         checkpoint.folders.retain(|id, _| present.contains(id));
-        self.unsaved |= checkpoint.folders.len() != before || checkpoint.hierarchy != hierarchy;
-        checkpoint.hierarchy = hierarchy;
-        for folder in wanted {
+        self.unsaved |= checkpoint.folders.len() != before;
+        if checkpoint.hierarchy != hierarchy {
+            let read_at = checkpoint.folders.values().filter_map(|state| state.read_at).max();
+            self.unsaved |= is_proof || is_stale(read_at, self.shared.clock.now());
+            checkpoint.hierarchy = hierarchy;
+        }
+        for (folder, due) in wanted.into_iter().zip(due) {
             let state = checkpoint.folders.entry(folder.id.clone()).or_default();
             if state.path != folder.path {
                 state.path.clone_from(&folder.path);
@@ -341,7 +362,7 @@ impl MailboxSync {
             }
             state.total = folder.total;
             let unchanged = state.caught_up && folder.mark.is_some() && state.mark == folder.mark;
-            if !unchanged {
+            if !unchanged || due && !is_proof {
                 let budget = self.shared.pace.emails_per_folder;
                 self.agenda.push_back(Turn { folder, budget });
             }
@@ -352,6 +373,9 @@ impl MailboxSync {
 
     /// Every folder was read to its end.
     async fn end_round(&mut self, fetched: usize) -> Result<Next, Failed> {
+        if !self.incomplete {
+            self.round_was_complete();
+        }
         if self.unsaved {
             self.save().await?;
         }
@@ -363,7 +387,7 @@ impl MailboxSync {
             }
             self.shared.observer.observe(&Event::CaughtUp { route: &self.route });
         }
-        let pause = self.shared.pace.poll_frequency;
+        let pause = self.round_pause();
         Ok(match self.pause_for(fetched) {
             Next::After(longer) if longer > pause => Next::After(longer),
             _ => Next::After(pause),
@@ -399,5 +423,16 @@ impl MailboxSync {
     /// Failures in a row of calls that got no answer.
     pub(crate) fn failures(&self) -> u32 {
         self.backoff.failures().max(self.transient.failures())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_mailbox_is_small() {
+        // Thousands of them wait for the most part.
+        assert!(size_of::<MailboxSync>() <= 576, "{}", size_of::<MailboxSync>());
     }
 }

@@ -1,16 +1,17 @@
 //! Reads one page of one folder. The order of the writes stands here.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
-use chrono::{DateTime, Utc};
 use record::{Advice, Entry, Folder, FolderState, ItemId, Page, Uid};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
     deliver::Delivery,
+    idle::Found,
     mailbox::{Failed, MailboxSync},
     observer::SkipReason,
+    stored::is_stale,
 };
 
 /// Most entries of one listing request, and of one checkpoint.
@@ -54,7 +55,7 @@ impl MailboxSync {
         self.fell_behind(&folder.id, &delivery.pending);
         self.deliver(folder, &mut delivery, shutdown).await?;
         self.recheck_gone(folder, &page, &mut delivery, shutdown).await?;
-        self.attempts = HashMap::new();
+        self.attempts = BTreeMap::new();
         self.cautious = false;
         let end = PageEnd { entries, fetched: delivery.delivered, more: page.more };
         self.commit(folder, page, delivery).await?;
@@ -133,18 +134,15 @@ impl MailboxSync {
         let mut wanted = Vec::with_capacity(page.entries.len());
         let mut seen = HashSet::with_capacity(page.entries.len());
         let mut skipped = Vec::new();
-        let delivered_until = self
-            .checkpoint
-            .as_ref()
-            .and_then(|checkpoint| checkpoint.folders.get(&folder.id))
-            .and_then(|state| state.delivered_until);
-        let is_before = |entry: &Entry, time: Option<DateTime<Utc>>| matches!((entry.received, time), (Some(received), Some(time)) if received < time);
+        let past = self.past(folder).await?;
+        let start = self.settings.start_timestamp;
+        let is_before_start = |entry: &Entry| matches!((entry.received, start), (Some(received), Some(start)) if received < start);
         for entry in &page.entries {
             if entry.is_draft && !self.settings.include_drafts {
                 skipped.push((entry.uid, SkipReason::Draft));
-            } else if is_before(entry, self.settings.start_timestamp) {
+            } else if is_before_start(entry) {
                 skipped.push((entry.uid, SkipReason::BeforeStart));
-            } else if !seen.insert(entry.uid) || is_before(entry, delivered_until) {
+            } else if !seen.insert(entry.uid) || past.covers(entry) {
                 skipped.push((entry.uid, SkipReason::Held));
             } else {
                 wanted.push(entry);
@@ -178,6 +176,7 @@ impl MailboxSync {
             }
         }
         delivery.skipped = skipped.len();
+        delivery.past = past;
         self.skipped(&skipped);
         self.stored(confirmed);
         Ok(delivery)
@@ -191,11 +190,12 @@ impl MailboxSync {
         page: Page,
         delivery: Delivery,
     ) -> Result<(), Failed> {
-        let Delivery { moved, set_aside, delivered, skipped, .. } = delivery;
+        let Delivery { moved, mut set_aside, past, delivered, skipped, .. } = delivery;
         if !moved.is_empty() {
             self.shared.sink.relocate(&self.route, &moved).await?;
         }
         if !set_aside.is_empty() {
+            self.keep_first_times(&mut set_aside).await?;
             self.shared.sink.quarantine(&self.route, &set_aside).await?;
             for item in &set_aside {
                 warn!(
@@ -205,15 +205,20 @@ impl MailboxSync {
             }
             self.set_aside(set_aside.iter().map(|item| (item.uid, item.code.as_str())));
         }
+        let quarantined = self.count_aside(folder, &past, &set_aside).await?;
         let count = self.count_of(&page.entries);
+        let is_proof = self.source.marks_are_proof();
         let now = self.shared.clock.now();
         let Some(checkpoint) = self.checkpoint.as_mut() else { return Ok(()) };
         let state: &mut FolderState = checkpoint.folders.entry(folder.id.clone()).or_default();
+        let is_known = state.caught_up;
         let quiet = page.entries.is_empty() && page.removed == 0 && state.caught_up && !page.more;
+        // Of a source that hands out a new position each time, that alone is seldom worth a save.
+        let is_worth_saving = is_proof || state.mark != folder.mark || is_stale(state.read_at, now);
         state.position = Some(page.next.clone());
         state.delivered += count.delivered;
         state.skipped += skipped as u64;
-        state.quarantined += set_aside.len() as u64;
+        state.quarantined = quarantined.unwrap_or(state.quarantined + set_aside.len() as u64);
         state.newest = state.newest.max(count.newest);
         state.read_at = Some(now);
         if !page.more {
@@ -223,9 +228,13 @@ impl MailboxSync {
             // From here on it has a position that tells more.
             state.delivered_until = None;
         }
+        if !page.more {
+            let newest = state.newest;
+            self.visited(&Found { folder: &folder.id, is_known, is_quiet: quiet, newest });
+        }
         if quiet {
             // Worth one save in the end of the round, not one for each folder.
-            self.unsaved = true;
+            self.unsaved |= is_worth_saving;
             self.caught_up_in(&folder.id);
             return Ok(());
         }

@@ -1,8 +1,11 @@
 //! Items that are set aside: what is known of them, and another attempt on demand.
 
 use chrono::{DateTime, Utc};
-use record::{Advice, Email, Entry, Fetched, Folder, FolderId, Quarantined, Refusal, SourceError};
+use record::{
+    Advice, Email, Entry, Fetched, Folder, FolderId, ItemId, Quarantined, Refusal, SourceError,
+};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::{
     caught::{PANICKED, Panicked, caught},
@@ -10,6 +13,9 @@ use crate::{
     mailbox::{Failed, MailboxSync},
     suspect::IN_FLIGHT,
 };
+
+/// Most ids that are translated in one request.
+const TRANSLATED_AT_ONCE: usize = 1000;
 
 impl MailboxSync {
     pub(crate) fn too_large(&self, entry: &Entry) -> bool {
@@ -26,6 +32,7 @@ impl MailboxSync {
     ) -> Quarantined {
         Quarantined {
             uid: entry.uid,
+            protocol: self.source.protocol(),
             item: entry.item.clone(),
             folder: folder.id.clone(),
             folder_path: folder.path.clone(),
@@ -43,6 +50,7 @@ impl MailboxSync {
     pub(crate) fn refused(&self, folder: &Folder, email: &Email, why: Refusal) -> Quarantined {
         Quarantined {
             uid: email.uid,
+            protocol: self.source.protocol(),
             item: email.item.clone(),
             folder: folder.id.clone(),
             folder_path: folder.path.clone(),
@@ -61,7 +69,8 @@ impl MailboxSync {
         &mut self,
         shutdown: &CancellationToken,
     ) -> Result<(), Failed> {
-        for item in self.shared.sink.quarantined(&self.route).await? {
+        let items = self.shared.sink.quarantined(&self.route).await?;
+        for item in self.in_our_terms(items, shutdown).await? {
             let folder = Folder {
                 id: FolderId(item.folder.0.clone()),
                 path: item.folder_path.clone(),
@@ -117,6 +126,52 @@ impl MailboxSync {
 }
 
 impl MailboxSync {
+    /// Gives items that another protocol named the ids that they have here. An item without one is
+    /// left out; it stays on the list, and gets its id when its folder lists it.
+    async fn in_our_terms(
+        &mut self,
+        items: Vec<Quarantined>,
+        shutdown: &CancellationToken,
+    ) -> Result<Vec<Quarantined>, Failed> {
+        let ours = self.source.protocol();
+        let (mut known, foreign): (Vec<_>, Vec<_>) =
+            items.into_iter().partition(|item| item.protocol == ours);
+        for items in foreign.chunks(TRANSLATED_AT_ONCE) {
+            let Some(first) = items.first() else { break };
+            // There are two protocols, so that all of these are of the same.
+            let from = first.protocol;
+            let ids: Vec<ItemId> = items.iter().map(|item| item.item.clone()).collect();
+            let translated = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Err(Failed::Interrupted),
+                translated = self.source.translate(from, &ids) => match translated {
+                    Ok(translated) => translated,
+                    Err(err) if ends_retries(&err) => return Err(err.into()),
+                    Err(err) => {
+                        warn!(
+                            mailbox.id = %self.route.mailbox,
+                            "Items of `{}` that are set aside keep their old ids: {}",
+                            self.route.mailbox, record::Chain(&err)
+                        );
+                        continue;
+                    }
+                },
+            };
+            for (item, id) in items.iter().zip(translated) {
+                if let Some(id) = id {
+                    let folder = self.folder_at(&item.folder_path).unwrap_or(item.folder.clone());
+                    known.push(Quarantined { protocol: ours, item: id, folder, ..item.clone() });
+                }
+            }
+        }
+        Ok(known)
+    }
+
+    fn folder_at(&self, path: &[String]) -> Option<FolderId> {
+        let folders = &self.checkpoint.as_ref()?.folders;
+        folders.iter().find(|(_, state)| state.path == path).map(|(id, _)| id.clone())
+    }
+
     /// An item has left the quarantine: the numbers of its folder follow, with the next save.
     fn released(&mut self, item: &Quarantined, received: DateTime<Utc>) {
         let folders = self.checkpoint.as_mut().map(|checkpoint| &mut checkpoint.folders);

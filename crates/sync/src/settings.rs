@@ -9,6 +9,9 @@ use chrono::{DateTime, Utc};
 pub struct Pace {
     /// Pause between two rounds of a mailbox that is caught up.
     pub poll_frequency: Duration,
+    /// Longest pause of a mailbox, and between two readings of a folder, in which nothing happens.
+    /// Up to `poll_frequency`: idle mailboxes are looked at as often as the others.
+    pub idle_poll_limit: Duration,
     /// Pause for each email. `None`: none, unless the server has throttled the mailbox lately.
     pub poll_message_sleep: Option<Duration>,
     /// Most entries read from one folder before the next one has its turn.
@@ -23,6 +26,7 @@ impl Default for Pace {
     fn default() -> Self {
         Self {
             poll_frequency: Duration::from_secs(15),
+            idle_poll_limit: Duration::ZERO,
             poll_message_sleep: None,
             emails_per_folder: 2520,
             batch: 80,

@@ -123,6 +123,10 @@ impl MemorySink {
 
 #[async_trait]
 impl Sink for MemorySink {
+    fn knows_what_it_holds(&self) -> bool {
+        !self.inner.lock().unwrap().forgetful
+    }
+
     async fn load_checkpoint(&self, _: &Route) -> Result<Checkpoint, SinkError> {
         self.fail()?;
         Ok(self.checkpoint())
@@ -207,6 +211,10 @@ impl ManySinks {
 
 #[async_trait]
 impl Sink for ManySinks {
+    fn knows_what_it_holds(&self) -> bool {
+        true
+    }
+
     async fn load_checkpoint(&self, route: &Route) -> Result<Checkpoint, SinkError> {
         self.of(route).load_checkpoint(route).await
     }

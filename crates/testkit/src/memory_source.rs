@@ -1,5 +1,6 @@
 //! A mailbox in memory, with the habits of a real server: cursors that expire, items that move,
-//! fail, or vanish between listing and fetching.
+//! fail, or vanish between listing and fetching. It can be read over two protocols: over one, an item
+//! that moves gets a new id and marks are proof; over the other its id stays and marks are hints.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -50,6 +51,12 @@ struct Inner {
     sick: BTreeSet<FolderId>,
     /// The next survey is answered by a wish for a pause.
     throttle: Option<(Duration, Scope)>,
+    /// What emails are created from now on, if the server dates that.
+    now: Option<DateTime<Utc>>,
+    /// Ids of one protocol can be told in terms of the other.
+    translates: bool,
+    /// How often each email was handed out.
+    fetched: BTreeMap<Uid, u64>,
     panics: bool,
     surveys: u64,
     lists: u64,
@@ -61,6 +68,7 @@ struct Item {
     uid: Uid,
     message_id: String,
     received: DateTime<Utc>,
+    created: Option<DateTime<Utc>>,
     changed: u64,
     draft: bool,
     body: Bytes,
@@ -86,6 +94,9 @@ impl MemoryMailbox {
             hidden: BTreeSet::new(),
             sick: BTreeSet::new(),
             throttle: None,
+            now: None,
+            translates: true,
+            fetched: BTreeMap::new(),
             panics: false,
             surveys: 0,
             lists: 0,
@@ -104,6 +115,21 @@ impl MemoryMailbox {
         let received =
             DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(20_454) + TimeDelta::minutes(minutes);
         self.0.lock().unwrap().deliver(folder, received, false)
+    }
+
+    /// Delivers an email received then.
+    pub fn receive(&self, folder: &FolderId, received: DateTime<Utc>) -> Uid {
+        self.0.lock().unwrap().deliver(folder, received, false)
+    }
+
+    /// From now on the server tells when an item came into the mailbox, and it is this time.
+    pub fn set_time(&self, now: DateTime<Utc>) {
+        self.0.lock().unwrap().now = Some(now);
+    }
+
+    /// From now on ids of one protocol mean nothing to the other.
+    pub fn refuse_to_translate(&self) {
+        self.0.lock().unwrap().translates = false;
     }
 
     pub fn draft(&self, folder: &FolderId) -> Uid {
@@ -202,6 +228,11 @@ impl MemoryMailbox {
         self.0.lock().unwrap().truth.clone()
     }
 
+    /// Emails that were handed out more than once, and how often that was.
+    pub fn fetched_again(&self) -> u64 {
+        self.0.lock().unwrap().fetched.values().map(|times| times - 1).sum()
+    }
+
     /// Uids that `position` of `folder` covers and that are still there.
     pub fn covered(&self, folder: &FolderId, position: &Position) -> Vec<Uid> {
         let inner = self.0.lock().unwrap();
@@ -209,7 +240,7 @@ impl MemoryMailbox {
         inner
             .items
             .values()
-            .filter(|item| item.folder == *folder && item.changed <= upto && !item.draft)
+            .filter(|item| names(folder, &item.folder) && item.changed <= upto && !item.draft)
             .map(|item| item.uid)
             .collect()
     }
@@ -221,8 +252,20 @@ impl MemoryMailbox {
     }
 
     pub fn source(&self) -> MemorySource {
-        MemorySource(self.clone())
+        self.source_over(Protocol::Ews)
     }
+
+    pub fn source_over(&self, protocol: Protocol) -> MemorySource {
+        MemorySource { mailbox: self.clone(), protocol }
+    }
+}
+
+/// What stands before ids and positions of the second protocol.
+const LINK: &str = "https://graph.example.com/";
+
+/// Whether an id of either protocol names the folder.
+fn names(id: &FolderId, folder: &FolderId) -> bool {
+    id.0.strip_prefix(LINK).unwrap_or(&id.0) == folder.0
 }
 
 impl Inner {
@@ -231,8 +274,8 @@ impl Inner {
         let message_id = format!("<{number}@example.org>");
         let uid = Uid::derive("memory", &self.mailbox, &number.to_be_bytes(), &message_id);
         let body = Bytes::from(format!("Message-ID: {message_id}\r\n\r\nBody {number}\r\n"));
-        let folder = folder.clone();
-        self.put(Item { folder, uid, message_id, received, changed: 0, draft, body });
+        let (folder, created) = (folder.clone(), self.now);
+        self.put(Item { folder, uid, message_id, received, created, changed: 0, draft, body });
         if !draft {
             self.truth.insert(uid);
         }
@@ -257,23 +300,64 @@ impl Inner {
     }
 
     fn parse(&self, position: &Position) -> Option<u64> {
-        let Position::Cursor { token } = position else { return None };
+        let token = match position {
+            Position::Cursor { token } => token,
+            Position::Link { url } => url.strip_prefix(LINK)?,
+        };
         let (epoch, sequence) = token.split_once(':')?;
         (epoch.parse() == Ok(self.epoch)).then(|| sequence.parse().ok())?
+    }
+
+    /// The item of this id of either protocol.
+    fn item(&self, id: &ItemId) -> Option<&Item> {
+        match id.0.strip_prefix(LINK) {
+            None => self.items.get(id),
+            Some(uid) => self.items.values().find(|item| uid.parse() == Ok(item.uid)),
+        }
     }
 }
 
 /// Reads a [`MemoryMailbox`].
-pub struct MemorySource(MemoryMailbox);
+pub struct MemorySource {
+    mailbox: MemoryMailbox,
+    protocol: Protocol,
+}
+
+impl MemorySource {
+    fn folder_id(&self, id: &FolderId) -> FolderId {
+        match self.protocol {
+            Protocol::Ews => id.clone(),
+            Protocol::Graph => FolderId(format!("{LINK}{}", id.0)),
+        }
+    }
+
+    fn item_id(&self, id: &ItemId, item: &Item) -> ItemId {
+        match self.protocol {
+            Protocol::Ews => id.clone(),
+            Protocol::Graph => ItemId(format!("{LINK}{}", item.uid)),
+        }
+    }
+
+    fn position(&self, token: String) -> Position {
+        match self.protocol {
+            Protocol::Ews => Position::Cursor { token },
+            Protocol::Graph => Position::Link { url: format!("{LINK}{token}") },
+        }
+    }
+}
 
 #[async_trait]
 impl Source for MemorySource {
     fn protocol(&self) -> Protocol {
-        Protocol::Ews
+        self.protocol
+    }
+
+    fn marks_are_proof(&self) -> bool {
+        self.protocol == Protocol::Ews
     }
 
     async fn survey(&mut self, _: &Checkpoint, _: bool) -> Result<Survey, SourceError> {
-        let mut inner = self.0.0.lock().unwrap();
+        let mut inner = self.mailbox.0.lock().unwrap();
         inner.surveys += 1;
         if let Some((pause, scope)) = inner.throttle.take() {
             let (host, retry_after) = ("memory".to_owned(), Some(pause));
@@ -286,8 +370,10 @@ impl Source for MemorySource {
                 let items = || inner.items.values().filter(|item| item.folder == *id);
                 let newest = items().map(|item| item.changed).max().unwrap_or(0);
                 let removed = inner.removals.get(id).copied().unwrap_or(0);
+                // A hint misses most changes.
+                let newest = if self.marks_are_proof() { newest } else { newest / 4 };
                 Folder {
-                    id: id.clone(),
+                    id: self.folder_id(id),
                     path: path.clone(),
                     mark: Some(format!("{newest}/{removed}/{}", inner.epoch)),
                     total: Some(items().count() as u64),
@@ -303,13 +389,14 @@ impl Source for MemorySource {
         from: Option<&Position>,
         limit: usize,
     ) -> Result<Page, SourceError> {
-        let mut inner = self.0.0.lock().unwrap();
+        let mut inner = self.mailbox.0.lock().unwrap();
         inner.lists += 1;
-        if !inner.folders.contains_key(&folder.id) {
+        let known = inner.folders.keys().find(|known| self.folder_id(known) == folder.id);
+        let Some(known) = known.cloned() else {
             return Err(SourceError::FolderGone { folder: folder.id.clone() });
-        }
+        };
         assert!(!inner.panics, "a bug, put in on purpose");
-        if inner.sick.contains(&folder.id) {
+        if inner.sick.contains(&known) {
             let code = "ErrorInternalServerError".to_owned();
             let host = "memory".to_owned();
             return Err(SourceError::Unavailable { host, code, scope: Scope::Mailbox });
@@ -323,7 +410,7 @@ impl Source for MemorySource {
         let mut items: Vec<(&ItemId, &Item)> = inner
             .items
             .iter()
-            .filter(|(_, item)| item.folder == folder.id && item.changed > after)
+            .filter(|(_, item)| item.folder == known && item.changed > after)
             .collect();
         items.sort_by_key(|(_, item)| item.changed);
         let more = items.len() > limit;
@@ -335,17 +422,17 @@ impl Source for MemorySource {
         let entries = items
             .into_iter()
             .map(|(id, item)| Entry {
-                item: id.clone(),
+                item: self.item_id(id, item),
                 uid: item.uid,
                 message_id: Some(item.message_id.clone()),
                 received: Some(item.received),
-                created: None,
+                created: item.created,
                 size: Some(inner.sizes.get(&item.uid).copied().unwrap_or(item.body.len() as u64)),
                 is_draft: item.draft,
             })
             .collect();
         let token = format!("{}:{reached}", inner.epoch);
-        Ok(Page { entries, removed: 0, next: Position::Cursor { token }, more })
+        Ok(Page { entries, removed: 0, next: self.position(token), more })
     }
 
     async fn fetch(
@@ -354,7 +441,7 @@ impl Source for MemorySource {
         entries: &[Entry],
     ) -> Result<Vec<Fetched>, SourceError> {
         let deadly = {
-            let mut inner = self.0.0.lock().unwrap();
+            let mut inner = self.mailbox.0.lock().unwrap();
             let deadly = entries.iter().any(|entry| inner.deadly.contains(&entry.uid));
             inner.kills += u64::from(deadly);
             deadly
@@ -362,14 +449,14 @@ impl Source for MemorySource {
         if deadly {
             std::future::pending::<()>().await;
         }
-        let traps = self.0.0.lock().unwrap().traps.clone();
+        let traps = self.mailbox.0.lock().unwrap().traps.clone();
         assert!(!entries.iter().any(|entry| traps.contains(&entry.uid)), "a bug put in on purpose");
-        let inner = self.0.0.lock().unwrap();
+        let mut inner = self.mailbox.0.lock().unwrap();
         if entries.iter().any(|entry| inner.poison.contains(&entry.uid)) {
             let cause = "connection reset".into();
             return Err(SourceError::Unreachable { host: "memory".into(), cause });
         }
-        let fetch = |entry: &Entry| match inner.items.get(&entry.item) {
+        let fetch = |entry: &Entry| match inner.item(&entry.item) {
             None => Fetched::Gone,
             Some(item) if inner.hidden.contains(&item.uid) => Fetched::Gone,
             Some(item) if inner.corrupt.contains(&item.uid) => Fetched::Refused {
@@ -385,7 +472,27 @@ impl Source for MemorySource {
                 body: Body::Memory(item.body.clone()),
             })),
         };
-        Ok(entries.iter().map(fetch).collect())
+        let results: Vec<Fetched> = entries.iter().map(fetch).collect();
+        for result in &results {
+            if let Fetched::Email(email) = result {
+                *inner.fetched.entry(email.uid).or_default() += 1;
+            }
+        }
+        Ok(results)
+    }
+
+    async fn translate(
+        &mut self,
+        from: Protocol,
+        items: &[ItemId],
+    ) -> Result<Vec<Option<ItemId>>, SourceError> {
+        let inner = self.mailbox.0.lock().unwrap();
+        let translate = |id: &ItemId| {
+            let item = inner.item(id).filter(|_| inner.translates && from != self.protocol)?;
+            // Back to ids that change with each move there is no way.
+            (self.protocol == Protocol::Graph).then(|| self.item_id(id, item))
+        };
+        Ok(items.iter().map(translate).collect())
     }
 }
 

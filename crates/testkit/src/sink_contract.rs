@@ -108,6 +108,7 @@ fn checkpoint(generation: u64, token: &str) -> Checkpoint {
 fn set_aside(n: u64, attempts: u32) -> Quarantined {
     Quarantined {
         uid: uid(n),
+        protocol: record::Protocol::Ews,
         item: ItemId(format!("item-{n}")),
         folder: FolderId("f".into()),
         folder_path: vec!["Inbox".into()],

@@ -75,6 +75,10 @@ impl Drop for Flight<'_> {
 
 #[async_trait]
 impl Sink for Watched {
+    fn knows_what_it_holds(&self) -> bool {
+        self.sink.knows_what_it_holds()
+    }
+
     async fn load_checkpoint(&self, route: &Route) -> Result<Checkpoint, SinkError> {
         let began = Instant::now();
         let loaded = self.sink.load_checkpoint(route).await;

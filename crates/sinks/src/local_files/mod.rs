@@ -174,6 +174,10 @@ impl LocalFiles {
 
 #[async_trait]
 impl Sink for LocalFiles {
+    fn knows_what_it_holds(&self) -> bool {
+        true
+    }
+
     async fn load_checkpoint(&self, route: &Route) -> Result<Checkpoint, SinkError> {
         let route = route.clone();
         self.run(move |store| {

@@ -311,6 +311,7 @@ mod tests {
         let mailbox = "abc@example.com".parse().unwrap();
         Quarantined {
             uid: Uid::derive("test", &mailbox, &[n], ""),
+            protocol: record::Protocol::Ews,
             item: ItemId(format!("item-{n}")),
             folder: FolderId("f".into()),
             folder_path: vec!["Inbox".into()],

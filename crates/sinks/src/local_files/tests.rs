@@ -38,6 +38,7 @@ fn set_aside(n: u64) -> Quarantined {
     let email = email(n);
     Quarantined {
         uid: email.uid,
+        protocol: record::Protocol::Ews,
         item: email.item,
         folder: FolderId("f".into()),
         folder_path: vec!["Inbox".into()],

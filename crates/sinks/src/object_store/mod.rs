@@ -91,6 +91,10 @@ fn last_of<'a, T>(items: &'a [T], uid: impl Fn(&T) -> Uid) -> Vec<&'a T> {
 
 #[async_trait]
 impl Sink for Objects {
+    fn knows_what_it_holds(&self) -> bool {
+        true
+    }
+
     async fn load_checkpoint(&self, route: &Route) -> Result<Checkpoint, SinkError> {
         self.0.states.load(&self.0.store, route).await
     }

@@ -209,6 +209,10 @@ fn unwritable(cause: record::Cause) -> SinkError {
 
 #[async_trait]
 impl Sink for PlatformApi {
+    fn knows_what_it_holds(&self) -> bool {
+        false
+    }
+
     async fn load_checkpoint(&self, route: &Route) -> Result<Checkpoint, SinkError> {
         let (bucket, entry) = self.entry(route).await?;
         if entry.checkpoint.is_none() && bucket.is_foreign() {

@@ -142,6 +142,7 @@ async fn two_writers_share_one_quarantine_list() {
     let container = Container::create().await;
     let item = |n: u64| record::Quarantined {
         uid: mail::uid(n),
+        protocol: record::Protocol::Ews,
         item: mail::email(n).item,
         folder: mail::folder(),
         folder_path: vec!["Inbox".into()],

@@ -157,6 +157,7 @@ fn set_aside(n: u64, code: &str) -> Quarantined {
     let email = mail::email(n);
     Quarantined {
         uid: email.uid,
+        protocol: record::Protocol::Ews,
         item: email.item,
         folder: mail::folder(),
         folder_path: vec!["Inbox".into()],

@@ -19,6 +19,7 @@ fn set_aside(n: u64) -> Quarantined {
     let email = mail::email(n);
     Quarantined {
         uid: email.uid,
+        protocol: record::Protocol::Ews,
         item: email.item,
         folder: mail::folder(),
         folder_path: vec!["Inbox".into()],

@@ -9,6 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use record::{
@@ -31,6 +32,8 @@ pub struct Dice {
     pub failures: Arc<AtomicU64>,
     /// A call before this moment breaks the server's wish for a pause.
     quiet_until: Arc<Mutex<Option<Instant>>>,
+    /// Faults put in on purpose.
+    pub lies: Lies,
 }
 
 /// What happens to one call.
@@ -52,6 +55,7 @@ impl Dice {
             partition: Arc::default(),
             failures: Arc::default(),
             quiet_until: Arc::default(),
+            lies: Lies::None,
         }
     }
 
@@ -95,6 +99,17 @@ fn unwritable() -> SinkError {
     SinkError::Unwritable { place: "simulated".to_owned(), cause: "no answer".into() }
 }
 
+/// What a mailbox that moves between protocols is told wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lies {
+    #[default]
+    None,
+    /// Every item came into the mailbox when it was received.
+    NothingIsImported,
+    /// Every email is delivered.
+    AlwaysComplete,
+}
+
 pub struct ChaosSource {
     pub inner: MemorySource,
     pub dice: Dice,
@@ -129,6 +144,10 @@ impl Source for ChaosSource {
         self.inner.protocol()
     }
 
+    fn marks_are_proof(&self) -> bool {
+        self.inner.marks_are_proof()
+    }
+
     async fn survey(&mut self, known: &Checkpoint, thorough: bool) -> Result<Survey, SourceError> {
         self.gate().await?;
         self.inner.survey(known, thorough).await
@@ -141,7 +160,11 @@ impl Source for ChaosSource {
         limit: usize,
     ) -> Result<Page, SourceError> {
         self.gate().await?;
-        self.inner.list(folder, from, limit).await
+        let mut page = self.inner.list(folder, from, limit).await?;
+        if self.dice.lies == Lies::NothingIsImported {
+            page.entries.iter_mut().for_each(|entry| entry.created = entry.received);
+        }
+        Ok(page)
     }
 
     async fn fetch(
@@ -151,6 +174,15 @@ impl Source for ChaosSource {
     ) -> Result<Vec<Fetched>, SourceError> {
         self.gate().await?;
         self.inner.fetch(folder, entries).await
+    }
+
+    async fn translate(
+        &mut self,
+        from: record::Protocol,
+        items: &[record::ItemId],
+    ) -> Result<Vec<Option<record::ItemId>>, SourceError> {
+        self.gate().await?;
+        self.inner.translate(from, items).await
     }
 }
 
@@ -191,9 +223,17 @@ impl ChaosSink {
 
 #[async_trait]
 impl Sink for ChaosSink {
+    fn knows_what_it_holds(&self) -> bool {
+        !self.forgetful && self.inner.knows_what_it_holds()
+    }
+
     async fn load_checkpoint(&self, route: &Route) -> Result<Checkpoint, SinkError> {
         self.gate().await?;
-        self.inner.load_checkpoint(route).await
+        let mut loaded = self.inner.load_checkpoint(route).await?;
+        if self.dice.lies == Lies::AlwaysComplete {
+            loaded.complete_at = Some(DateTime::<Utc>::MAX_UTC);
+        }
+        Ok(loaded)
     }
 
     async fn find(&self, route: &Route, uids: &[Uid]) -> Result<Vec<Option<Held>>, SinkError> {

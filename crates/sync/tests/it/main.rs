@@ -11,6 +11,8 @@
 
 mod chaos;
 mod engine;
+mod idle;
+mod moving;
 mod owners;
 mod simulation;
 mod trouble;

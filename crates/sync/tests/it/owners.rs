@@ -114,6 +114,10 @@ impl Owner {
 
 #[async_trait]
 impl Sink for Owner {
+    fn knows_what_it_holds(&self) -> bool {
+        true
+    }
+
     async fn load_checkpoint(&self, route: &Route) -> Result<Checkpoint, SinkError> {
         Ok(self.stored(route))
     }
