@@ -162,6 +162,8 @@ fn read(batch: &Request) -> Result<Vec<Part>, Refusal> {
             .and_then(|method| method.parse().ok())
             .ok_or_else(|| invalid(format!("`{id}` has no method.")))?;
         let url = text("url").ok_or_else(|| invalid(format!("`{id}` has no URL.")))?;
+        // The SDKs send whole URLs; they must lead to where the batch went.
+        let url = url.strip_prefix(&format!("{}/v1.0", batch.origin)).unwrap_or(url);
         if url.contains("://") || url.contains("$batch") {
             return Err(invalid(format!("the URL of `{id}` must be relative, and no batch.")));
         }
