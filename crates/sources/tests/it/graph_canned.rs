@@ -313,7 +313,7 @@ async fn properties_that_a_listing_refuses_are_asked_for_by_message() {
         let again = batch(&[(200, json!({}), message("M1"))]);
         let replies = vec![
             refused(status, "ErrorInvalidUrlQueryFilter"),
-            page(&[plain.clone()]),
+            page(std::slice::from_ref(&plain)),
             asked,
             page(&[plain]),
             again,
@@ -339,7 +339,7 @@ async fn a_server_in_trouble_does_not_change_identities() {
     for status in [429, 503] {
         let replies = vec![
             refused(400, "BadRequest"),
-            page(&[plain.clone()]),
+            page(std::slice::from_ref(&plain)),
             batch(&[failed(status, "UnknownError")]),
         ];
         let err = listed(replies).await.unwrap_err();
