@@ -4,7 +4,7 @@ use std::{path::Path, pin::pin, sync::Arc, time::Duration};
 
 use indicatif::MultiProgress;
 use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use rand::rngs::SmallRng;
 use record::{Meter, Route, SinkError, clock::SystemClock};
 use sinks::local_files::LocalFiles;
 use sync::{
@@ -123,7 +123,7 @@ async fn live(options: &Options, shard: Shard, monitor: &Arc<Monitor>) -> Result
     let carried = Carried::default();
     let mut appliance = Appliance { options, shard, monitor, configuration, destination, carried };
     let mut restarts = Backoff::new(Duration::from_secs(1), LONGEST_RESTART_PAUSE);
-    let mut rng = ChaCha8Rng::seed_from_u64(rand::random());
+    let mut rng = SmallRng::seed_from_u64(rand::random());
     loop {
         appliance.warn(&settings);
         match appliance.serve(&settings).await {
@@ -168,7 +168,7 @@ async fn first_settings(
     configuration: &mut Configuration,
 ) -> Result<Option<Settings>, Ending> {
     let mut pauses = Backoff::new(Duration::from_secs(1), LONGEST_CONFIG_PAUSE);
-    let mut rng = ChaCha8Rng::seed_from_u64(rand::random());
+    let mut rng = SmallRng::seed_from_u64(rand::random());
     loop {
         let loaded = tokio::select! {
             () = options.shutdown.cancelled() => return Ok(None),
@@ -222,7 +222,7 @@ impl Appliance<'_> {
     }
 
     fn replace(&mut self, settings: &mut Settings, new: Settings) {
-        if settings.server != new.server || settings.auth != new.auth {
+        if settings.service != new.service || settings.auth != new.auth {
             // Another server, or another account, has asked for no pause.
             self.carried = Carried::default();
         }
@@ -296,7 +296,12 @@ impl Appliance<'_> {
             });
         }
         let progress = self.progress(routes.len());
-        let service = self.service(settings, &routes, &spool, progress.clone())?;
+        let shutdown = self.options.shutdown.clone();
+        let opened = tokio::select! {
+            () = shutdown.cancelled() => return Ok(End::Stopped),
+            opened = self.service(settings, &routes, &spool, progress.clone()) => opened,
+        };
+        let service = opened?;
 
         // Ends with this life of the service, whatever ends it.
         let life = self.options.shutdown.child_token();
@@ -401,7 +406,7 @@ impl Appliance<'_> {
     }
 
     /// Wires source, engine and sink.
-    fn service(
+    async fn service(
         &self,
         settings: &Settings,
         routes: &[Route],
@@ -422,19 +427,24 @@ impl Appliance<'_> {
             self.destination.connect(&self.options.flags, environment, uploads, meter())?;
         self.destination.watch_expiry(environment, self.monitor);
         connected.announce(routes);
-        let ews = exchange::open(settings, spool, meter())?;
+        let opened = exchange::open(settings, self.shard, spool, meter()).await?;
+        if opened.fell_back {
+            warn!("{}", opened.told);
+        } else {
+            info!("{}", opened.told);
+        }
         let observer: Arc<dyn Observer> = Arc::new(Observers(observers));
-        let shared = Shared {
+        let shared = Arc::new(Shared {
             sink: self.monitor.watch(connected.sink, connected.counted_by),
             clock: Arc::new(SystemClock),
             observer: Arc::clone(&observer),
             pace: pace(settings),
-        };
+        });
         let seed: u64 = rand::random();
         let mailboxes = routes.iter().enumerate().filter_map(|(i, route)| {
             let wanted = wanted(settings.mailboxes.get(&route.mailbox)?, settings);
-            let rng = ChaCha8Rng::seed_from_u64(seed.wrapping_add(i as u64));
-            let source = Box::new(ews.mailbox(&route.mailbox));
+            let rng = SmallRng::seed_from_u64(seed.wrapping_add(i as u64));
+            let source = opened.exchange.mailbox(&route.mailbox);
             Some(MailboxSync::new(route.clone(), source, shared.clone(), wanted, rng))
         });
         let service =
@@ -475,11 +485,11 @@ fn announce(settings: &Settings, shard: Shard, owned: usize, place: &str) {
             .to_owned(),
     };
     info!(
-        server = %settings.server.endpoint, shard.ordinal = shard.ordinal(),
+        server = %settings.service, shard.ordinal = shard.ordinal(),
         shard.total = shard.total(), mailboxes.owned = owned,
         mailboxes.configured = settings.mailboxes.len(), destination = %place,
         "Serving {owned} of {} mailboxes of {} into `{}`; polling every {} s; pace: {pace}",
-        settings.mailboxes.len(), settings.server.endpoint, place,
+        settings.mailboxes.len(), settings.service, place,
         settings.poll_frequency.as_secs_f64(),
     );
 }

@@ -20,6 +20,20 @@ pub(crate) struct Complete {
     sure: Option<DateTime<Utc>>,
 }
 
+impl Complete {
+    /// A round was complete and ends `now`; every folder was read at `read` or later.
+    fn ended(&mut self, read: DateTime<Utc>, now: DateTime<Utc>) {
+        match self.last {
+            // A folder was not read since the end of that round.
+            Some((_, ended)) if read < ended => {}
+            last => {
+                self.sure = last.map(|(read, _)| read);
+                self.last = Some((read, now));
+            }
+        }
+    }
+}
+
 impl MailboxSync {
     /// A round begins: what comes from now on may be missed by it.
     pub(crate) fn round_begins(&mut self) {
@@ -36,13 +50,7 @@ impl MailboxSync {
         let Some(complete) = self.complete.as_deref_mut() else { return };
         let Some(began) = complete.began.take() else { return };
         let read = unread.map_or(began, |unread| began.min(now - unread));
-        match complete.last {
-            Some((_, ended)) if read < ended => {}
-            last => {
-                complete.sure = last.map(|(read, _)| read);
-                complete.last = Some((read, now));
-            }
-        }
+        complete.ended(read, now);
         let Some(checkpoint) = self.checkpoint.as_mut() else { return };
         // From then on it is saved with the next email.
         self.unsaved |= complete.sure.is_some() && checkpoint.complete_at.is_none();
@@ -51,5 +59,25 @@ impl MailboxSync {
     /// What a checkpoint that is saved now may say.
     pub(crate) fn complete_at(&self) -> Option<DateTime<Utc>> {
         self.complete.as_deref().and_then(|complete| complete.sure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_folder_is_read_twice_before_anything_is_sure() {
+        let at = |second| DateTime::from_timestamp(second, 0).unwrap();
+        let mut complete = Complete::default();
+        complete.ended(at(10), at(12));
+        assert_eq!(complete.sure, None);
+        // One folder was not read again: an email may have moved into it before.
+        complete.ended(at(11), at(13));
+        assert_eq!(complete.sure, None);
+        complete.ended(at(14), at(16));
+        assert_eq!(complete.sure, Some(at(10)));
+        complete.ended(at(20), at(21));
+        assert_eq!(complete.sure, Some(at(14)));
     }
 }

@@ -9,6 +9,7 @@
 )]
 
 pub mod azurite;
+pub mod fleet;
 pub mod memory_sink;
 pub mod memory_source;
 pub mod official_client;

@@ -11,6 +11,7 @@
 
 mod chaos;
 mod engine;
+mod idle;
 mod moving;
 mod owners;
 mod simulation;
