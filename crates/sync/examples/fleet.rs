@@ -19,8 +19,7 @@
 
 use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
 
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use record::Source;
 use sync::{MailboxSettings, MailboxSync, Pace, Service, mailbox::Shared, observer::Blind};
 use testkit::fleet::{Fleet, FleetSettings};
@@ -82,7 +81,7 @@ async fn run(arguments: &BTreeMap<String, f64>) {
         latency: Duration::from_secs_f64(number("latency") / 1000.0),
     });
     let fixture = resident();
-    let shared = Shared {
+    let shared = Arc::new(Shared {
         sink: Arc::new(fleet.sink()),
         clock: Arc::new(fleet.clone()),
         observer: Arc::new(Blind),
@@ -93,16 +92,16 @@ async fn run(arguments: &BTreeMap<String, f64>) {
             workers: count("workers"),
             ..Pace::default()
         },
-    };
+    });
     let shutdown = CancellationToken::new();
     let mut running = JoinSet::new();
     let mut commands = Vec::new();
     for shard in 0..shards {
         let mailboxes = (shard..mailboxes).step_by(shards).map(|index| {
             let source = Box::new(fleet.source(index)) as Box<dyn Source>;
-            let rng = ChaCha8Rng::seed_from_u64(index as u64);
+            let rng = SmallRng::seed_from_u64(index as u64);
             let settings = MailboxSettings::default();
-            MailboxSync::new(fleet.route(index), source, shared.clone(), settings, rng)
+            MailboxSync::new(fleet.route(index), source, Arc::clone(&shared), settings, rng)
         });
         let service = Service::new(mailboxes.collect(), count("workers"), Arc::new(Blind));
         let (sender, receiver) = mpsc::channel(1);
@@ -111,7 +110,7 @@ async fn run(arguments: &BTreeMap<String, f64>) {
     }
     let began = std::time::Instant::now();
     let (warm_up, measured) = (number("warm_up_hours"), number("hours"));
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut rng = SmallRng::seed_from_u64(1);
     let mail = Mail {
         busy: (mailboxes as f64 * number("busy")) as usize,
         busy_emails: number("busy_emails"),
@@ -169,7 +168,7 @@ impl Mail {
         mailboxes: usize,
         folders: usize,
         time: Duration,
-        rng: &mut ChaCha8Rng,
+        rng: &mut SmallRng,
     ) {
         let end = fleet.passed() + time;
         let busy = self.busy as f64 * self.busy_emails;
