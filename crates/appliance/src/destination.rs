@@ -123,6 +123,22 @@ impl Destination {
         }
     }
 
+    /// The same to change the state of mailboxes that nobody serves.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::look`], and a folder that cannot be written.
+    pub fn change(flags: &Flags, environment: &Environment) -> Result<Self, Ending> {
+        match flags.destination(environment) {
+            Ok(flags::Destination::LocalFiles(prefix)) => {
+                let files =
+                    LocalFiles::open_for_command(&prefix).map_err(|err| Ending::from(&err))?;
+                Ok(Self::Folder { files, prefix })
+            }
+            _ => Self::open(flags, environment),
+        }
+    }
+
     /// How people know it.
     pub fn name(&self) -> String {
         match self {

@@ -16,6 +16,9 @@ use crate::config::nearest;
 /// Most bytes read from a file that a `…_FILE` variable names.
 const MAX_SECRET_FILE: u64 = 1 << 20;
 
+/// Numbers of the app registrations beside the first, `graph_applications` in the configuration.
+const FURTHER: std::ops::RangeInclusive<usize> = 2..=16;
+
 /// A variable that the appliance knows, for the reference page.
 pub(crate) struct Variable {
     pub(crate) name: &'static str,
@@ -34,6 +37,8 @@ const HOST: &str = "REINFER_EWS_HOST";
 const PORT: &str = "REINFER_EWS_PORT";
 const CLIENT_SECRET: &str = "REINFER_EWS_AUTH_OAUTH_CLIENT_SECRET";
 const PRIVATE_KEY: &str = "REINFER_EWS_AUTH_OAUTH_CLIENT_CREDENTIAL_PRIVATE_KEY";
+const CLIENT_SECRET_2: &str = "REINFER_EWS_AUTH_OAUTH_CLIENT_SECRET_2";
+const PRIVATE_KEY_2: &str = "REINFER_EWS_AUTH_OAUTH_CLIENT_CREDENTIAL_PRIVATE_KEY_2";
 
 const fn plain(name: &'static str, doc: &'static str) -> Variable {
     Variable { name, secret: false, doc }
@@ -54,6 +59,12 @@ pub(crate) const VARIABLES: &[Variable] = &[
     plain(PORT, "Overrides `port`."),
     secret(CLIENT_SECRET, "Overrides `auth_oauth_client_secret`."),
     secret(PRIVATE_KEY, "Overrides `auth_oauth_client_credential_private_key`."),
+    secret(
+        CLIENT_SECRET_2,
+        "Overrides `auth_oauth_client_secret` of the first of `graph_applications`, with `_3` that \
+         of the next one, up to `_16`.",
+    ),
+    secret(PRIVATE_KEY_2, "The same for `auth_oauth_client_credential_private_key`."),
 ];
 
 /// A value and the variable that it came from.
@@ -79,6 +90,10 @@ pub struct Environment {
     pub port: Option<Given<String>>,
     pub oauth_client_secret: Option<Given<Secret>>,
     pub oauth_private_key: Option<Given<Secret>>,
+    /// By the number of the app registration, from 2 on.
+    pub further_client_secrets: BTreeMap<usize, Given<Secret>>,
+    /// By the number of the app registration, from 2 on.
+    pub further_private_keys: BTreeMap<usize, Given<Secret>>,
     /// What Azure's own tools read.
     pub azure: AzureEnvironment,
     /// Sentences for the log: variables that look misspelt.
@@ -167,6 +182,8 @@ impl Environment {
             port: given.text(PORT)?,
             oauth_client_secret: given.secret(CLIENT_SECRET)?,
             oauth_private_key: given.secret(PRIVATE_KEY)?,
+            further_client_secrets: given.numbered(CLIENT_SECRET)?,
+            further_private_keys: given.numbered(PRIVATE_KEY)?,
             azure: AzureEnvironment::read(|name| azure.get(name).cloned()),
             warnings,
         })
@@ -175,10 +192,16 @@ impl Environment {
 
 /// Every name that is read, with the `…_FILE` forms.
 fn known_names() -> impl Iterator<Item = String> {
-    VARIABLES.iter().flat_map(|variable| {
+    let listed = VARIABLES.iter().flat_map(|variable| {
         let file = variable.secret.then(|| format!("{}_FILE", variable.name));
         std::iter::once(variable.name.to_owned()).chain(file)
-    })
+    });
+    let numbered = FURTHER.flat_map(|number| {
+        [CLIENT_SECRET, PRIVATE_KEY]
+            .iter()
+            .flat_map(move |name| [format!("{name}_{number}"), format!("{name}_{number}_FILE")])
+    });
+    listed.chain(numbered)
 }
 
 struct Variables(BTreeMap<String, OsString>);
@@ -191,6 +214,17 @@ impl Variables {
             Ok(value) => Ok(Some(Given { value, variable })),
             Err(_) => Err(EnvironmentError::NotText { variable }),
         }
+    }
+
+    /// The values of `NAME_2`, `NAME_3` and so on, each also by a file.
+    fn numbered(&mut self, name: &str) -> Result<BTreeMap<usize, Given<Secret>>, EnvironmentError> {
+        let mut values = BTreeMap::new();
+        for number in FURTHER {
+            if let Some(value) = self.secret(&format!("{name}_{number}"))? {
+                values.insert(number, value);
+            }
+        }
+        Ok(values)
     }
 
     /// The value of `name`, or the content of the file that `NAME_FILE` names.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use net::NetError;
 use record::{Chain, SinkError, SourceError};
 use sync::{Failure, StopReason};
 
@@ -66,6 +67,18 @@ fn with_hint(text: String, hint: Option<&str>) -> String {
     hint.map_or_else(|| text.clone(), |hint| format!("{text}\nHint: {hint}"))
 }
 
+/// What the operator can do about `err`, as exactly as anybody knows: who refused a sign-in may
+/// have said why.
+pub(crate) fn hint_of(err: &SourceError) -> Option<&str> {
+    let exact = match err {
+        SourceError::Unauthorized { cause: Some(cause), .. } => {
+            cause.downcast_ref::<NetError>().and_then(NetError::hint)
+        }
+        _ => None,
+    };
+    exact.or_else(|| err.hint())
+}
+
 impl From<&SourceError> for Ending {
     fn from(err: &SourceError) -> Self {
         let exit = match err {
@@ -82,7 +95,7 @@ impl From<&SourceError> for Ending {
             | SourceError::FolderGone { .. }
             | SourceError::BadReply { .. } => Exit::Temporary,
         };
-        Self::new(exit, with_hint(Chain(err).to_string(), err.hint()))
+        Self::new(exit, with_hint(Chain(err).to_string(), hint_of(err)))
     }
 }
 

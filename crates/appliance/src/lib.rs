@@ -12,6 +12,7 @@ pub mod exit;
 pub mod flags;
 pub mod http;
 pub mod logging;
+pub mod migrate;
 pub mod monitor;
 pub mod online;
 pub mod plan;

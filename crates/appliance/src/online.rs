@@ -1,6 +1,6 @@
 //! `tributary config check --online`: does the configuration work against the real server?
 
-use record::{Checkpoint, Source};
+use record::Checkpoint;
 
 use crate::{
     config::Settings,
@@ -23,10 +23,10 @@ pub struct Report {
 ///
 /// What concerns all mailboxes: the server cannot be reached or refuses the sign-in.
 pub async fn check(settings: &Settings, shard: Shard) -> Result<Report, Ending> {
-    let ews = exchange::open_to_look(settings)?;
-    let mut report = Report { text: String::new(), exit: Exit::Success };
+    let opened = exchange::open_to_look(settings, shard).await?;
+    let mut report = Report { text: format!("{}.\n", opened.told), exit: Exit::Success };
     for route in routes(settings, shard) {
-        let mut source = ews.mailbox(&route.mailbox);
+        let mut source = opened.exchange.mailbox(&route.mailbox);
         let line = match source.survey(&Checkpoint::default(), true).await {
             Ok(survey) => {
                 let items: u64 = survey.folders.iter().filter_map(|folder| folder.total).sum();

@@ -9,7 +9,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    config::{AccessType, MailboxSettings, Settings, StartFrom},
+    config::{AccessType, MailboxSettings, Service, Settings, StartFrom},
     shard::Shard,
     status::shown,
 };
@@ -94,10 +94,11 @@ pub async fn plan(settings: &Settings, shard: Shard, positions: Positions<'_>) -
         });
     }
     Plan {
-        server: settings.server.endpoint.to_string(),
-        access: match settings.access_type {
-            AccessType::Delegate => "delegate",
-            AccessType::Impersonation => "impersonation",
+        server: settings.service.to_string(),
+        access: match (&settings.service, settings.access_type) {
+            (Service::Graph(_), _) => "application",
+            (_, AccessType::Delegate) => "delegate",
+            (_, AccessType::Impersonation) => "impersonation",
         },
         shard: shard.ordinal(),
         total_shards: shard.total(),

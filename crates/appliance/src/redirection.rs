@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use crate::config::{Auth, EgressPolicy, Settings};
+use crate::config::{Auth, EgressPolicy, Settings, is_exchange_online, is_graph};
 
 /// Tells what of `new` may make the credentials of `old` go to another party; `None` if nothing
 /// does.
@@ -14,9 +14,8 @@ pub fn redirection(old: &Settings, new: &Settings) -> Option<String> {
     let changed = |what: &str, from: &str, to: &str| {
         Some(format!("it changes {what} from `{from}` to `{to}`"))
     };
-    let (from, to) = (&old.server.endpoint, &new.server.endpoint);
-    if origin(from) != origin(to) {
-        return changed("the Exchange server", &origin(from), &origin(to));
+    if let Some(told) = other_server(old, new) {
+        return Some(told);
     }
     if let Auth::OAuth2(after) = &new.auth {
         match &old.auth {
@@ -54,6 +53,37 @@ pub fn redirection(old: &Settings, new: &Settings) -> Option<String> {
     }
     if strictness(new.egress_policy) < strictness(old.egress_policy) {
         return Some("it allows connections to more networks".to_owned());
+    }
+    None
+}
+
+/// A server that would be given passwords or tokens, and was not before.
+fn other_server(old: &Settings, new: &Settings) -> Option<String> {
+    let changed = |what: &str, from: Option<&Url>, to: &Url| {
+        let from = from.map_or_else(|| "none".to_owned(), origin);
+        Some(format!("it changes {what} from `{from}` to `{}`", origin(to)))
+    };
+    let ews = |settings: &'_ Settings| settings.service.ews().map(|ews| ews.endpoint.clone());
+    if let Some(to) = ews(new) {
+        let from = ews(old);
+        // A mailbox may go back from Graph to EWS: Microsoft's tokens go to Microsoft.
+        let goes_back = from.is_none()
+            && matches!(new.auth, Auth::OAuth2(_))
+            && to.scheme() == "https"
+            && to.port().is_none()
+            && is_exchange_online(&to);
+        if from.as_ref().map(origin) != Some(origin(&to)) && !goes_back {
+            return changed("the Exchange server", from.as_ref(), &to);
+        }
+    }
+    let graph = |settings: &'_ Settings| settings.service.graph().map(|it| it.endpoint.clone());
+    if let Some(to) = graph(new) {
+        let from = graph(old);
+        // A mailbox may move from EWS to Graph, for the same reason.
+        let moves = from.is_none() && to.scheme() == "https" && is_graph(&to);
+        if from.as_ref().map(origin) != Some(origin(&to)) && !moves {
+            return changed("the address of Microsoft Graph", from.as_ref(), &to);
+        }
     }
     None
 }
@@ -126,6 +156,48 @@ mod tests {
         assert!(told.contains("login.example.net"), "{told}");
         let told = redirection(&parse(&ntlm()), &parse(&oauth())).unwrap();
         assert!(told.contains("login.example.com"), "{told}");
+    }
+
+    fn over(api: &str) -> Value {
+        let mut config = oauth();
+        config["ews_endpoint"] = json!("https://outlook.office365.com/EWS/Exchange.asmx");
+        config["microsoft_api"] = json!(api);
+        config
+    }
+
+    #[test]
+    fn a_mailbox_may_move_between_the_two_interfaces_of_microsoft() {
+        for from in ["ews", "graph", "auto"] {
+            for to in ["ews", "graph", "auto"] {
+                let told = redirection(&parse(&over(from)), &parse(&over(to)));
+                assert_eq!(told, None, "{from} to {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_token_follows_a_move_to_another_address() {
+        let elsewhere = json!("https://graph.example.net/v1.0");
+        for from in ["ews", "graph", "auto"] {
+            for to in ["graph", "auto"] {
+                let mut new = over(to);
+                new["graph_endpoint"] = elsewhere.clone();
+                let told = redirection(&parse(&over(from)), &parse(&new)).unwrap();
+                assert!(told.contains("graph.example.net"), "{told}");
+            }
+        }
+        for port in ["https://graph.microsoft.com:8443/v1.0", "http://127.0.0.1:8443/v1.0"] {
+            let told = judge(&over("graph"), "graph_endpoint", json!(port));
+            assert!(told.is_some(), "{port}");
+        }
+        let mut back = over("ews");
+        back["ews_endpoint"] = json!("https://mail.example.net/EWS/Exchange.asmx");
+        let told = redirection(&parse(&over("graph")), &parse(&back)).unwrap();
+        assert!(told.contains("mail.example.net"), "{told}");
+        // The password may be known to the environment.
+        let mut back = ntlm();
+        back["ews_endpoint"] = json!("https://outlook.office365.com/EWS/Exchange.asmx");
+        assert!(redirection(&parse(&over("graph")), &parse(&back)).is_some());
     }
 
     #[test]

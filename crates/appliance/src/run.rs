@@ -222,7 +222,7 @@ impl Appliance<'_> {
     }
 
     fn replace(&mut self, settings: &mut Settings, new: Settings) {
-        if settings.server != new.server || settings.auth != new.auth {
+        if settings.service != new.service || settings.auth != new.auth {
             // Another server, or another account, has asked for no pause.
             self.carried = Carried::default();
         }
@@ -296,7 +296,12 @@ impl Appliance<'_> {
             });
         }
         let progress = self.progress(routes.len());
-        let service = self.service(settings, &routes, &spool, progress.clone())?;
+        let shutdown = self.options.shutdown.clone();
+        let opened = tokio::select! {
+            () = shutdown.cancelled() => return Ok(End::Stopped),
+            opened = self.service(settings, &routes, &spool, progress.clone()) => opened,
+        };
+        let service = opened?;
 
         // Ends with this life of the service, whatever ends it.
         let life = self.options.shutdown.child_token();
@@ -401,7 +406,7 @@ impl Appliance<'_> {
     }
 
     /// Wires source, engine and sink.
-    fn service(
+    async fn service(
         &self,
         settings: &Settings,
         routes: &[Route],
@@ -422,7 +427,12 @@ impl Appliance<'_> {
             self.destination.connect(&self.options.flags, environment, uploads, meter())?;
         self.destination.watch_expiry(environment, self.monitor);
         connected.announce(routes);
-        let ews = exchange::open(settings, spool, meter())?;
+        let opened = exchange::open(settings, self.shard, spool, meter()).await?;
+        if opened.fell_back {
+            warn!("{}", opened.told);
+        } else {
+            info!("{}", opened.told);
+        }
         let observer: Arc<dyn Observer> = Arc::new(Observers(observers));
         let shared = Arc::new(Shared {
             sink: self.monitor.watch(connected.sink, connected.counted_by),
@@ -434,7 +444,7 @@ impl Appliance<'_> {
         let mailboxes = routes.iter().enumerate().filter_map(|(i, route)| {
             let wanted = wanted(settings.mailboxes.get(&route.mailbox)?, settings);
             let rng = SmallRng::seed_from_u64(seed.wrapping_add(i as u64));
-            let source = Box::new(ews.mailbox(&route.mailbox));
+            let source = opened.exchange.mailbox(&route.mailbox);
             Some(MailboxSync::new(route.clone(), source, shared.clone(), wanted, rng))
         });
         let service =
@@ -475,11 +485,11 @@ fn announce(settings: &Settings, shard: Shard, owned: usize, place: &str) {
             .to_owned(),
     };
     info!(
-        server = %settings.server.endpoint, shard.ordinal = shard.ordinal(),
+        server = %settings.service, shard.ordinal = shard.ordinal(),
         shard.total = shard.total(), mailboxes.owned = owned,
         mailboxes.configured = settings.mailboxes.len(), destination = %place,
         "Serving {owned} of {} mailboxes of {} into `{}`; polling every {} s; pace: {pace}",
-        settings.mailboxes.len(), settings.server.endpoint, place,
+        settings.mailboxes.len(), settings.service, place,
         settings.poll_frequency.as_secs_f64(),
     );
 }

@@ -21,7 +21,7 @@ pub(crate) fn routes(settings: &Settings, shard: Shard) -> Vec<Route> {
 pub(crate) fn pace(settings: &Settings) -> Pace {
     Pace {
         poll_frequency: settings.poll_frequency,
-        idle_poll_limit: settings.poll_frequency,
+        idle_poll_limit: settings.idle_poll_limit.unwrap_or(settings.poll_frequency),
         poll_message_sleep: settings.poll_message_sleep,
         emails_per_folder: settings.emails_per_folder,
         batch: settings.reinfer_batch_size,

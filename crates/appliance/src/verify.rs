@@ -82,17 +82,17 @@ pub async fn verify(
     shard: Shard,
 ) -> Result<Vec<Verdict>, Ending> {
     let files = LocalFiles::open_read_only(prefix).map_err(|err| Ending::from(&err))?;
-    let ews = exchange::open_to_look(settings)?;
+    let exchange = exchange::open_to_look(settings, shard).await?.exchange;
     let mut verdicts = Vec::new();
     for route in routes(settings, shard) {
         let Some(mailbox) = settings.mailboxes.get(&route.mailbox) else { continue };
-        let mut source = ews.mailbox(&route.mailbox);
+        let mut source = exchange.mailbox(&route.mailbox);
         let wanted = wanted(mailbox, settings);
-        let mut verdict = look(&files, &route, &mut source, &wanted).await?;
+        let mut verdict = look(&files, &route, &mut *source, &wanted).await?;
         if !verdict.differences.is_empty() {
             tokio::time::sleep(settings.poll_frequency.min(LONGEST_PAUSE) + SETTLE).await;
             let before: BTreeSet<_> = verdict.differences.iter().map(Difference::what).collect();
-            let mut again = look(&files, &route, &mut source, &wanted).await?;
+            let mut again = look(&files, &route, &mut *source, &wanted).await?;
             again.differences.retain(|difference| before.contains(&difference.what()));
             verdict = again;
         }

@@ -25,6 +25,7 @@ use crate::{
     demo,
     doctor::Doctor,
     environment,
+    migrate_source::MigrateSource,
     plan::Plan,
     quarantine::Quarantine,
     read_environment,
@@ -53,6 +54,9 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Tells how far each mailbox and folder is.
     Status(Status),
+    /// Moves the state of mailboxes from EWS to Graph, or back, for a configuration with another
+    /// `microsoft_api`. The appliance does the same when it starts.
+    MigrateSource(MigrateSource),
     /// Compares every mailbox with the ledger and with the files; exit code 0 only if they agree.
     Verify(Verify),
     /// Writes stored emails to one stream.
@@ -151,6 +155,7 @@ impl Command {
             Self::Plan(command) => command.run(),
             Self::Doctor(command) => command.run(),
             Self::Status(command) => command.run(),
+            Self::MigrateSource(command) => command.run(),
             Self::Verify(command) => command.run(),
             Self::Export(command) => command.run(),
             Self::Replay(command) => command.run(),

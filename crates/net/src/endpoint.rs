@@ -185,8 +185,8 @@ impl Endpoint {
         &self.0.path
     }
 
-    /// The whole URL, as a token endpoint is called in an assertion.
-    pub(crate) fn url(&self) -> String {
+    /// The whole URL, as a token endpoint is called in an assertion. Its query may hold a secret.
+    pub fn url(&self) -> String {
         let scheme = if self.secure() { "https" } else { "http" };
         format!("{scheme}://{}{}", self.name(), self.path())
     }

@@ -5,17 +5,21 @@
 //! ```
 
 mod check;
+mod cloud;
 pub mod folders;
 mod json;
 mod mailboxes;
+mod oauth;
 mod print;
 mod problem;
 pub mod reference;
 mod server;
+mod service;
 mod settings;
 mod shape;
 mod sign_in;
 mod validate;
+mod values;
 mod written;
 
 use std::{fs::File, io::Read, path::Path};
@@ -24,11 +28,12 @@ use serde::Deserialize;
 
 use crate::environment::Environment;
 
+pub(crate) use cloud::{is_exchange_online, is_graph};
 pub use problem::ConfigError;
 pub(crate) use problem::{nearest, without_user};
 pub use settings::{
-    AccessType, Auth, ChannelBinding, Credential, EgressPolicy, MailboxSettings, OAuth, Origin,
-    Server, Settings, StartFrom, Thumbprint, Tls,
+    AccessType, Auth, ChannelBinding, Credential, EgressPolicy, Graph, GraphDelta, MailboxSettings,
+    OAuth, Origin, Server, Service, Settings, StartFrom, Thumbprint, Tls,
 };
 
 /// Largest configuration that is read, in bytes: about 50,000 mailboxes.

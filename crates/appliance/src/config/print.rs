@@ -36,7 +36,7 @@ impl Settings {
             debug_assert!(written.is_ok(), "a string takes everything");
         };
         for effective in &self.effective {
-            line(effective.key, &effective.value, &effective.origin);
+            line(&effective.key, &effective.value, &effective.origin);
         }
         for (id, mailbox) in &self.mailboxes {
             for (name, value, origin) in mailbox_lines(mailbox) {

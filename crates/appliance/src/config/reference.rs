@@ -14,7 +14,11 @@ use crate::{environment::VARIABLES, flags};
 const CHAPTERS: &[(&str, &[&str])] = &[
     (
         "Server",
-        &["ews_endpoint", "host", "port", "ews_allow_http", "ews_server_version", "microsoft_api"],
+        &["microsoft_api", "ews_endpoint", "host", "port", "ews_allow_http", "ews_server_version"],
+    ),
+    (
+        "Microsoft Graph",
+        &["graph_endpoint", "graph_delta", "graph_requests_per_second", "graph_applications"],
     ),
     (
         "Sign-in",
@@ -48,6 +52,7 @@ const CHAPTERS: &[(&str, &[&str])] = &[
         "Pace and limits",
         &[
             "poll_frequency",
+            "idle_poll_limit",
             "poll_message_sleep",
             "max_concurrent_uploads",
             "max_concurrent_mailboxes",
@@ -64,6 +69,12 @@ const CHAPTERS: &[(&str, &[&str])] = &[
 const MAILBOX: &[&str] =
     &["bucket", "start_from", "start_timestamp", "folders_allow", "folders_deny"];
 const BUCKET: &[&str] = &["owner", "name"];
+const APPLICATION: &[&str] = &[
+    "auth_oauth_client_id",
+    "auth_oauth_client_secret",
+    "auth_oauth_client_credential_private_key",
+    "auth_oauth_client_credential_thumbprint",
+];
 
 /// Variables that override a key.
 const OVERRIDES: &[(&str, &str)] = &[
@@ -126,6 +137,9 @@ pub fn markdown() -> String {
         for name in *names {
             if let Some(key) = keys.get(*name) {
                 describe(&mut page, name, name, key);
+                if let Shape::List { item, .. } = &key.shape {
+                    describe_all(&mut page, &format!("{name}[]"), APPLICATION, item);
+                }
             }
         }
         if let Some(Shape::Map(mailbox)) =
@@ -145,13 +159,18 @@ fn mailbox_keys(mailbox: &Shape) -> String {
     for name in MAILBOX {
         let Some(key) = keys.get(*name) else { continue };
         describe(&mut page, &format!("mailboxes.ADDRESS.{name}"), name, key);
-        let Shape::Object(inner) = &key.shape else { continue };
-        for name in BUCKET {
-            let Some(key) = inner.get(*name) else { continue };
-            describe(&mut page, &format!("mailboxes.ADDRESS.bucket.{name}"), name, key);
-        }
+        describe_all(&mut page, "mailboxes.ADDRESS.bucket", BUCKET, &key.shape);
     }
     page
+}
+
+/// The keys of an object, if it is one.
+fn describe_all(page: &mut String, path: &str, names: &[&str], shape: &Shape) {
+    let Shape::Object(keys) = shape else { return };
+    for name in names {
+        let Some(key) = keys.get(*name) else { continue };
+        describe(page, &format!("{path}.{name}"), name, key);
+    }
 }
 
 fn describe(page: &mut String, path: &str, name: &str, key: &Key) {

@@ -27,7 +27,6 @@ impl Reader<'_> {
         self.note_or_default("ews_allow_http", &json!(allow_http), self.config.ews_allow_http);
         let version = self.config.ews_server_version.clone();
         self.note_or_default("ews_server_version", &json!(version), version.as_ref());
-        self.note_or_default("microsoft_api", &json!("ews"), self.config.microsoft_api);
         address.map(|(endpoint, _)| Server { endpoint, version })
     }
 
@@ -42,18 +41,32 @@ impl Reader<'_> {
                  can be read on the way."
             ));
         } else {
+            let with_host = url.path() == EWS_PATH;
+            let how = if with_host { " (with `host`: `https://…` or port 443)" } else { "" };
             self.problem(format!(
                 "{what} would be reached at `{url}`, without encryption; allowed: an `https:` \
-                 address (with `host`: `https://…` or port 443), or `\"ews_allow_http\": true`"
+                 address{how}, or `\"ews_allow_http\": true`"
             ));
         }
     }
 
     /// The name of the server as the file itself gives it.
     pub(super) fn host_in_file(&self) -> Option<String> {
+        self.server_in_file()?.host_str().map(str::to_owned)
+    }
+
+    /// The server that file and environment name together, as far as it can be read.
+    pub(super) fn named_server(&self) -> Option<Url> {
+        match &self.environment.host {
+            Some(host) => address_of(&host.value, None).ok(),
+            None => self.server_in_file(),
+        }
+    }
+
+    fn server_in_file(&self) -> Option<Url> {
         let endpoint = self.config.ews_endpoint.as_ref().and_then(|text| Url::parse(text).ok());
         let host = self.config.host.as_ref().and_then(|text| address_of(text, None).ok());
-        endpoint.or(host)?.host_str().map(str::to_owned)
+        endpoint.or(host)
     }
 
     fn address(&mut self) -> Option<(Url, Origin)> {
@@ -86,7 +99,8 @@ impl Reader<'_> {
             (None, None, None) => {
                 self.problem(
                     "`ews_endpoint` is missing; allowed: the address of the service, such as \
-                     `https://outlook.office365.com/EWS/Exchange.asmx`, or the server in `host`"
+                     `https://outlook.office365.com/EWS/Exchange.asmx`, or the server in `host`; \
+                     or `\"microsoft_api\": \"graph\"` for Exchange Online"
                         .into(),
                 );
                 return None;

@@ -7,14 +7,18 @@ use record::{BucketId, MailboxId, Secret};
 use url::Url;
 
 use super::folders::FolderRules;
-pub use super::written::{AccessType, ChannelBinding, EgressPolicy, StartFrom};
+pub use super::values::{AccessType, ChannelBinding, EgressPolicy, GraphDelta, StartFrom};
 
 /// Everything that the appliance does, as the configuration, the environment and the defaults
 /// say together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    pub server: Server,
+    pub service: Service,
+    /// Why mail is read through this interface, as a clause.
+    pub chosen_because: &'static str,
+    /// Way to sign in to EWS, or the first application of Graph.
     pub auth: Auth,
+    /// No meaning for Graph.
     pub access_type: AccessType,
     pub tls: Tls,
     pub egress_policy: EgressPolicy,
@@ -23,6 +27,9 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// Pause between two rounds of a mailbox that is caught up.
     pub poll_frequency: Duration,
+    /// Longest pause between two rounds of a mailbox in which nothing happens; `None`: always
+    /// `poll_frequency`.
+    pub idle_poll_limit: Option<Duration>,
     /// Pause between two emails of a batch. `None`: not configured, so that a pause is made
     /// only while the server throttles.
     pub poll_message_sleep: Option<Duration>,
@@ -46,7 +53,58 @@ pub struct Settings {
     pub(super) effective: Vec<Effective>,
 }
 
-/// Where mail is read.
+/// Through which interface mail is read, and where.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Service {
+    Ews(Server),
+    Graph(Graph),
+    /// Graph if the application may read mail over it, else EWS.
+    Either {
+        graph: Graph,
+        ews: Server,
+    },
+}
+
+impl Service {
+    pub fn ews(&self) -> Option<&Server> {
+        match self {
+            Self::Ews(ews) | Self::Either { ews, .. } => Some(ews),
+            Self::Graph(_) => None,
+        }
+    }
+
+    pub fn graph(&self) -> Option<&Graph> {
+        match self {
+            Self::Graph(graph) | Self::Either { graph, .. } => Some(graph),
+            Self::Ews(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Service {
+    /// The address, for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ews(ews) => ews.endpoint.fmt(f),
+            Self::Graph(graph) => graph.endpoint.fmt(f),
+            Self::Either { graph, ews } => write!(f, "{} or {}", graph.endpoint, ews.endpoint),
+        }
+    }
+}
+
+/// Microsoft Graph, and who reads there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Graph {
+    /// With the version and without a slash at its end: `https://graph.microsoft.com/v1.0`.
+    pub endpoint: Url,
+    /// App registrations that share the mailboxes; at least one.
+    pub applications: Vec<OAuth>,
+    pub delta: GraphDelta,
+    /// Of each application, all shards together.
+    pub requests_per_second: f64,
+}
+
+/// An Exchange server that is read over EWS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     /// Ends with a path such as `/EWS/Exchange.asmx`; has no user, query or fragment.
@@ -109,15 +167,15 @@ impl fmt::Display for Thumbprint {
     }
 }
 
-/// How the connection to the Exchange server is protected.
+/// How the connection to the server is protected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
-    /// Holds for the Exchange server only. The token endpoint is always verified.
+    /// Holds for Exchange and Graph only. The token endpoint is always verified.
     pub verify: bool,
     /// OpenSSL cipher list.
     pub ciphers: Option<String>,
     /// PEM file with authorities that are trusted besides those of the system, for the
-    /// Exchange server and the token endpoint.
+    /// server and the token endpoint.
     pub ca_file: Option<PathBuf>,
     pub channel_binding: ChannelBinding,
 }
@@ -164,7 +222,7 @@ impl fmt::Display for Origin {
 /// One value as it takes effect, for people. Secrets are `***`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Effective {
-    pub(super) key: &'static str,
+    pub(super) key: String,
     /// JSON, or `***`.
     pub(super) value: String,
     pub(super) origin: Origin,

@@ -51,6 +51,9 @@ impl Shape {
             Self::Number { min, max } => format!("a number from {min} to {max}"),
             Self::Boolean => "`true` or `false`".into(),
             Self::OneOf(values) => listed(values),
+            Self::List { item, max } if matches!(**item, Self::Object(_)) => {
+                format!("a list of at most {max} objects `{{…}}`")
+            }
             Self::List { item, max } => {
                 let item = item.allowed();
                 let item = item.strip_prefix("a ").unwrap_or(&item);

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::{
     problem::{self, quoted},
+    service::Interface,
     settings::{ChannelBinding, Effective, EgressPolicy, Origin, Server, Settings, Tls},
-    written::{EwsConfig, MicrosoftApi, default},
+    written::{EwsConfig, default},
 };
 use crate::environment::Environment;
 
@@ -72,12 +73,12 @@ impl Reader<'_> {
     }
 
     /// Keeps a value for the print-out. Never a secret.
-    pub(super) fn note(&mut self, key: &'static str, value: &Value, origin: Origin) {
+    pub(super) fn note(&mut self, key: impl Into<String>, value: &Value, origin: Origin) {
         self.note_text(key, value.to_string(), origin);
     }
 
-    pub(super) fn note_text(&mut self, key: &'static str, value: String, origin: Origin) {
-        self.effective.push(Effective { key, value, origin });
+    pub(super) fn note_text(&mut self, key: impl Into<String>, value: String, origin: Origin) {
+        self.effective.push(Effective { key: key.into(), value, origin });
     }
 
     pub(super) fn note_or_default<T>(
@@ -106,20 +107,19 @@ impl Reader<'_> {
     }
 
     fn settings(&mut self) -> Option<Settings> {
-        if self.config.microsoft_api == Some(MicrosoftApi::Graph) {
-            self.problem(
-                "`microsoft_api` is `\"graph\"`, which comes with a later version; allowed for \
-                 now: `\"ews\"` or `\"auto\"`, with `ews_endpoint`"
-                    .into(),
-            );
-            return None;
-        }
+        let (interface, chosen_because) = self.interface();
         let server_in_file = self.host_in_file();
-        let server = self.server();
+        let server = if interface.has_ews() {
+            self.server()
+        } else {
+            self.without_ews();
+            None
+        };
         let endpoint = server.as_ref().map(|server| &server.endpoint);
-        let auth = self.auth(endpoint);
-        let access_type = self.access_type();
-        if matches!(auth, Some(super::Auth::OAuth2(_)))
+        let (auth, graph_scope) = self.auth(interface, endpoint);
+        let access_type = self.access_type(interface);
+        if interface.has_ews()
+            && matches!(auth, Some(super::Auth::OAuth2(_)))
             && access_type == super::AccessType::Delegate
         {
             self.warn(
@@ -128,7 +128,8 @@ impl Reader<'_> {
                     .into(),
             );
         }
-        let tls = self.tls(server.as_ref(), server_in_file);
+        let tls = self.tls(interface, server.as_ref(), server_in_file);
+        let service = self.service(interface, server, auth.as_ref(), graph_scope);
         let egress_policy = self.egress_policy();
         let seconds = Duration::from_secs_f64;
 
@@ -141,6 +142,7 @@ impl Reader<'_> {
         let poll_frequency = self.config.poll_frequency;
         let poll_frequency =
             self.or_default("poll_frequency", poll_frequency, default::POLL_FREQUENCY);
+        let idle_poll_limit = self.idle_poll_limit(interface, poll_frequency);
         let poll_message_sleep = self.config.poll_message_sleep;
         self.note_or_default(
             "poll_message_sleep",
@@ -173,7 +175,8 @@ impl Reader<'_> {
         let mailboxes = self.mailboxes();
 
         Some(Settings {
-            server: server?,
+            service: service?,
+            chosen_because,
             auth: auth?,
             access_type,
             tls,
@@ -181,6 +184,7 @@ impl Reader<'_> {
             connect_timeout: seconds(connect_timeout),
             request_timeout: seconds(request_timeout),
             poll_frequency: seconds(poll_frequency),
+            idle_poll_limit: idle_poll_limit.map(seconds),
             poll_message_sleep: poll_message_sleep.map(seconds),
             max_concurrent_uploads,
             max_concurrent_mailboxes,
@@ -196,7 +200,22 @@ impl Reader<'_> {
         })
     }
 
-    fn or_default(&mut self, key: &'static str, written: Option<f64>, default: f64) -> f64 {
+    /// The limit, if pauses grow at all.
+    fn idle_poll_limit(&mut self, interface: Interface, poll_frequency: f64) -> Option<f64> {
+        let written = self.config.idle_poll_limit;
+        let of_graph = interface.has_graph().then_some(default::IDLE_POLL_LIMIT_OF_GRAPH);
+        let limit = written.or(of_graph).filter(|limit| *limit > poll_frequency);
+        let value = limit.map_or(Value::Null, plain_number);
+        self.note_or_default("idle_poll_limit", &value, written);
+        limit
+    }
+
+    pub(super) fn or_default(
+        &mut self,
+        key: &'static str,
+        written: Option<f64>,
+        default: f64,
+    ) -> f64 {
         let value = written.unwrap_or(default);
         self.note_or_default(key, &plain_number(value), written);
         value
@@ -208,10 +227,29 @@ impl Reader<'_> {
         usize::try_from(value).unwrap_or(usize::MAX)
     }
 
-    fn tls(&mut self, server: Option<&Server>, host_in_file: Option<String>) -> Tls {
+    fn tls(
+        &mut self,
+        interface: Interface,
+        server: Option<&Server>,
+        host_in_file: Option<String>,
+    ) -> Tls {
         let verify = self.config.ews_ssl_verify.is_none_or(|verify| verify.is_on());
-        let host = server.and_then(|server| server.endpoint.host_str()).unwrap_or("?").to_owned();
-        if !verify && server.is_some() {
+        let host = server.and_then(|server| server.endpoint.host_str()).map(str::to_owned);
+        if !verify && interface.has_graph() && self.config.graph_endpoint.is_none() {
+            self.problem(
+                "`ews_ssl_verify` is `false`, but nothing else than Microsoft answers for Microsoft \
+                 Graph; allowed: `true`, or `false` together with `graph_endpoint`; for a proxy that \
+                 looks into connections, its authority in `ews_ca_file`"
+                    .into(),
+            );
+        } else if !verify && interface == Interface::Graph {
+            self.warn(
+                "`ews_ssl_verify` is `false`: whoever answers in the place of `graph_endpoint` can \
+                 read mail and tokens. Better name its authority in `ews_ca_file`."
+                    .into(),
+            );
+        }
+        if let Some(host) = host.filter(|_| !verify) {
             if host_in_file.is_some_and(|in_file| in_file == host) {
                 self.warn(format!(
                     "`ews_ssl_verify` is `false`: whoever answers in the place of `{host}` can \

@@ -7,6 +7,10 @@ use record::Secret;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::values::{
+    AccessType, AuthType, ChannelBinding, EgressPolicy, GraphDelta, MicrosoftApi, StartFrom, Verify,
+};
+
 /// Default values, as the reference page and the validation see them.
 pub(super) mod default {
     pub(crate) const PORT: u16 = 80;
@@ -20,10 +24,16 @@ pub(super) mod default {
     /// Exchange Online passes on emails of up to 150 MB; their MIME form is a third larger.
     pub(crate) const MAX_EMAIL_SIZE: u64 = 256 << 20;
     pub(crate) const RESPONSE_SIZE_CAP: u64 = 512 << 20;
+    /// Over Graph every look costs a request of the budget, so that idle mailboxes are looked at
+    /// less often.
+    pub(crate) const IDLE_POLL_LIMIT_OF_GRAPH: f64 = 900.0;
+    /// Half of what Microsoft allows an application in all tenants together (130,000 requests in
+    /// 10 seconds): another program, or a second copy of this one, may have the other half.
+    pub(crate) const GRAPH_REQUESTS_PER_SECOND: f64 = 6500.0;
 }
 
-/// Configuration of the appliance: one JSON object. Only `mailboxes` and the server's address
-/// are needed. A key whose value is `null` counts as absent.
+/// Configuration of the appliance: one JSON object. Needed are `mailboxes`, a sign-in, and for
+/// Exchange Web Services the server's address. A key whose value is `null` counts as absent.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EwsConfig {
@@ -62,10 +72,44 @@ pub(crate) struct EwsConfig {
     ]))]
     pub(crate) ews_server_version: Option<String>,
 
-    /// Interface that mail is read through. `auto` means `ews`. `graph` is known, but comes
-    /// with a later version.
+    /// Interface that mail is read through: `ews` is Exchange Web Services, which Exchange Online
+    /// ends on 1 April 2027; `graph` is Microsoft Graph, for mailboxes in Exchange Online only;
+    /// `auto` is Graph for Exchange Online and EWS for other servers. Where `auto` finds both
+    /// possible, it tries Graph at each start, and falls back to EWS with a warning if the
+    /// application may not read mail over Graph. The log says what was chosen, and why. A mailbox
+    /// that was read over one of the two goes on over the other: see `docs/guides/graph.md`.
     #[schemars(extend("default" = "ews"))]
     pub(crate) microsoft_api: Option<MicrosoftApi>,
+
+    /// Address of Microsoft Graph, with its version. Without it that of the cloud:
+    /// `https://graph.microsoft.com/v1.0`, for `login.microsoftonline.us`
+    /// `https://graph.microsoft.us/v1.0`, for `login.partner.microsoftonline.cn`
+    /// `https://microsoftgraph.chinacloudapi.cn/v1.0`. The US Department of Defense shares its
+    /// authority with others and needs this key: `https://dod-graph.microsoft.us/v1.0`.
+    #[schemars(extend("format" = "uri"))]
+    pub(crate) graph_endpoint: Option<String>,
+
+    /// How new messages are found over Graph: `auto` asks for the changes of each folder (delta
+    /// queries), and where the cloud does not offer that, lists them by the time of receipt;
+    /// `never` always does the latter.
+    #[schemars(extend("default" = "auto"))]
+    pub(crate) graph_delta: Option<GraphDelta>,
+
+    /// Requests to Graph that each app registration makes in a second at most, those inside a
+    /// `$batch` counted singly, all shards together: each shard takes its part. Microsoft allows
+    /// 13,000 an application over all tenants; the default is half of that, so that other
+    /// programs of the same registration have the rest.
+    #[schemars(
+        range(min = 0.1, max = 13000),
+        extend("default" = default::GRAPH_REQUESTS_PER_SECOND),
+    )]
+    pub(crate) graph_requests_per_second: Option<f64>,
+
+    /// Further app registrations that share the mailboxes with the one of `auth_oauth_client_id`,
+    /// since Microsoft counts requests by application. Each mailbox belongs to one of them. All
+    /// are of the same tenant and need the same permission.
+    #[schemars(length(max = 15))]
+    pub(crate) graph_applications: Option<Vec<ApplicationConfig>>,
 
     /// Way to sign in. Without it: `oauth2` if `auth_oauth_client_id` is given, else `ntlm`.
     pub(crate) auth_type: Option<AuthType>,
@@ -89,14 +133,16 @@ pub(crate) struct EwsConfig {
     #[schemars(extend("format" = "uri"))]
     pub(crate) auth_oauth_token_url: Option<String>,
 
-    /// What the token is asked for. Without it the Exchange of the authority's cloud:
+    /// What the token is asked for. Without it the service of the authority's cloud: for EWS
     /// `https://outlook.office365.com/.default`, for `login.microsoftonline.us`
     /// `https://outlook.office365.us/.default`, for `login.partner.microsoftonline.cn`
-    /// `https://partner.outlook.cn/.default`.
+    /// `https://partner.outlook.cn/.default`; for Graph `/.default` below the address that
+    /// `graph_endpoint` names. With `"microsoft_api": "auto"`, a scope that names Graph is used
+    /// for Graph only, any other for EWS only.
     pub(crate) auth_oauth_scope: Option<String>,
 
-    /// Application (client) id of the app registration, which needs the application permission
-    /// `full_access_as_app` of Exchange.
+    /// Application (client) id of the app registration. It needs the application permission
+    /// `full_access_as_app` of Exchange for EWS, `Mail.Read` of Microsoft Graph for Graph.
     pub(crate) auth_oauth_client_id: Option<String>,
 
     /// Client secret of the app registration. Give this, or a private key with its thumbprint.
@@ -113,7 +159,8 @@ pub(crate) struct EwsConfig {
     pub(crate) auth_oauth_client_credential_thumbprint: Option<String>,
 
     /// How mailboxes are opened: `delegate` with the user's own right to each mailbox,
-    /// `impersonation` in the name of its owner, as OAuth applications must.
+    /// `impersonation` in the name of its owner, as OAuth applications must. No effect with Graph,
+    /// where the application opens each mailbox by its own permission.
     #[schemars(extend("default" = "delegate"))]
     pub(crate) access_type: Option<AccessType>,
 
@@ -156,6 +203,14 @@ pub(crate) struct EwsConfig {
     /// Pause between two rounds of a mailbox that is caught up, in seconds.
     #[schemars(range(min = 0.1, max = 86400), extend("default" = default::POLL_FREQUENCY))]
     pub(crate) poll_frequency: Option<f64>,
+
+    /// Longest pause between two rounds of a mailbox in which nothing happens, in seconds. The
+    /// pause is a sixteenth of the time since something happened, but at least `poll_frequency`
+    /// and at most this; after the first new email it is short again. A limit that is not above
+    /// `poll_frequency` keeps the pause as it is, as is the default for EWS. For Graph it is 900,
+    /// so that idle mailboxes leave the budget of requests to the others.
+    #[schemars(range(min = 0.1, max = 86400))]
+    pub(crate) idle_poll_limit: Option<f64>,
 
     /// Pause between two emails of a batch, in seconds. When given, it is kept everywhere; 0
     /// means no pause. Without it, 0.1 seconds are kept only while the server throttles, so
@@ -269,92 +324,26 @@ pub(crate) struct BucketConfig {
     pub(crate) name: String,
 }
 
-/// Value of `microsoft_api`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum MicrosoftApi {
-    Ews,
-    Graph,
-    Auto,
-}
+/// A further app registration.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ApplicationConfig {
+    /// Application (client) id of the app registration.
+    pub(crate) auth_oauth_client_id: String,
 
-/// Value of `auth_type`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum AuthType {
-    Ntlm,
-    OAuth2,
-    Basic,
-}
+    /// Client secret of the app registration. Give this, or a private key with its thumbprint.
+    /// For the first of the list, the environment variable
+    /// `REINFER_EWS_AUTH_OAUTH_CLIENT_SECRET_2` overrides it, for the next one `…_3`.
+    #[schemars(with = "Option<String>", extend("writeOnly" = true))]
+    pub(crate) auth_oauth_client_secret: Option<Secret>,
 
-/// How mailboxes are opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum AccessType {
-    /// With the user's own right to each mailbox.
-    Delegate,
-    /// In the name of the mailbox's owner.
-    Impersonation,
-}
+    /// Private key of the certificate of the app registration: PEM, not encrypted. For the first
+    /// of the list, the environment variable
+    /// `REINFER_EWS_AUTH_OAUTH_CLIENT_CREDENTIAL_PRIVATE_KEY_2` overrides it, for the next one
+    /// `…_3`.
+    #[schemars(with = "Option<String>", extend("writeOnly" = true))]
+    pub(crate) auth_oauth_client_credential_private_key: Option<Secret>,
 
-/// Value of `ews_ssl_verify`: a boolean, or its name as a string.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum Verify {
-    Boolean(bool),
-    Name(BooleanName),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum BooleanName {
-    True,
-    False,
-}
-
-impl Verify {
-    pub(crate) fn is_on(self) -> bool {
-        matches!(self, Self::Boolean(true) | Self::Name(BooleanName::True))
-    }
-}
-
-impl JsonSchema for Verify {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Verify".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "enum": ["true", "false", true, false] })
-    }
-}
-
-/// Whether NTLM is bound to the TLS connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ChannelBinding {
-    Auto,
-    Off,
-}
-
-/// Addresses that are never connected to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum EgressPolicy {
-    Off,
-    Metadata,
-    Private,
-}
-
-/// Where a mailbox begins after a start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum StartFrom {
-    /// After the last email stored.
-    Bucket,
-    /// At `start_timestamp`, whatever was stored.
-    Config,
+    /// Thumbprint of the certificate: 40 or 64 hexadecimal digits.
+    pub(crate) auth_oauth_client_credential_thumbprint: Option<String>,
 }

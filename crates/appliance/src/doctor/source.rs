@@ -7,7 +7,13 @@ use std::{
 
 use record::{Chain, Checkpoint, MailboxId, Meter, Peer, Scope, Source, SourceError};
 
-use crate::{config::Settings, exchange, exit::Ending, shard::Shard, terms::routes};
+use crate::{
+    config::{Server, Settings},
+    exchange,
+    exit::{Ending, hint_of},
+    shard::Shard,
+    terms::routes,
+};
 
 use super::CheckResult;
 
@@ -20,24 +26,23 @@ const SLOW: Duration = Duration::from_secs(5);
 
 const BLOCKED: &str = "In Exchange Online, the tenant blocks Exchange Web Services for \
     applications that are not on its allow list, and they end on 1 April 2027: switch to \
-    Microsoft Graph with `\"microsoft_api\": \"graph\"` as soon as your version has it, or have an \
-    administrator add the application to `EwsAllowedAppIDs`. On premises, see that EWS is enabled \
+    Microsoft Graph with `\"microsoft_api\": \"graph\"` (see docs/guides/graph.md), or until then \
+    have an administrator add the application to `EwsAllowedAppIDs`. On premises, see that EWS is enabled \
     for the account and the mailbox.";
 
-/// Looks into one mailbox of this shard.
-pub(super) async fn check(settings: &Settings, shard: Shard) -> Vec<CheckResult> {
+/// Looks into one mailbox of this shard over EWS.
+pub(super) async fn check(settings: &Settings, server: &Server, shard: Shard) -> Vec<CheckResult> {
     let Some(route) = routes(settings, shard).into_iter().next() else {
         let detail = "this shard serves no mailbox to try it with";
         return vec![CheckResult::warn(SIGN_IN, detail, "Ask another shard.")];
     };
     let seen = Arc::new(Seen::default());
     let meter = Arc::clone(&seen) as Arc<dyn Meter>;
-    let ews = match exchange::open(settings, &std::env::temp_dir(), meter) {
-        Ok(ews) => ews,
+    let mut source = match exchange::open_ews(settings, server, meter) {
+        Ok(ews) => ews.mailbox(&route.mailbox),
         Err(ending) => return vec![broken(&ending)],
     };
-    let mut source = ews.mailbox(&route.mailbox);
-    look(&mut source, &route.mailbox, &seen).await
+    look(&mut *source, &route.mailbox, &seen).await
 }
 
 async fn look(source: &mut dyn Source, mailbox: &MailboxId, seen: &Seen) -> Vec<CheckResult> {
@@ -61,7 +66,7 @@ async fn look(source: &mut dyn Source, mailbox: &MailboxId, seen: &Seen) -> Vec<
                 "`{mailbox}`: {folders} folders, but what is in them cannot be read: {}",
                 Chain(&err)
             ),
-            err.hint().unwrap_or("Give the account the right to read the whole mailbox."),
+            hint_of(&err).unwrap_or("Give the account the right to read the whole mailbox."),
         )),
         None => checks.push(CheckResult::ok(
             RIGHTS,
@@ -76,7 +81,7 @@ async fn look(source: &mut dyn Source, mailbox: &MailboxId, seen: &Seen) -> Vec<
 
 /// How the requests of the check went.
 #[derive(Debug, Default)]
-struct Seen(Mutex<(u32, Duration)>);
+pub(super) struct Seen(Mutex<(u32, Duration)>);
 
 impl Seen {
     /// How many, and how long the slowest took.
@@ -93,7 +98,7 @@ impl Meter for Seen {
 }
 
 /// A server tells nothing of its policy before it applies it.
-fn pace(seen: &Seen) -> CheckResult {
+pub(super) fn pace(seen: &Seen) -> CheckResult {
     let (requests, slowest) = *seen.lock();
     let detail = format!(
         "{requests} requests, the slowest took {:.2} s, and no pause was asked for",
@@ -109,7 +114,7 @@ fn pace(seen: &Seen) -> CheckResult {
 
 fn refused(mailbox: &MailboxId, err: &SourceError) -> Vec<CheckResult> {
     let detail = Chain(err).to_string();
-    let hint = |otherwise: &str| err.hint().unwrap_or(otherwise).to_owned();
+    let hint = |otherwise: &str| hint_of(err).unwrap_or(otherwise).to_owned();
     let signed_in = || CheckResult::ok(SIGN_IN, "the server takes the credentials");
     match err {
         SourceError::Unauthorized { .. } => {

@@ -19,15 +19,19 @@ fn each_sample_is_accepted() {
             continue;
         }
         let secret = match path.file_stem().unwrap().to_str().unwrap() {
-            "oauth-client-secret" => ("REINFER_EWS_AUTH_OAUTH_CLIENT_SECRET", "hunter2"),
-            "oauth-certificate" => ("REINFER_EWS_AUTH_OAUTH_CLIENT_CREDENTIAL_PRIVATE_KEY", KEY),
+            "oauth-client-secret" | "graph-client-secret" => {
+                ("REINFER_EWS_AUTH_OAUTH_CLIENT_SECRET", "hunter2")
+            }
+            "oauth-certificate" | "graph-certificate" => {
+                ("REINFER_EWS_AUTH_OAUTH_CLIENT_CREDENTIAL_PRIVATE_KEY", KEY)
+            }
             _ => ("REINFER_EWS_AUTH_PASS", "hunter2"),
         };
         let settings = load(&path, &environment(&[secret])).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(settings.warnings, [""; 0], "{}", path.display());
         seen += 1;
     }
-    assert_eq!(seen, 4);
+    assert_eq!(seen, 6);
 }
 
 /// Two mailboxes as the documentation of the replaced appliance writes them.
@@ -59,7 +63,19 @@ fn configurations_of_the_replaced_appliance_are_accepted() {
         r#""auth_oauth_client_credential_private_key": "<private_key>",
         "auth_oauth_client_credential_thumbprint": "<thumbprint>""#,
     );
-    for sample in [ntlm, secret, certificate] {
+    let over_graph = |credential: &str| {
+        documented(&format!(
+            r#""microsoft_api": "graph",
+            "auth_oauth_authority": "https://login.microsoftonline.com/<tenant_id>/",
+            "auth_oauth_client_id": "<client_id>", {credential}"#
+        ))
+    };
+    let graph_secret = over_graph(r#""auth_oauth_client_secret": "<client_secret>""#);
+    let graph_certificate = over_graph(
+        r#""auth_oauth_client_credential_private_key": "<private_key>",
+        "auth_oauth_client_credential_thumbprint": "<thumbprint>""#,
+    );
+    for sample in [ntlm, secret, certificate, graph_secret, graph_certificate] {
         let filled = sample
             .replace("<tenant_id>", "tenant")
             .replace("<client_id>", "id")

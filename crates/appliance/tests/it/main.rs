@@ -10,6 +10,7 @@ mod broken;
 mod environment;
 mod examples;
 mod flags;
+mod graph;
 mod plan;
 mod reference;
 mod secrets;

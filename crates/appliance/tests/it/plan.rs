@@ -56,7 +56,7 @@ async fn a_plan_is_the_same_however_the_configuration_arrives() {
     assert_eq!(json(&from_file), json(&from_environment));
     assert_eq!(from_file.table(), from_environment.table());
     expect![[r#"
-        Mail of https://mail.example.com/EWS/Exchange.asmx (impersonation access), configuration 440e126b8b747ffa
+        Mail of https://mail.example.com/EWS/Exchange.asmx (impersonation access), configuration 0e7499de67106278
         Shard 1 of 3 serves 4 of 5 mailboxes:
         * shard 1  abc@example.com -> o/n: everything, or where it stopped
         * shard 1  claims@example.com -> o/m: everything, or where it stopped
@@ -93,7 +93,7 @@ async fn a_plan_goes_on_from_stored_positions_and_names_unreadable_ones() {
     let plan = planned(&settings, Positions::Stored(&files)).await;
     let table = plan.table().replace(folder.path().to_str().unwrap(), "PREFIX");
     expect![[r#"
-        Mail of https://mail.example.com/EWS/Exchange.asmx (impersonation access), configuration 440e126b8b747ffa
+        Mail of https://mail.example.com/EWS/Exchange.asmx (impersonation access), configuration 0e7499de67106278
         Shard 1 of 3 serves 4 of 5 mailboxes:
         * shard 1  abc@example.com -> o/n: goes on where it stopped: 41 emails of 1 folders are stored, the newest of 2025-10-09T08:53:20Z
         * shard 1  claims@example.com -> o/m: everything; nothing is stored yet

@@ -34,10 +34,10 @@ fn defaults_are_the_documented_ones() {
     let settings = settings(&config(""));
     assert_eq!(settings.warnings, [""; 0]);
     expect![[r#"
+        microsoft_api = "ews"  # default
         ews_endpoint = "https://mail.example.com/EWS/Exchange.asmx"  # file
         ews_allow_http = false  # default
         ews_server_version = null  # default
-        microsoft_api = "ews"  # default
         auth_type = "ntlm"  # default
         auth_user = "u@example.com"  # file
         auth_password = ***  # file
@@ -50,6 +50,7 @@ fn defaults_are_the_documented_ones() {
         connect_timeout = 10  # default
         request_timeout = 120  # default
         poll_frequency = 15  # default
+        idle_poll_limit = null  # default
         poll_message_sleep = "0.1 while the server throttles, else 0"  # default
         max_concurrent_uploads = 8  # default
         max_concurrent_mailboxes = 8  # default
@@ -134,7 +135,11 @@ fn host_and_port_become_an_address() {
     ] {
         let text = config(&format!(r#""port": {port}"#));
         let settings = settings(&text.replace("https://mail.example.com", host));
-        assert_eq!(settings.server.endpoint.as_str(), expected, "{host} and {port}");
+        assert_eq!(
+            settings.service.ews().unwrap().endpoint.as_str(),
+            expected,
+            "{host} and {port}"
+        );
     }
 }
 
@@ -151,10 +156,10 @@ fn the_environment_overrides_the_file() {
         &config(r#""port": 443"#),
     );
     expect![[r#"
+        microsoft_api = "ews"  # default
         ews_endpoint = "https://other.example.com:8443/EWS/Exchange.asmx"  # environment REINFER_EWS_HOST
         ews_allow_http = false  # default
         ews_server_version = null  # default
-        microsoft_api = "ews"  # default
         auth_type = "ntlm"  # default
         auth_user = "EXAMPLE\\other"  # environment REINFER_EWS_AUTH_USER
         auth_password = ***  # environment REINFER_EWS_AUTH_PASS
@@ -177,7 +182,10 @@ fn a_host_in_the_environment_beats_the_endpoint_and_says_so() {
         r#""ews_endpoint": "https://mail.example.com/EWS/Exchange.asmx""#,
     );
     let settings = settings_with(&[("REINFER_EWS_HOST", "https://other.example.com")], &text);
-    assert_eq!(settings.server.endpoint.as_str(), "https://other.example.com/EWS/Exchange.asmx");
+    assert_eq!(
+        settings.service.ews().unwrap().endpoint.as_str(),
+        "https://other.example.com/EWS/Exchange.asmx"
+    );
     assert_eq!(
         settings.warnings,
         ["`ews_endpoint` has no effect: the environment variable `REINFER_EWS_HOST` names the \

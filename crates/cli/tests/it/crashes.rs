@@ -12,19 +12,20 @@ use serde_json::json;
 use simulators::exchange::{Fault, FaultRule, Op};
 
 use crate::{
-    harness::{Guarded, PATIENCE, World},
+    harness::{Api, Guarded, PATIENCE, World, over_each_api},
     machine::{needs, run},
 };
 
+over_each_api!(kill_at_any_time_loses_and_doubles_nothing, stopping_at_any_time_is_graceful);
+
 /// A cheap source of pauses that differ from run to run of the loop, but not of the test.
-fn pause(round: u64) -> Duration {
+pub fn pause(round: u64) -> Duration {
     Duration::from_millis(round.wrapping_mul(2_654_435_761) % 400)
 }
 
 // Faults F1 and, with the lock that a killed process leaves, its restart.
-#[test]
-fn kill_at_any_time_loses_and_doubles_nothing() {
-    let mut world = World::generated(4, 300);
+fn kill_at_any_time_loses_and_doubles_nothing(api: Api) {
+    let mut world = World::generated(4, 300).over(api);
     world.set("reinfer_batch_size", json!(10));
     world.set("emails_per_folder", json!(30));
     for round in 0..25 {
@@ -40,9 +41,8 @@ fn kill_at_any_time_loses_and_doubles_nothing() {
 }
 
 // Fault F22: SIGTERM at any time ends well, and the next start goes on.
-#[test]
-fn stopping_at_any_time_is_graceful() {
-    let world = World::generated(2, 300);
+fn stopping_at_any_time_is_graceful(api: Api) {
+    let world = World::generated(2, 300).over(api);
     for round in 0..10 {
         let mut appliance = world.appliance();
         // Signals are handled from the moment that the service announces itself.

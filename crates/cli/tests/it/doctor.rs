@@ -8,7 +8,7 @@ use simulators::exchange::{Fault, FaultRule, Options};
 use crate::harness::World;
 
 /// Exit code and report.
-fn doctor(world: &World, more: &[&str]) -> (Option<i32>, String) {
+pub(crate) fn doctor(world: &World, more: &[&str]) -> (Option<i32>, String) {
     let mut arguments = vec!["doctor"];
     arguments.extend(more);
     let output = world.run(&arguments);
@@ -26,7 +26,7 @@ fn line<'a>(report: &'a str, check: &str) -> &'a str {
 }
 
 #[track_caller]
-fn assert_line(report: &str, check: &str, outcome: &str, words: &[&str]) {
+pub(crate) fn assert_line(report: &str, check: &str, outcome: &str, words: &[&str]) {
     let line = line(report, check);
     assert!(line.starts_with(outcome), "expected {outcome}: {line}");
     for word in words {

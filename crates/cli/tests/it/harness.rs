@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use simulators::{
-    exchange::{Auth, Exchange, Options},
+    exchange::{Auth, Exchange, Op, Options},
     generate::{self, Plan},
     platform::{self, Platform, Token},
 };
@@ -30,6 +30,52 @@ pub const TOKEN: &str = "canary-5e1f0c-token";
 
 /// The bucket of all mailboxes.
 pub const BUCKET: &str = "project/bucket";
+
+/// Interface that the mailboxes are read through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
+    Ews,
+    Graph,
+}
+
+impl Api {
+    /// The operation that hands out an email.
+    pub fn fetch(self) -> Op {
+        match self {
+            Self::Ews => Op::GetItem,
+            Self::Graph => Op::MessageValue,
+        }
+    }
+
+    /// The operation that lists what is new in a folder.
+    pub fn list(self) -> Op {
+        match self {
+            Self::Ews => Op::SyncFolderItems,
+            Self::Graph => Op::MessagesDelta,
+        }
+    }
+
+    /// The operation that lists folders.
+    pub fn folders(self) -> Op {
+        match self {
+            Self::Ews => Op::SyncFolderHierarchy,
+            Self::Graph => Op::FoldersDelta,
+        }
+    }
+}
+
+/// Makes a test of each function, over EWS and over Graph.
+macro_rules! over_each_api {
+    ($($name:ident),* $(,)?) => {
+        mod over_ews {
+            $(#[test] fn $name() { super::$name($crate::harness::Api::Ews); })*
+        }
+        mod over_graph {
+            $(#[test] fn $name() { super::$name($crate::harness::Api::Graph); })*
+        }
+    };
+}
+pub(crate) use over_each_api;
 
 pub struct World {
     /// The servers run on it.
@@ -86,6 +132,43 @@ impl World {
         });
         self.write_config();
         self
+    }
+
+    /// The same, with the mailboxes read through `api` from now on. Everything else stays.
+    pub fn over(mut self, api: Api) -> Self {
+        self.switch(api);
+        self
+    }
+
+    /// What an administrator changes to move from one interface to the other.
+    pub fn switch(&mut self, api: Api) {
+        let server = &self.server;
+        let ews = [
+            ("ews_endpoint", json!(server.ews_url())),
+            ("auth_type", json!("basic")),
+            ("auth_user", json!(Options::USER)),
+            ("auth_password", json!(Options::PASSWORD)),
+        ];
+        let graph = [
+            ("microsoft_api", json!("graph")),
+            ("graph_endpoint", json!(server.graph_url())),
+            ("auth_oauth_authority", json!(server.authority_url())),
+            ("auth_oauth_client_id", json!(Options::CLIENT_ID)),
+            ("auth_oauth_client_secret", json!(Options::CLIENT_SECRET)),
+            // Mail is looked for as often as over EWS, so that tests are as quick.
+            ("idle_poll_limit", json!(1)),
+        ];
+        let (new, old): (&[_], &[_]) = match api {
+            Api::Ews => (&ews, &graph),
+            Api::Graph => (&graph, &ews),
+        };
+        if let Some(config) = self.config.as_object_mut() {
+            for (key, _) in old {
+                config.remove(*key);
+            }
+            config.extend(new.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+        }
+        self.write_config();
     }
 
     pub fn set(&mut self, key: &str, value: Value) {

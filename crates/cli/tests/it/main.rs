@@ -13,6 +13,11 @@
 mod admin_remote;
 mod crashes;
 mod doctor;
+mod doctor_graph;
+mod doctor_sign_in;
+mod doctor_tls;
+mod graph;
+mod graph_move;
 mod harness;
 mod health;
 mod limits;

@@ -8,7 +8,7 @@ use simulators::exchange::{Auth, Exchange, Large, Options};
 use tempfile::TempDir;
 
 use crate::{
-    harness::{World, hex},
+    harness::{Api, World, hex, over_each_api},
     machine::{Group, Limit, start_after},
 };
 
@@ -21,6 +21,11 @@ const LIMIT: u64 = 128 << 20;
 
 /// Largest file that the second test allows, in the blocks of `ulimit -f` (POSIX): 128 KiB.
 const FILE_BLOCKS: u64 = 256;
+
+over_each_api!(
+    eight_large_emails_at_once_fit_into_little_memory,
+    hostile_emails_arrive_byte_for_byte_with_little_memory,
+);
 
 fn deliver_large(server: &Exchange, address: &str, size: u64) {
     let now = chrono::DateTime::from_timestamp(1_790_000_000, 0).unwrap();
@@ -35,9 +40,10 @@ fn peak(process: u32) -> u64 {
 }
 
 // Faults F20 and F21.
-#[test]
-fn eight_large_emails_at_once_fit_into_little_memory() {
-    let Some(group) = Group::create("large", Limit::Memory(LIMIT)) else { return };
+fn eight_large_emails_at_once_fit_into_little_memory(api: Api) {
+    let Some(group) = Group::create(&format!("large-{api:?}"), Limit::Memory(LIMIT)) else {
+        return;
+    };
     let mut world = World::empty(Options { auth: Auth::basic(), ..Options::default() });
     // The system's temporary folder may be in memory, which would count.
     world.folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -46,7 +52,7 @@ fn eight_large_emails_at_once_fit_into_little_memory() {
         world.server.add_mailbox(&address);
         deliver_large(&world.server, &address, SIZE + number);
     }
-    let world = world.configured();
+    let world = world.configured().over(api);
     let mut appliance = group.appliance(&world);
     appliance.wait_until_up_to_date(MAILBOXES as usize);
     let peak = peak(appliance.id());
@@ -129,9 +135,10 @@ fn hostile() -> Vec<Vec<u8>> {
 }
 
 // Fault F20.
-#[test]
-fn hostile_emails_arrive_byte_for_byte_with_little_memory() {
-    let Some(group) = Group::create("hostile", Limit::Memory(LIMIT)) else { return };
+fn hostile_emails_arrive_byte_for_byte_with_little_memory(api: Api) {
+    let Some(group) = Group::create(&format!("hostile-{api:?}"), Limit::Memory(LIMIT)) else {
+        return;
+    };
     let mut world = World::empty(Options { auth: Auth::basic(), ..Options::default() });
     world.folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     world.server.add_mailbox("abc@example.com");
@@ -142,7 +149,7 @@ fn hostile_emails_arrive_byte_for_byte_with_little_memory() {
         expected.insert(("abc@example.com".to_owned(), hash), 1);
         world.server.deliver("abc@example.com", &["Inbox"], mime, now).unwrap();
     }
-    let world = world.configured();
+    let world = world.configured().over(api);
     let mut appliance = group.appliance(&world);
     appliance.wait_until_up_to_date(1);
     let peak = peak(appliance.id());

@@ -78,6 +78,11 @@ pub(crate) fn token(shared: &Shared, envelope: &Envelope) -> Answer {
     Answer { op: Some(Op::Token), response, ..Answer::plain(status(200, None)) }
 }
 
+/// Answers a request for the document that names the token endpoint.
+pub(crate) fn discovery(shared: &Shared) -> Answer {
+    Answer::plain(shared.authority.discovery())
+}
+
 /// Answers a request to the service by somebody who is signed in.
 pub(crate) fn answer(connection: &Connection, envelope: &Envelope, who: SignedIn) -> Answer {
     let shared = &connection.shared;

@@ -89,7 +89,7 @@ pub enum Fault {
     VersionRefused,
     /// `SyncFolderItems` lists an item that `GetItem` does not find.
     PhantomItem,
-    /// The reply ends in the middle of an element.
+    /// The reply ends in the middle of an element, or of a JSON value.
     BadXml,
     ForbiddenCharacters {
         place: Place,
@@ -103,6 +103,20 @@ pub enum Fault {
     BatchTimeout {
         after: usize,
     },
+    /// Graph: any status and code; a 410 says where to start again.
+    Graph {
+        status: u16,
+        code: String,
+        retry_after: Option<Duration>,
+    },
+    /// Graph: a delta page without entries, with a link to the next.
+    EmptyPage,
+    /// Graph: every entry of a page twice.
+    Duplicates,
+    /// Graph: everything in one page, whatever size was preferred.
+    IgnorePageSize,
+    /// Graph: the links of a page lead to another host.
+    ForeignLink,
 }
 
 /// At what a fault strikes.
@@ -124,6 +138,11 @@ impl Fault {
 
     pub fn folder_error(code: &str) -> Self {
         Self::FolderError { code: code.to_owned() }
+    }
+
+    /// An error of Graph with this status and code.
+    pub fn graph(status: u16, code: &str) -> Self {
+        Self::Graph { status, code: code.to_owned(), retry_after: None }
     }
 
     pub fn http(status: u16) -> Self {
@@ -154,7 +173,12 @@ impl Fault {
             | Self::PhantomItem
             | Self::BadXml
             | Self::GzipBomb { .. }
-            | Self::BatchTimeout { .. } => Stage::Request,
+            | Self::BatchTimeout { .. }
+            | Self::Graph { .. }
+            | Self::EmptyPage
+            | Self::Duplicates
+            | Self::IgnorePageSize
+            | Self::ForeignLink => Stage::Request,
         }
     }
 }

@@ -46,7 +46,7 @@ pub(crate) enum Change {
     /// Only its read flag changed since the change before.
     Read(ItemNo),
     /// The item left; `created` is when it had come.
-    Gone { item: ItemNo, created: u64, version: u32 },
+    Gone { item: ItemNo, immutable: ItemNo, created: u64, version: u32 },
 }
 
 /// A folder of a mailbox.
@@ -64,6 +64,8 @@ pub(crate) struct Folder {
     /// Sequence number of its last change in the log of folders.
     pub(crate) logged: u64,
     pub(crate) deleted: bool,
+    /// `PR_ATTR_HIDDEN`: programs do not show it.
+    pub(crate) hidden: bool,
     /// Items by the sequence number of their arrival in this folder.
     pub(crate) items: BTreeMap<u64, ItemNo>,
     /// Items by the time they were received; those without one come first.

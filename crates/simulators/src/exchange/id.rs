@@ -31,6 +31,17 @@ impl Guid {
     }
 }
 
+impl Guid {
+    pub(crate) fn bytes(&self) -> [u8; 36] {
+        self.0
+    }
+
+    /// `None` if these are not 36 characters.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Some(Self(bytes.try_into().ok()?))
+    }
+}
+
 /// What an id stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {

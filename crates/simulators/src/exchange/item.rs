@@ -139,6 +139,8 @@ pub(crate) struct Item {
     pub(crate) logged: u64,
     pub(crate) version: u32,
     pub(crate) search_key: [u8; 16],
+    /// The number that it had when it came into the mailbox; moves within it keep this one.
+    pub(crate) immutable: ItemNo,
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) modified_at: DateTime<Utc>,
     pub(crate) delivery: Delivery,

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, str::FromStr, time::Instant};
 /// Requests that are remembered; older ones are forgotten.
 const MAX_LOGGED: usize = 100_000;
 
-/// An operation of the service, or a request for a token.
+/// An operation of EWS or Graph, or a request for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Op {
     ConvertId,
@@ -27,6 +27,24 @@ pub enum Op {
     DeleteFolder,
     /// The token endpoint of the authority.
     Token,
+    /// Graph: the folders of a mailbox, or those below another.
+    MailFolders,
+    /// Graph: one folder.
+    MailFolder,
+    /// Graph: what changed among the folders of a mailbox.
+    FoldersDelta,
+    /// Graph: the messages of a mailbox or a folder.
+    Messages,
+    /// Graph: what changed among the messages of a folder.
+    MessagesDelta,
+    /// Graph: one message.
+    Message,
+    /// Graph: the MIME content of a message.
+    MessageValue,
+    /// Graph: several requests in one.
+    Batch,
+    /// Graph: ids of one kind into those of another.
+    TranslateIds,
     /// A request without an operation that we know: GET, a leg of a sign-in, garbage.
     Other,
 }
@@ -72,6 +90,15 @@ impl Op {
             Self::MoveFolder => "MoveFolder",
             Self::DeleteFolder => "DeleteFolder",
             Self::Token => "Token",
+            Self::MailFolders => "MailFolders",
+            Self::MailFolder => "MailFolder",
+            Self::FoldersDelta => "FoldersDelta",
+            Self::Messages => "Messages",
+            Self::MessagesDelta => "MessagesDelta",
+            Self::Message => "Message",
+            Self::MessageValue => "MessageValue",
+            Self::Batch => "Batch",
+            Self::TranslateIds => "TranslateIds",
             Self::Other => "Other",
         }
     }
@@ -112,6 +139,12 @@ pub struct Logged {
     pub cookie: bool,
     /// Bytes of the request's body.
     pub received_bytes: usize,
+    /// Path and query, as they came.
+    pub url: String,
+    /// The header `Prefer`.
+    pub prefer: Option<String>,
+    /// Whether the request came inside a batch, which has an entry of its own.
+    pub in_batch: bool,
 }
 
 /// The requests so far, and how many there were.

@@ -24,6 +24,10 @@ pub(crate) struct Mailbox {
     pub(crate) epoch: u32,
     /// The code that every request for this mailbox gets, if any.
     pub(crate) out_of_service: Option<String>,
+    /// Whether Graph serves the mailbox; EWS does in any case.
+    pub(crate) in_cloud: bool,
+    /// Items that moved within the mailbox, by their immutable number.
+    moved: HashMap<ItemNo, ItemNo>,
     seq: u64,
     next_item: ItemNo,
 }
@@ -38,6 +42,8 @@ impl Mailbox {
             hierarchy: BTreeMap::new(),
             epoch: 1,
             out_of_service: None,
+            in_cloud: true,
+            moved: HashMap::new(),
             seq: 0,
             next_item: 1,
         };
@@ -128,6 +134,7 @@ impl Mailbox {
             created: seq,
             logged: seq,
             deleted: false,
+            hidden: false,
             items: BTreeMap::new(),
             by_date: std::collections::BTreeSet::new(),
             log: BTreeMap::new(),
@@ -196,6 +203,7 @@ impl Mailbox {
             logged: seq,
             version: 1,
             search_key: new.search_key.unwrap_or(search_key),
+            immutable: no,
             created_at: now,
             modified_at: now,
             delivery: new,
@@ -220,11 +228,17 @@ impl Mailbox {
     pub(crate) fn remove(&mut self, no: ItemNo, now: DateTime<Utc>) -> Option<Item> {
         let seq = self.advance();
         let item = self.items.remove(&no)?;
+        self.moved.remove(&item.immutable);
         if let Some(folder) = self.folders.get_mut(&item.folder) {
             folder.items.remove(&item.created);
             folder.by_date.remove(&(item.delivery.received, no));
             folder.log.remove(&item.logged);
-            let gone = Change::Gone { item: no, created: item.created, version: item.version };
+            let gone = Change::Gone {
+                item: no,
+                immutable: item.immutable,
+                created: item.created,
+                version: item.version,
+            };
             folder.log.insert(seq, gone);
             folder.unread -= usize::from(!item.delivery.is_read).min(folder.unread);
             folder.left = folder.left.wrapping_add(1);
@@ -241,7 +255,13 @@ impl Mailbox {
         now: DateTime<Utc>,
     ) -> Option<ItemNo> {
         let item = self.remove(no, now)?;
-        Some(self.put_again(item, to, now))
+        let immutable = item.immutable;
+        let no = self.put_again(item, to, now);
+        if let Some(item) = self.items.get_mut(&no) {
+            item.immutable = immutable;
+            self.moved.insert(immutable, no);
+        }
+        Some(no)
     }
 
     /// Copies an item: a new id, the same search key.
@@ -255,10 +275,32 @@ impl Mailbox {
         let no = self.next_item;
         let seq = self.advance();
         self.place(
-            Item { no, folder: to, created: seq, logged: seq, modified_at: now, ..item },
+            Item {
+                no,
+                folder: to,
+                created: seq,
+                logged: seq,
+                immutable: no,
+                modified_at: now,
+                ..item
+            },
             now,
         );
         no
+    }
+
+    /// The item that came into the mailbox as number `immutable`.
+    pub(crate) fn by_immutable(&self, immutable: ItemNo) -> Option<&Item> {
+        let no = self.moved.get(&immutable).copied().unwrap_or(immutable);
+        self.items.get(&no).filter(|item| item.immutable == immutable)
+    }
+
+    /// Hides a folder, or shows it again.
+    pub(crate) fn hide_folder(&mut self, no: FolderNo, hidden: bool) {
+        self.log_folder(no);
+        if let Some(folder) = self.folders.get_mut(&no) {
+            folder.hidden = hidden;
+        }
     }
 
     /// Changes an item and logs the change.

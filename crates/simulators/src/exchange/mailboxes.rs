@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use super::{
     Content, Delivery, Exchange, TrueItem,
     folder::Kind,
+    graph,
     id::{FolderNo, Id, ItemNo, Target},
     mailbox::Mailbox,
     truth,
@@ -36,7 +37,16 @@ impl Exchange {
         }
     }
 
-    /// Makes every sync state of a mailbox worthless: `ErrorInvalidSyncStateData`.
+    /// Takes a mailbox off Graph as one that is on premises or has no license: 404
+    /// `MailboxNotEnabledForRESTAPI`. EWS serves it as before.
+    pub fn set_rest_enabled(&self, address: &str, enabled: bool) {
+        if let Some(mailbox) = self.shared.world().mailbox_mut(address) {
+            mailbox.in_cloud = enabled;
+        }
+    }
+
+    /// Makes every sync state and delta link of a mailbox worthless:
+    /// `ErrorInvalidSyncStateData` on EWS, 410 on Graph.
     pub fn invalidate_sync_states(&self, address: &str) {
         if let Some(mailbox) = self.shared.world().mailbox_mut(address) {
             mailbox.epoch += 1;
@@ -130,6 +140,19 @@ impl Exchange {
         })
     }
 
+    /// Hides the folder at `path`, or shows it again.
+    ///
+    /// # Errors
+    ///
+    /// There is no such mailbox or folder.
+    pub fn hide_folder(&self, address: &str, path: &[&str], hidden: bool) -> Result<()> {
+        self.change(address, |mailbox| {
+            let no = folder_at(mailbox, path)?;
+            mailbox.hide_folder(no, hidden);
+            Ok(())
+        })
+    }
+
     /// Deletes the folder at `path` with everything in it.
     ///
     /// # Errors
@@ -170,6 +193,18 @@ impl Exchange {
             let folder = folder_at(mailbox, path)?;
             let no = mailbox.insert(folder, delivery, now);
             Ok(mailbox.item_id(no))
+        })
+    }
+
+    /// The immutable id of an item, as Graph shows it.
+    ///
+    /// # Errors
+    ///
+    /// There is no such item.
+    pub fn immutable_id(&self, id: &str) -> Result<String> {
+        self.change_item(id, |mailbox, no| {
+            let item = mailbox.items.get(&no).context("no such item")?;
+            Ok(graph::immutable_id(mailbox.guid, item.immutable))
         })
     }
 

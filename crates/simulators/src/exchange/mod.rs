@@ -1,8 +1,10 @@
-//! A simulated Exchange server: Exchange Web Services over HTTPS, good enough for strangers.
+//! A simulated Exchange server: Exchange Web Services and Microsoft Graph over the same
+//! mailboxes, good enough for strangers.
 //!
 //! ```text
 //! server ─▶ auth ─▶ answer ─▶ ops ─▶ render ─▶ reply
 //!  TLS      who?    faults    what   elements  base64 while it is sent
+//!    └────▶ graph: the same for requests below /v1.0, see there
 //! ```
 //!
 //! Invariants:
@@ -19,6 +21,7 @@ mod auth;
 mod content;
 mod fault;
 mod folder;
+mod graph;
 mod id;
 mod item;
 mod log;
@@ -51,6 +54,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 pub use content::{Content, Large};
 pub use fault::{Fault, FaultRule, Forbidden, Place, Shape};
 pub use folder::FolderSet;
+pub use graph::{GraphAppUsage, GraphOptions, GraphUsage};
 pub use item::Delivery;
 pub use log::{Logged, Op};
 pub use options::{App, Auth, ChannelBinding, Options, Rights, User, Version};
@@ -117,6 +121,21 @@ impl Exchange {
     /// `https://localhost:PORT/EWS/Exchange.asmx`
     pub fn ews_url(&self) -> String {
         format!("{}/EWS/Exchange.asmx", self.origin)
+    }
+
+    /// `https://localhost:PORT/v1.0`: Microsoft Graph over the same mailboxes.
+    pub fn graph_url(&self) -> String {
+        format!("{}/v1.0", self.origin)
+    }
+
+    /// What each app did to each mailbox over Graph.
+    pub fn graph_usage(&self) -> Vec<GraphUsage> {
+        self.shared.throttle.usage()
+    }
+
+    /// What each app did over Graph, in all mailboxes.
+    pub fn graph_app_usage(&self) -> Vec<GraphAppUsage> {
+        self.shared.throttle.app_usage()
     }
 
     /// What the appliance calls `auth_oauth_authority`: `https://localhost:PORT/TENANT/`.
@@ -197,6 +216,11 @@ impl Exchange {
     pub fn refuse_tokens(&self, diagnostics: Option<&'static str>) {
         self.shared.authority.refuse_tokens(diagnostics);
     }
+}
+
+/// An id of EWS as Graph writes it.
+pub fn rest_id(id: &str) -> String {
+    graph::rest_id(id)
 }
 
 /// The fields of a message's header in order, unfolded, as text.

@@ -32,12 +32,24 @@ const MAX_REMEMBERED: usize = 100_000;
 /// How far the clocks of client and server may be apart, in seconds.
 const LEEWAY: i64 = 300;
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-const AUDIENCES: [&str; 4] = [
-    "https://outlook.office365.com/.default",
-    "https://outlook.office365.us/.default",
-    "https://outlook-dod.office365.us/.default",
-    "https://partner.outlook.cn/.default",
+/// The services that tokens are issued for, in the clouds that there are.
+const SERVICES: [(Audience, &str); 8] = [
+    (Audience::Ews, "https://outlook.office365.com"),
+    (Audience::Ews, "https://outlook.office365.us"),
+    (Audience::Ews, "https://outlook-dod.office365.us"),
+    (Audience::Ews, "https://partner.outlook.cn"),
+    (Audience::Graph, "https://graph.microsoft.com"),
+    (Audience::Graph, "https://graph.microsoft.us"),
+    (Audience::Graph, "https://dod-graph.microsoft.us"),
+    (Audience::Graph, "https://microsoftgraph.chinacloudapi.cn"),
 ];
+
+/// Which face of the server a token opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    Ews,
+    Graph,
+}
 
 /// A key that may sign assertions, under both of its names.
 struct Certificate {
@@ -68,6 +80,7 @@ struct Issued {
 
 struct Token {
     client_id: String,
+    audience: Audience,
     ends: Instant,
     revoked: bool,
 }
@@ -155,13 +168,15 @@ impl Authority {
             let text = "AADSTS700016: Application was not found in the directory.";
             Denied("unauthorized_client", text.to_owned())
         })?;
-        if !AUDIENCES.contains(&field("scope")) {
+        let service = field("scope").strip_suffix("/.default");
+        let service = SERVICES.into_iter().find(|(_, name)| Some(*name) == service);
+        let Some((audience, resource)) = service else {
             let text = format!(
                 "AADSTS70011: The provided value for scope {} is not valid.",
                 field("scope")
             );
             return Err(Denied("invalid_scope", text));
-        }
+        };
         match (form.get("client_secret"), form.get("client_assertion")) {
             (Some(secret), None) => {
                 if app.secret.as_ref().is_none_or(|own| own.reveal() != secret) {
@@ -184,10 +199,10 @@ impl Authority {
                 return Err(Denied("invalid_client", text.to_owned()));
             }
         }
-        Ok(self.remember(&app.client_id))
+        Ok(self.remember(app, audience, resource))
     }
 
-    fn remember(&self, client_id: &str) -> String {
+    fn remember(&self, app: &App, audience: Audience, resource: &str) -> String {
         let mut issued = self.lock();
         issued.count += 1;
         let mut random = [0; 48];
@@ -195,22 +210,63 @@ impl Authority {
         if openssl::rand::rand_bytes(&mut random).is_err() {
             random = [u8::try_from(issued.count % 251).unwrap_or_default(); 48];
         }
+        let claims = self.claims(app, audience, resource, issued.count).to_string();
         let token = format!(
             "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.{}.{}",
+            URL_SAFE_NO_PAD.encode_to_string(claims),
             URL_SAFE_NO_PAD.encode_to_string(random),
-            issued.count
         );
         let now = Instant::now();
         if issued.tokens.len() >= MAX_REMEMBERED {
             issued.tokens.retain(|_, token| token.ends > now);
         }
         let token_state = Token {
-            client_id: client_id.to_owned(),
+            client_id: app.client_id.clone(),
+            audience,
             ends: now + self.options.token_life,
             revoked: false,
         };
         issued.tokens.insert(token.clone(), token_state);
         token
+    }
+
+    /// What a token says of itself, for clients that look into it.
+    fn claims(&self, app: &App, audience: Audience, resource: &str, number: u64) -> Value {
+        let now = self.options.clock.now().timestamp();
+        let life = i64::try_from(self.options.token_life.as_secs()).unwrap_or(i64::MAX);
+        let roles = match audience {
+            Audience::Ews => vec!["full_access_as_app"],
+            Audience::Graph => app.roles.iter().map(String::as_str).collect(),
+        };
+        json!({
+            "aud": resource, "iss": self.issuer(), "tid": self.options.tenant,
+            "appid": app.client_id, "idtyp": "app", "roles": roles, "ver": "1.0",
+            "iat": now, "nbf": now, "exp": now.saturating_add(life), "uti": number.to_string(),
+        })
+    }
+
+    /// The document with which libraries find the token endpoint (`OpenID` Connect Discovery).
+    pub(crate) fn discovery(&self) -> Response<ReplyBody> {
+        let base = self.token_url.trim_end_matches("/token");
+        let body = json!({
+            "token_endpoint": self.token_url,
+            "authorization_endpoint": format!("{base}/authorize"),
+            "device_authorization_endpoint": format!("{base}/devicecode"),
+            "jwks_uri": format!("{}/keys", self.issuer()),
+            "issuer": self.issuer(),
+            "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
+            "response_types_supported": ["code"],
+            "subject_types_supported": ["pairwise"],
+            "id_token_signing_alg_values_supported": ["RS256"],
+        });
+        let mut response = Response::new(body.to_string().into_bytes().into());
+        let kind = header::HeaderValue::from_static("application/json; charset=utf-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        response
+    }
+
+    fn issuer(&self) -> String {
+        self.token_url.replace("/oauth2/v2.0/token", "/v2.0")
     }
 
     /// Verifies an assertion (RFC 7523 §3, "Microsoft identity platform application
@@ -288,6 +344,20 @@ impl Authority {
         Ok(())
     }
 
+    /// The client that a token for Graph was issued to, or what the error must say.
+    pub(crate) fn sign_in_to_graph(&self, token: &str) -> Result<App, &'static str> {
+        let issued = self.lock();
+        let known = issued.tokens.get(token.trim()).ok_or("CompactToken parsing failed.")?;
+        if known.audience != Audience::Graph {
+            return Err("Access token validation failure. Invalid audience.");
+        }
+        if issued.broken.is_some() || known.revoked || known.ends < Instant::now() {
+            return Err("Lifetime validation failed, the token is expired.");
+        }
+        let app = self.options.apps.iter().find(|app| app.client_id == known.client_id);
+        app.cloned().ok_or("The identity of the calling application could not be established.")
+    }
+
     /// Signs in with a token, or says what `x-ms-diagnostics` must say.
     pub(crate) fn sign_in(&self, token: &str) -> Result<SignedIn, &'static str> {
         let issued = self.lock();
@@ -299,6 +369,12 @@ impl Authority {
                 "2000001;reason=\"The token is invalid.\";error_category=\"invalid_token\"",
             );
         };
+        if token.audience != Audience::Ews {
+            return Err(
+                "2000003;reason=\"The audience claim value is invalid for the current resource.\";\
+                 error_category=\"invalid_resource\"",
+            );
+        }
         if token.revoked || token.ends < Instant::now() {
             return Err(
                 "2000002;reason=\"The token has expired.\";error_category=\"invalid_lifetime\"",

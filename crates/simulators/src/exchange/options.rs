@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use record::{Clock, Secret, clock::SystemClock};
 
-use super::folder::FolderSet;
+use super::{folder::FolderSet, graph::GraphOptions};
 use crate::tls::Transport;
 
 /// Settings of the simulated server.
@@ -40,6 +40,8 @@ pub struct Options {
     /// Digits after the second of the folder property 0x670A.
     pub commit_time_digits: usize,
     pub clock: Arc<dyn Clock>,
+    /// The Graph face of the same mailboxes.
+    pub graph: GraphOptions,
 }
 
 impl Default for Options {
@@ -63,6 +65,7 @@ impl Default for Options {
             denial: "ErrorAccessDenied".to_owned(),
             commit_time_digits: 0,
             clock: Arc::new(SystemClock),
+            graph: GraphOptions::default(),
         }
     }
 }
@@ -157,15 +160,20 @@ pub struct App {
     /// Certificates in PEM form, with whose keys assertions may be signed.
     pub certificates: Vec<Vec<u8>>,
     pub rights: Rights,
+    /// Application permissions on Graph: `Mail.Read`, `Mail.ReadBasic.All`, `User.Read.All`, …
+    pub roles: Vec<String>,
 }
 
 impl App {
+    const ROLES: [&str; 2] = ["Mail.Read", "User.Read.All"];
+
     pub fn with_secret(client_id: &str, secret: &str) -> Self {
         Self {
             client_id: client_id.to_owned(),
             secret: Some(secret.into()),
             certificates: Vec::new(),
             rights: Rights::default(),
+            roles: Self::ROLES.map(str::to_owned).to_vec(),
         }
     }
 
@@ -175,7 +183,15 @@ impl App {
             secret: None,
             certificates: vec![pem.to_owned()],
             rights: Rights::default(),
+            roles: Self::ROLES.map(str::to_owned).to_vec(),
         }
+    }
+
+    /// Other application permissions on Graph.
+    #[must_use]
+    pub fn roles(mut self, roles: &[&str]) -> Self {
+        self.roles = roles.iter().map(|role| (*role).to_owned()).collect();
+        self
     }
 }
 

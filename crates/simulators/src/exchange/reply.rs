@@ -1,6 +1,7 @@
 //! The body of a reply: text and base64 of contents, encoded while it is sent.
 
 use std::{
+    any::Any,
     collections::VecDeque,
     future::Future,
     io::{self, Read, Write},
@@ -32,6 +33,8 @@ pub(crate) enum Segment {
         content: Content,
         limit: Option<u64>,
     },
+    /// A content as it is.
+    Raw(Content),
 }
 
 /// What is wrong with the way a body is sent.
@@ -53,13 +56,22 @@ pub(crate) enum Trouble {
 /// A body whose length is not known, or that is not sent as it should be.
 pub(crate) struct Streamed {
     segments: VecDeque<Segment>,
-    reader: Option<(Reader, u64)>,
+    reader: Option<Source>,
     gzip: Option<GzEncoder<Vec<u8>>>,
     trouble: Option<Trouble>,
     sent: u64,
     started: Option<Instant>,
     pause: Option<Pin<Box<Sleep>>>,
     flushing: bool,
+    /// What ends when the body does.
+    held: Option<Box<dyn Any + Send>>,
+}
+
+/// A content that is being sent.
+enum Source {
+    /// As base64, of which so many digits may still come.
+    Encoded(Reader, u64),
+    Raw(Reader),
 }
 
 impl Streamed {
@@ -73,7 +85,14 @@ impl Streamed {
             started: None,
             pause: None,
             flushing: false,
+            held: None,
         }
+    }
+
+    /// Keeps `held` until the body was sent or given up.
+    pub(crate) fn hold(mut self, held: impl Any + Send) -> Self {
+        self.held = Some(Box::new(held));
+        self
     }
 
     /// The next bytes, about a frame; `None` at the end.
@@ -87,8 +106,15 @@ impl Streamed {
         };
         let mut out = Vec::with_capacity(room + 16);
         while out.len() < room {
-            if let Some((reader, left)) = &mut self.reader {
-                if encode(reader, left, room - out.len(), &mut out)? {
+            if let Some(source) = &mut self.reader {
+                let room = room - out.len();
+                let ended = match source {
+                    Source::Encoded(reader, left) => encode(reader, left, room, &mut out)?,
+                    Source::Raw(reader) => {
+                        reader.by_ref().take(room as u64).read_to_end(&mut out)? < room
+                    }
+                };
+                if ended {
                     self.reader = None;
                 }
                 continue;
@@ -104,7 +130,11 @@ impl Streamed {
                     }
                 }
                 Some(Segment::Base64 { content, limit }) => {
-                    self.reader = Some((content.reader()?, limit.unwrap_or(u64::MAX)));
+                    let left = limit.unwrap_or(u64::MAX);
+                    self.reader = Some(Source::Encoded(content.reader()?, left));
+                }
+                Some(Segment::Raw(content)) => {
+                    self.reader = Some(Source::Raw(content.reader()?));
                 }
             }
         }
@@ -293,6 +323,7 @@ impl Segment {
                 let whole = content.size().div_ceil(3) * 4;
                 limit.map_or(whole, |limit| limit.min(whole))
             }
+            Self::Raw(content) => content.size(),
         }
     }
 }

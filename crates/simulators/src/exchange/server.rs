@@ -17,6 +17,7 @@ use super::{
     answer::{self, Answer},
     auth::{self, Session},
     fault::Faults,
+    graph::{self, Throttle},
     log::{Log, Logged, Op},
     oauth::Authority,
     options::Options,
@@ -36,6 +37,10 @@ pub(crate) struct Shared {
     /// The certificate in DER form; `None` without TLS.
     pub(crate) certificate: Option<Vec<u8>>,
     pub(crate) connections: AtomicU64,
+    /// Requests to Graph so far.
+    pub(crate) graph_requests: AtomicU64,
+    /// The limits of Graph, and who came near them.
+    pub(crate) throttle: Arc<Throttle>,
     /// Guards the mailboxes.
     world: Mutex<World>,
     /// Guards the log of requests.
@@ -49,11 +54,13 @@ impl Shared {
         certificate: Option<Vec<u8>>,
     ) -> Self {
         Self {
+            throttle: Arc::new(Throttle::new(&options.graph)),
             options,
             faults: Faults::default(),
             authority,
             certificate,
             connections: AtomicU64::new(0),
+            graph_requests: AtomicU64::new(0),
             world: Mutex::default(),
             log: Mutex::default(),
         }
@@ -102,7 +109,10 @@ impl Service for Shared {
 /// The headers of a request that matter here.
 pub(crate) struct Envelope {
     pub(crate) headers: HeaderMap,
+    /// The path in lower case.
     pub(crate) path: String,
+    /// Path and query, as they came.
+    pub(crate) url: String,
     pub(crate) body: Bytes,
     pub(crate) at: Instant,
 }
@@ -126,10 +136,14 @@ async fn handle(
         Err(error) => return Err(io::Error::other(error)),
     };
     let shared = &connection.shared;
+    if graph::is_below(&path) {
+        return graph::handle(connection, &parts, body, at).await;
+    }
     if !shared.options.latency.is_zero() {
         tokio::time::sleep(shared.options.latency).await;
     }
-    let envelope = Envelope { headers: parts.headers, path, body, at };
+    let url = parts.uri.to_string();
+    let envelope = Envelope { headers: parts.headers, path, url, body, at };
     let answer = if envelope.path == "/ews/exchange.asmx" {
         let access = if parts.method == Method::POST {
             auth::sign_in(connection, &envelope)
@@ -142,11 +156,13 @@ async fn handle(
         }
     } else if envelope.path.ends_with("/oauth2/v2.0/token") && parts.method == Method::POST {
         answer::token(shared, &envelope)
+    } else if envelope.path.ends_with("/v2.0/.well-known/openid-configuration") {
+        answer::discovery(shared)
     } else if envelope.path == "/ews/genericerrorpage.htm" {
         Answer::plain(answer::page("Something went wrong. Please try again later."))
     } else {
         let mut response =
-            answer::page("There is nothing here. The service is at /EWS/Exchange.asmx.");
+            answer::page("There is nothing here. Look at /EWS/Exchange.asmx or below /v1.0.");
         *response.status_mut() = StatusCode::NOT_FOUND;
         Answer::plain(response)
     };
@@ -179,6 +195,9 @@ fn finish(
             request_id: text("client-request-id"),
             cookie: text("cookie").is_some_and(|cookie| cookie.contains("exchangecookie=")),
             received_bytes: envelope.body.len(),
+            url: envelope.url.clone(),
+            prefer: None,
+            in_batch: false,
         });
         log.total()
     };

@@ -9,6 +9,7 @@
 
 mod client;
 mod faults;
+mod graph;
 mod peers;
 mod platform;
 mod requests;

@@ -3,15 +3,21 @@
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
+    time::Duration,
 };
 
+use base64_simd::STANDARD;
 use chrono::TimeZone;
 use serde_json::{Value, json};
 use simulators::{
-    exchange::{Auth, ChannelBinding, Exchange, Options},
+    exchange::{Auth, ChannelBinding, Exchange, Fault, FaultRule, Op, Options, rest_id},
     generate::{self, Plan},
 };
-use tokio::{process::Command, sync::OnceCell};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    process::Command,
+    sync::OnceCell,
+};
 
 use crate::client::ABC;
 
@@ -59,6 +65,29 @@ async fn exchangelib() -> &'static Path {
         .await
 }
 
+/// The Python of a virtual environment with the Microsoft Graph SDK. Its ten thousands of modules
+/// are not compiled before they are used.
+async fn msgraph() -> &'static Path {
+    static PYTHON: OnceCell<PathBuf> = OnceCell::const_new();
+    PYTHON
+        .get_or_init(|| async {
+            const VERSION: &str = "msgraph-sdk==1.65.0";
+            // The SDK imports the second without saying so.
+            const OTHERS: [&str; 2] = ["azure-identity==1.27.0", "deprecated==1.3.1"];
+            let home = peers().join("msgraph");
+            let python = home.join("bin/python");
+            if !home.join(VERSION).exists() {
+                run(Command::new("python3").args(["-m", "venv"]).arg(&home)).await;
+                let mut install = Command::new(&python);
+                install.args(["-m", "pip", "install", "--quiet", "--no-compile"]);
+                run(install.arg(VERSION).args(OTHERS)).await;
+                std::fs::write(home.join(VERSION), "").unwrap();
+            }
+            python
+        })
+        .await
+}
+
 /// A folder with ews-javascript-api in its `node_modules`.
 async fn ews_javascript() -> PathBuf {
     const VERSION: &str = "ews-javascript-api@0.15.3";
@@ -87,6 +116,9 @@ async fn server(auth: Auth, scheme: &str) -> (Exchange, Value) {
         .map(|item| {
             json!({
                 "id": item.id, "folder": item.folder, "folder_id": item.folder_id,
+                "rest_folder_id": rest_id(&item.folder_id),
+                "immutable_id": server.immutable_id(&item.id).unwrap(),
+                "search_key": STANDARD.encode_to_string(item.search_key),
                 "sha256": item.sha256, "size": item.size,
                 "received": item.received.map(|at| at.timestamp()),
             })
@@ -168,4 +200,66 @@ async fn ews_javascript_api_reads_the_inbox_over_basic() {
     command.arg(script("ews_javascript_client.mjs")).arg(&file);
     let said = run(command.env("NODE_EXTRA_CA_CERTS", server.ca_file())).await;
     assert!(said.starts_with("passed"), "{said}");
+}
+
+#[tokio::test]
+async fn the_microsoft_graph_sdk_reads_what_ews_shows() {
+    let python = msgraph().await;
+    let (server, mut task) = server(Auth::ntlm(ChannelBinding::Require), "graph").await;
+    let truth = server.truth(ABC).unwrap();
+    let mut inbox = truth.iter().filter(|item| item.is_mail && item.folder == ["Inbox"]);
+    let (moved, deleted) = (inbox.next().unwrap().id.clone(), inbox.next().unwrap().id.clone());
+    task["url"] = json!(server.graph_url());
+    task["inbox"] = json!(rest_id(task["inbox"].as_str().unwrap()));
+    task["moved"] = json!(server.immutable_id(&moved).unwrap());
+    task["moved_rest_id"] = json!(rest_id(&moved));
+    task["deleted"] = json!(server.immutable_id(&deleted).unwrap());
+    let file = server.directory().join("task.json");
+    std::fs::write(&file, task.to_string()).unwrap();
+
+    let mut command = Command::new(python);
+    command.arg("-u").arg(script("msgraph_client.py")).arg(&file);
+    command.env("SSL_CERT_FILE", server.ca_file()).env("REQUESTS_CA_BUNDLE", server.ca_file());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let mut complaints = child.stderr.take().unwrap();
+    let complaints = tokio::spawn(async move {
+        let mut text = String::new();
+        complaints.read_to_string(&mut text).await.unwrap();
+        text
+    });
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut said = Vec::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if let Some(what) = line.strip_prefix("do ") {
+            match what {
+                "change" => {
+                    server.move_item(&moved, &["Junk Email"]).unwrap();
+                    server.delete_item(&deleted).unwrap();
+                    server.deliver(ABC, &["Inbox"], "Subject: new\r\n\r\n", server.now()).unwrap();
+                }
+                "throttle" => {
+                    let retry_after = Some(Duration::from_secs(1));
+                    let fault = Fault::Http { status: 429, retry_after };
+                    server.fault(FaultRule::new(fault).op(Op::MessagesDelta));
+                }
+                "forget" => server.invalidate_sync_states(ABC),
+                other => panic!("{other}"),
+            }
+            input.write_all(b"done\n").await.unwrap();
+        }
+        said.push(line);
+    }
+    let status = child.wait().await.unwrap();
+    let complaints = complaints.await.unwrap();
+    assert!(status.success(), "{status}: {}\n{complaints}", said.join("\n"));
+    assert_eq!(said.last().map(String::as_str), Some("passed"));
+
+    let requests = server.requests();
+    let throttled = requests.iter().filter(|request| request.status == 429).count();
+    assert_eq!(throttled, 1, "the limits are not those that were hit");
+    let usage = server.graph_usage();
+    let own = usage.iter().find(|usage| usage.mailbox == ABC).unwrap();
+    assert_eq!((own.throttled, own.app.as_str()), (0, Options::CLIENT_ID));
 }

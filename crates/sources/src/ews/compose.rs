@@ -9,10 +9,8 @@ use std::{
 
 use record::{Body, Uid};
 
-use super::{
-    body::{BodyWriter, Limits},
-    reply::{Address, Attachment, Content, ItemContent, Parts},
-};
+use super::reply::{Address, Attachment, Content, ItemContent, Parts};
+use crate::body::{BodyWriter, Limits};
 
 /// Names what the message lacked, so that nobody takes it for the original bytes.
 const REBUILT: &str = "X-Tributary-Rebuilt";

@@ -3,13 +3,14 @@
 //! Codes: `ResponseCode`, Exchange Web Services reference,
 //! <https://learn.microsoft.com/exchange/client-developer/web-service-reference/responsecode>.
 
-use std::time::Duration;
-
-use chrono::DateTime;
 use net::{HeaderMap, NetError, Stage, header};
 use record::{FolderId, Scope, SourceError};
 
 use super::{reply::Fault, request::Access, stream::SplitError};
+use crate::{
+    answer::{breaks_an_item, is_html, retry_after},
+    run::ItemVerdict,
+};
 
 /// Where to look when EWS itself is refused.
 const EWS_REFUSED: &str = "Exchange does not let this account use EWS. In Exchange Online, EWS is \
@@ -83,20 +84,6 @@ pub enum Verdict {
     },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ItemVerdict {
-    /// Deleted or moved.
-    Gone,
-    /// The server cannot make a message of it.
-    Broken,
-    /// Larger than the settings allow.
-    TooLarge,
-    /// The fault of the item or of the server: a second look must tell.
-    Puzzling,
-    /// The connection breaks while the server sends it.
-    Cut,
-}
-
 /// What a response code is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -162,19 +149,7 @@ fn kind_of(code: &str) -> Kind {
         | "ErrorInvalidSchemaVersionForMailboxVersion" => Kind::Version,
         "ErrorItemNotFound" | "ErrorInvalidIdMalformed" | "ErrorInvalidId"
         | "ErrorInvalidIdEmpty" => Kind::ItemGone,
-        "ErrorContentConversionFailed"
-        | "ErrorMimeContentConversionFailed"
-        | "ErrorItemCorrupt"
-        | "ErrorCorruptData"
-        | "ErrorObjectCorrupt"
-        | "ErrorItemPropertyRequestFailed"
-        | "ErrorPropertyRequestFailed"
-        | "ErrorUnsupportedMimeConversion"
-        | "ErrorDataSizeLimitExceeded"
-        | "ErrorMessageSizeExceeded"
-        | "ErrorVirusDetected"
-        | "ErrorVirusMessageDeleted" => Kind::ItemBroken,
-        code if code.starts_with("ErrorRightsManagement") => Kind::ItemBroken,
+        code if breaks_an_item(code) => Kind::ItemBroken,
         // `ErrorInternalServerError`, and codes that we have never seen.
         _ => Kind::Puzzling,
     }
@@ -423,31 +398,4 @@ fn divisible(context: Context<'_>) -> bool {
 #[error("it has status {status} and no SOAP envelope")]
 struct NotSoap {
     status: u16,
-}
-
-/// How long `Retry-After` asks to wait, in seconds or until a date; at most a day.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
-    let wanted = text(header::RETRY_AFTER)?;
-    let seconds: u64 = match wanted.parse() {
-        Ok(seconds) => seconds,
-        // A date (RFC 9110 §10.2.3) is compared with the server's own clock, not with ours.
-        Err(_) => {
-            let until = DateTime::parse_from_rfc2822(wanted).ok()?;
-            let now = DateTime::parse_from_rfc2822(text(header::DATE)?).ok()?;
-            u64::try_from((until - now).num_seconds()).ok()?
-        }
-    };
-    Some(Duration::from_secs(seconds.min(24 * 3600)))
-}
-
-/// Whether the answer is a web page.
-pub fn is_html(headers: &HeaderMap, head: &[u8]) -> bool {
-    let by_header = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.to_ascii_lowercase().starts_with("text/html"));
-    let start: Vec<u8> =
-        head.trim_ascii_start().iter().take(14).map(u8::to_ascii_lowercase).collect();
-    by_header || start.starts_with(b"<!doctype html") || start.starts_with(b"<html")
 }

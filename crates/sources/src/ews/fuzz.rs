@@ -3,11 +3,11 @@
 use std::io::Read;
 
 use super::{
-    body::Limits,
     clean::clean,
     reply,
     stream::{Bodies, Reply, SplitError, Splitter},
 };
+use crate::body::Limits;
 
 /// Takes `data` for a SOAP reply, reads it as every kind of reply, and checks that it does not
 /// matter how the transport cut it into pieces.

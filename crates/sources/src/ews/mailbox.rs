@@ -11,13 +11,16 @@ use roxmltree::Document;
 use tokio::time::Instant;
 
 use super::{
-    body::{BodyFault, Limits, MEMORY_PER_BODY},
     clean::clean,
-    failure::{Context, ItemVerdict, Signal, Subject, Verdict, judge},
+    failure::{Context, Signal, Subject, Verdict, judge},
     reply::{self, Fault, ItemRow, Rejected},
     request::{Envelope, ItemShape, MAX_CHANGES, Version},
     service::{Ews, Failed, Received, or_web_page, remaining},
     stream::{Bodies, Malformed},
+};
+use crate::{
+    body::{BodyFault, Limits, MEMORY_PER_BODY},
+    run::ItemVerdict,
 };
 
 /// Most memory that the bodies of one `fetch` take; what comes after them goes to files.

@@ -9,10 +9,9 @@
 //!    │
 //! service: connections, pauses
 //!    │
-//! request: SOAP out        stream ─▶ clean ─▶ reply: SOAP in; body: bytes of emails
+//! request: SOAP out        stream ─▶ clean ─▶ reply: SOAP in
 //! ```
 
-pub mod body;
 pub mod clean;
 pub mod compose;
 pub mod failure;

@@ -3,15 +3,17 @@
 use record::{Entry, Fetched, Folder, SourceError};
 
 use super::{
-    body::Limits,
     compose::Composer,
-    failure::{ItemVerdict, Subject, Verdict},
+    failure::{Subject, Verdict},
     fetch::email,
     mailbox::{EwsMailbox, Question},
     reply::{self, Attachment, AttachmentKind, Content, ItemContent, Parts},
     request::ItemShape,
     stream::Bodies,
-    suspect::{Suspect, too_large},
+};
+use crate::{
+    body::Limits,
+    run::{ItemVerdict, Suspect, too_large},
 };
 
 /// Attachments that are fetched; a message with more is refused rather than cut.

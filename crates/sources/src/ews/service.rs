@@ -17,14 +17,14 @@ use tokio::{
 };
 
 use super::{
-    body::Limits,
     clean::clean,
-    failure::{Context, Signal, Verdict, is_html, judge},
+    failure::{Context, Signal, Verdict, judge},
     mailbox::EwsMailbox,
     reply::{self, Fault},
     request::{Access, Version},
     stream::{Bodies, Reply, SplitError, Splitter},
 };
+use crate::{answer::is_html, body::Limits};
 
 /// Most bytes that are read of an answer that reports a failure.
 const MAX_FAILURE: usize = 1024 * 1024;

@@ -14,7 +14,7 @@ use std::io;
 use memchr::{memchr, memchr3};
 use record::Body;
 
-use super::body::{Base64Body, BodyFault, Limits};
+use crate::body::{Base64Body, BodyFault, Limits};
 
 /// Most bytes of a reply outside email bodies.
 pub const MAX_SKELETON: usize = 16 * 1024 * 1024;

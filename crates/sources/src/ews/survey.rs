@@ -11,7 +11,7 @@
 //! both.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     hash::{DefaultHasher, Hash, Hasher},
     time::Duration,
 };
@@ -26,28 +26,15 @@ use super::{
     request::Target,
     stream::{Bodies, Malformed},
 };
+use crate::tree::{Branch, Found, find_mail, is_mail_class};
 
 /// Folders whose marks are asked for at once.
 const FOLDERS_AT_ONCE: usize = 250;
 /// Pages of the folder tree that are followed. A server that has more is in a loop.
 const MAX_PAGES: usize = 1000;
-/// Deepest folder that is followed; Exchange allows 300.
-const MAX_DEPTH: usize = 512;
 
 /// When a folder that may not be read is tried again.
 const TRY_CLOSED_AFTER: Duration = Duration::from_secs(3600);
-
-/// Names of the folder in which Outlook logs its own troubles; it hangs at the top of a mailbox.
-/// Versions before Exchange 2013 have no name for it that does not depend on the language.
-const SYNC_ISSUES: &[&str] = &[
-    "Sync Issues",
-    "Problemas de sincronización",
-    "Problemas de sincronização",
-    "Problemi di sincronizzazione",
-    "Problèmes de synchronisation",
-    "Synchronisatieproblemen",
-    "Synchronisierungsprobleme",
-];
 
 /// What is remembered of a mailbox's folders. It travels in the checkpoint, so that an idle
 /// mailbox takes no memory here, and so that the first round after a start is cheap.
@@ -252,7 +239,7 @@ impl EwsMailbox {
             }
             rows.extend(page.folders.into_iter().map(|row| (row.id.clone(), row)));
             if page.last {
-                return Ok(find_mail(&rows));
+                return Ok(find_mail(&rows, branch));
             }
             state = Some(page.state);
         }
@@ -264,14 +251,6 @@ impl EwsMailbox {
 struct Marks {
     top: FolderRow,
     rows: HashMap<FolderId, FolderRow>,
-}
-
-/// A folder of a new tree.
-#[derive(Debug, PartialEq, Eq)]
-struct Found {
-    id: FolderId,
-    path: Vec<String>,
-    is_mail: bool,
 }
 
 /// A folder's mark: when its items last changed, how many were ever deleted, how many there
@@ -292,58 +271,10 @@ fn shape(row: &FolderRow) -> u64 {
     hasher.finish()
 }
 
-/// Sorts out the folders of a mailbox and finds their paths.
-fn find_mail(rows: &BTreeMap<FolderId, FolderRow>) -> Vec<Found> {
-    let parents: HashSet<&FolderId> = rows.values().filter_map(|row| row.parent.as_ref()).collect();
-    let mut found = Vec::new();
-    for row in rows.values() {
-        let Some(chain) = chain(rows, row) else {
-            tracing::warn!(folder.id = row.id.0, "A folder is its own ancestor, it is left out");
-            continue;
-        };
-        let outlook_log = chain.first().is_some_and(|top| is_sync_issues(&top.name));
-        let is_mail = holds_mail(row) && !outlook_log;
-        if is_mail || (parents.contains(&row.id) && !outlook_log) {
-            let path = chain.iter().map(|row| path_part(&row.name)).collect();
-            found.push(Found { id: row.id.clone(), path, is_mail });
-        }
-    }
-    found
-}
-
-/// The folders from the top down to `row`. The parent of the first one is the top folder, which
-/// the listing does not hold. `None` if they form a circle.
-fn chain<'a>(
-    rows: &'a BTreeMap<FolderId, FolderRow>,
-    row: &'a FolderRow,
-) -> Option<Vec<&'a FolderRow>> {
-    let parent = |row: &&'a FolderRow| rows.get(row.parent.as_ref()?);
-    let mut chain: Vec<_> = std::iter::successors(Some(row), parent).take(MAX_DEPTH + 1).collect();
-    if chain.len() > MAX_DEPTH {
-        return None;
-    }
-    chain.reverse();
-    Some(chain)
-}
-
-/// `IPF.Note` is mail; so is `IPF.Imap`, which folders keep that Outlook imported from an IMAP
-/// account. A folder without a class is mail too.
-fn holds_mail(row: &FolderRow) -> bool {
-    let is = |class: &str, base: &str| {
-        class.get(..base.len()).is_some_and(|start| start.eq_ignore_ascii_case(base))
-    };
-    let mail_class = |class: &String| is(class, "IPF.Note") || is(class, "IPF.Imap");
-    row.plain && row.class.as_ref().is_none_or(mail_class)
-}
-
-fn is_sync_issues(name: &str) -> bool {
-    SYNC_ISSUES.iter().any(|known| known.to_lowercase() == name.to_lowercase())
-}
-
-/// A name as a part of a path: never empty, without the character that separates remembered
-/// parts.
-fn path_part(name: &str) -> String {
-    if name.is_empty() { "(unnamed)".to_owned() } else { name.replace('\0', "\u{FFFD}") }
+/// How a folder is placed in the tree.
+fn branch(row: &FolderRow) -> Branch<'_> {
+    let mail_class = row.class.as_deref().is_none_or(is_mail_class);
+    Branch { parent: row.parent.as_ref(), name: &row.name, holds_mail: row.plain && mail_class }
 }
 
 #[cfg(test)]
@@ -387,7 +318,7 @@ mod tests {
         if let Some(search) = rows.get_mut(&FolderId("j".to_owned())) {
             search.plain = false;
         }
-        let shown: Vec<String> = find_mail(&rows)
+        let shown: Vec<String> = find_mail(&rows, branch)
             .iter()
             .map(|found| format!("{} {:?} {}", found.id.0, found.path, found.is_mail))
             .collect();

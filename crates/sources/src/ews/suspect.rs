@@ -3,44 +3,13 @@
 use record::{Fetched, SourceError};
 
 use super::{
-    failure::{ItemVerdict, Subject, Verdict},
-    fetch::{Outcome, Run},
+    failure::{Subject, Verdict},
     mailbox::{EwsMailbox, Question},
     reply,
     request::Target,
     stream::Bodies,
 };
-
-/// What is wrong with an item that the server answered for.
-#[derive(Clone, Debug)]
-pub(super) struct Suspect {
-    pub(super) code: String,
-    pub(super) detail: String,
-    pub(super) doubt: Doubt,
-}
-
-/// What else than the item could be the reason. While there is a doubt, an email is not rebuilt:
-/// a later attempt can bring the original.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Doubt {
-    None,
-    /// The bytes came damaged.
-    Transport,
-    /// The server may not be well.
-    Server,
-    /// The connection breaks, perhaps for every item.
-    Connection,
-}
-
-impl Suspect {
-    pub(super) fn new(code: &str, detail: &str, doubt: Doubt) -> Self {
-        Self { code: code.to_owned(), detail: detail.to_owned(), doubt }
-    }
-
-    pub(super) fn refused(self) -> Fetched {
-        Fetched::Refused { code: self.code, detail: self.detail }
-    }
-}
+use crate::run::{Doubt, ItemVerdict, Run, Suspect, outcome_of};
 
 impl EwsMailbox {
     /// Asks for each suspect again, alone: once if the server says that it is broken, twice if
@@ -83,13 +52,13 @@ impl EwsMailbox {
         index: usize,
         suspect: Suspect,
     ) -> Result<Fetched, SourceError> {
-        let all_is_well = run.results.iter().flatten().any(is_email);
+        let all_is_well = run.has_email();
         match (suspect.doubt, run.entries.get(index)) {
             (Doubt::None, Some(entry)) => {
                 let rebuilt = self.rebuild(run.folder, entry, &suspect, &mut run.limits).await?;
                 return Ok(rebuilt.unwrap_or_else(|| suspect.refused()));
             }
-            (Doubt::Server, _) if !all_is_well => self.probe().await?,
+            (Doubt::Server | Doubt::Right, _) if !all_is_well => self.probe().await?,
             (Doubt::Connection, _) if !all_is_well => {
                 return Err(self.unreachable(suspect.detail));
             }
@@ -119,27 +88,4 @@ impl EwsMailbox {
             Err(verdict) => Err(self.error(verdict, "GetFolder")),
         }
     }
-}
-
-pub(super) fn too_large(limit: u64) -> Suspect {
-    Suspect::new(
-        "TooLarge",
-        &format!("it is larger than {limit} bytes, the limit in the settings"),
-        Doubt::None,
-    )
-}
-
-pub(super) fn outcome_of(what: ItemVerdict, code: String, detail: String) -> Outcome {
-    let suspect = |doubt| Suspect { code, detail, doubt };
-    match what {
-        ItemVerdict::Gone => Outcome::Done(Fetched::Gone),
-        ItemVerdict::TooLarge => Outcome::Done(suspect(Doubt::None).refused()),
-        ItemVerdict::Broken => Outcome::Suspect(suspect(Doubt::None)),
-        ItemVerdict::Puzzling => Outcome::Suspect(suspect(Doubt::Server)),
-        ItemVerdict::Cut => Outcome::Suspect(suspect(Doubt::Connection)),
-    }
-}
-
-fn is_email(fetched: &Fetched) -> bool {
-    matches!(fetched, Fetched::Email(_))
 }

@@ -1,4 +1,4 @@
-//! The EWS source against the simulated Exchange.
+//! The sources against the simulated Exchange.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,6 +13,9 @@ mod canned;
 mod contract;
 mod faults;
 mod folders;
+mod graph_canned;
+mod graph_contract;
+mod graph_server;
 mod items;
 mod meter;
 mod server;

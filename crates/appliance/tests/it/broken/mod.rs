@@ -1,6 +1,7 @@
 //! Broken configurations, each with the message that its author sees.
 
 mod form;
+mod graph;
 mod mailboxes;
 mod server;
 mod values;

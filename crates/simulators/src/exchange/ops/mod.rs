@@ -92,7 +92,8 @@ impl<'a> Call<'a> {
             Op::UpdateFolder => self.update_folder(request),
             Op::MoveFolder => self.move_folder(request),
             Op::DeleteFolder => self.delete_folder(request),
-            Op::Token | Op::Other => {
+            // The operations of Graph have no element.
+            _ => {
                 return Err(Refusal::new("ErrorInvalidRequest", "The request is invalid."));
             }
         }

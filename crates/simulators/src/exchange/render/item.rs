@@ -22,24 +22,28 @@ use super::{
 };
 
 /// An item with what is read from its content, once and only if it is asked for.
-struct View<'a> {
+pub(crate) struct View<'a> {
     item: &'a Item,
     whole: OnceCell<Bytes>,
     fields: OnceCell<Vec<(String, String)>>,
     parts: OnceCell<Vec<Part>>,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
+    pub(crate) fn new(item: &'a Item) -> Self {
+        Self { item, whole: OnceCell::new(), fields: OnceCell::new(), parts: OnceCell::new() }
+    }
+
     fn fields(&self) -> &[(String, String)] {
         self.fields
             .get_or_init(|| mime::fields(&self.item.delivery.content.head().unwrap_or_default()))
     }
 
-    fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         mime::find(self.fields(), name)
     }
 
-    fn people(&self, name: &str) -> Vec<Person> {
+    pub(crate) fn people(&self, name: &str) -> Vec<Person> {
         self.field(name).map(mime::people).unwrap_or_default()
     }
 
@@ -49,11 +53,11 @@ impl View<'_> {
         self.parts.get_or_init(|| mime::parts(whole()))
     }
 
-    fn body(&self, kind: &str) -> Option<&Part> {
+    pub(crate) fn body(&self, kind: &str) -> Option<&Part> {
         self.parts().iter().find(|part| part.kind == kind && !part.is_attachment)
     }
 
-    fn sent(&self) -> DateTime<Utc> {
+    pub(crate) fn sent(&self) -> DateTime<Utc> {
         self.field("Date")
             .and_then(|date| DateTime::parse_from_rfc2822(date).ok())
             .map(|date| date.to_utc())
@@ -73,8 +77,7 @@ pub(crate) fn item(
     let delivery = &item.delivery;
     let name = element(&delivery.class);
     let is_message = !matches!(name, "t:Item" | "t:CalendarItem" | "t:Contact" | "t:Task");
-    let view =
-        View { item, whole: OnceCell::new(), fields: OnceCell::new(), parts: OnceCell::new() };
+    let view = View::new(item);
     reply.xml.raw("<").raw(name).raw(">");
     if shape.fields.contains(&ItemField::MimeContent) {
         reply.xml.raw("<t:MimeContent CharacterSet=\"UTF-8\">");
@@ -107,7 +110,8 @@ pub(crate) fn item(
     reply.xml.raw("</").raw(name).raw(">");
 }
 
-fn mapi(view: &View<'_>, tag: u16) -> Option<String> {
+/// The value of a MAPI property, as text.
+pub(crate) fn mapi(view: &View<'_>, tag: u16) -> Option<String> {
     let delivery = &view.item.delivery;
     Some(match tag {
         0x300b => STANDARD.encode_to_string(view.item.search_key),

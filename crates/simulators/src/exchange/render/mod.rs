@@ -12,7 +12,7 @@ use super::{
 };
 
 pub(crate) use folder::folder;
-pub(crate) use item::{attachment, item};
+pub(crate) use item::{View, attachment, item, mapi};
 
 const RIGHTS: &str = "<t:EffectiveRights><t:CreateAssociated>true</t:CreateAssociated>\
     <t:CreateContents>true</t:CreateContents><t:CreateHierarchy>true</t:CreateHierarchy>\

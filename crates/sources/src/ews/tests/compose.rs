@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use expect_test::{Expect, expect};
 use record::{Body, Uid};
 
+use crate::body::Limits;
 use crate::ews::{
-    body::Limits,
     compose::Composer,
     reply::{Address, Attachment, AttachmentKind, Content, ItemContent, Parts},
 };

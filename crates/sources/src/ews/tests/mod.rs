@@ -6,7 +6,7 @@ mod reply;
 mod request;
 mod stream;
 
-use super::body::Limits;
+use crate::body::Limits;
 
 const MIB: usize = 1024 * 1024;
 

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use record::Body;
 
 use super::{MIB, get_item_reply, limits, mime_message};
+use crate::body::{BodyFault, Limits, MEMORY_PER_BODY};
 use crate::ews::{
-    body::{BodyFault, Limits, MEMORY_PER_BODY},
     clean::clean,
     fuzz::reply_from_any_bytes,
     reply,

@@ -162,6 +162,15 @@ impl Base64Body {
         Ok(())
     }
 
+    /// Adds the padding at the end, where a writer has left it out (RFC 4648 §3.2).
+    pub fn pad(&mut self) {
+        match self.text.len() % 4 {
+            2 => self.text.extend_from_slice(b"=="),
+            3 => self.text.push(b'='),
+            _ => {}
+        }
+    }
+
     /// # Errors
     ///
     /// The spool file could not be written; otherwise a fault is part of the value.
