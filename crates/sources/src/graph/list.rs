@@ -16,7 +16,7 @@ use super::{
     wire::{self, Collection, Message, MessageRow},
 };
 
-/// Most entries of one page. Spec: "Get incremental changes to messages in a folder".
+/// Most entries of one page.
 pub(super) const MAX_PAGE: usize = 512;
 
 const OPERATION: &str = "messages";
@@ -148,6 +148,7 @@ impl GraphMailbox {
             );
         }
         self.complete(&mut listed).await?;
+        listed.retain(|(_, message)| message.is_mail);
         let entries = listed.iter().map(|(id, message)| self.entry(id, message)).collect();
         self.service.remember(&self.id, listed.into_iter().collect());
         Ok(entries)

@@ -9,13 +9,16 @@
 )]
 
 mod access;
+mod both_ways;
 mod canned;
 mod contract;
 mod faults;
 mod folders;
 mod graph_canned;
 mod graph_contract;
+mod graph_faults;
 mod graph_server;
+mod graph_service;
 mod items;
 mod meter;
 mod server;

@@ -42,7 +42,7 @@ async fn serve_fleet(fleet: &Fleet, mailboxes: usize, meanwhile: impl Future<Out
             let source = Box::new(fleet.source(index)) as Box<dyn Source>;
             let rng = SmallRng::seed_from_u64(index as u64);
             let settings = MailboxSettings::default();
-            MailboxSync::new(fleet.route(index), source, shared.clone(), settings, rng)
+            MailboxSync::new(fleet.route(index), source, Arc::clone(&shared), settings, rng)
         })
         .collect();
     let shutdown = CancellationToken::new();
