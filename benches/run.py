@@ -2,7 +2,7 @@
 
 Usage: run.py TRIBUTARY [NAME ...]
 
-NAME is one of: sync, idle, large, many, platform, azure
+NAME is one of: sync, graph, idle, large, many, platform, azure
 
 Rates of one run can be compared with each other; machines differ too much for anything else.
 Nothing but the loopback interface is used, and every run is bounded in size and time.
@@ -40,11 +40,11 @@ def memory(pid, what):
 class Simulator:
     """`tributary simulate exchange`, and the configuration that it prints."""
 
-    def __init__(self, tributary, folder, *args):
+    def __init__(self, tributary, folder, *args, auth="basic"):
         self.folder = pathlib.Path(folder)
         self.config = self.folder / "config.json"
         self.process = subprocess.Popen(
-            [tributary, "simulate", "exchange", "--bind", "127.0.0.1:0", "--auth", "basic",
+            [tributary, "simulate", "exchange", "--bind", "127.0.0.1:0", "--auth", auth,
              "--config-file", self.config, *map(str, args)],
             stdout=open(self.folder / "simulator.log", "w"), stderr=subprocess.STDOUT)
         deadline = time.monotonic() + 120
@@ -60,6 +60,15 @@ class Simulator:
         except (OSError, ValueError):
             return False
         return True
+
+    def over_graph(self):
+        """Has the mailboxes read over Microsoft Graph."""
+        found = re.search(r"^Microsoft Graph: (\S+)$", (self.folder / "simulator.log").read_text(), re.M)
+        for key in ("ews_endpoint", "auth_type", "access_type"):
+            self.settings.pop(key)
+        self.settings |= {"microsoft_api": "graph", "graph_endpoint": found.group(1)}
+        self.config.write_text(json.dumps(self.settings))
+        return self
 
     def close(self):
         self.process.send_signal(signal.SIGTERM)
@@ -167,9 +176,27 @@ def row(*columns):
 
 def bench_sync(tributary, folder):
     """20,000 emails of 20 KB; exchangelib copies 2,000 of them, and rates are compared."""
-    ours_count, peer_count = 20_000, 2_000
-    simulator = Simulator(tributary, folder, "--mailboxes", 4, "--messages", ours_count // 4, "--size", 20_000)
-    appliance = None
+    simulator = Simulator(tributary, folder, *SYNC)
+    command = [exchangelib(), HERE / "peer_exchangelib.py"]
+    sync(tributary, folder, simulator, command, {}, "exchangelib 5.6.0", "EWS")
+
+
+def bench_graph(tributary, folder):
+    """The same over Microsoft Graph, beside Microsoft's SDK for Python."""
+    simulator = Simulator(tributary, folder, *SYNC, auth="oauth2").over_graph()
+    python = python_with("bench-graph", "msgraph-sdk==1.65.0", "azure-identity==1.27.0", "deprecated")
+    ca_file = simulator.settings["ews_ca_file"]
+    trust = {"SSL_CERT_FILE": ca_file, "REQUESTS_CA_BUNDLE": ca_file}
+    command = [python, HERE / "peer_graph.py"]
+    sync(tributary, folder, simulator, command, trust, "msgraph-sdk 1.65.0", "Graph")
+
+
+SYNC_COUNT = 20_000
+SYNC = ("--mailboxes", 4, "--messages", SYNC_COUNT // 4, "--size", 20_000)
+
+
+def sync(tributary, folder, simulator, peer, peer_env, peer_name, api):
+    peer_count = SYNC_COUNT // 10
     with closing(simulator):
         appliance = Appliance(tributary, simulator)
         with closing(appliance):
@@ -177,24 +204,19 @@ def bench_sync(tributary, folder):
             found = appliance.emails()
             peak = memory(appliance.process.pid, "VmHWM")
         peer_folder = pathlib.Path(folder) / "peer"
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        began = time.monotonic()
-        subprocess.run([exchangelib(), HERE / "peer_exchangelib.py", simulator.config, peer_folder,
-                        str(peer_count)], check=True)
-        peer_seconds = time.monotonic() - began
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        peer_cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        peer_seconds, peer_cpu = measured([*peer, simulator.config, peer_folder, peer_count],
+                                          env=os.environ | peer_env)
         copied = sum(1 for _ in peer_folder.rglob("*.eml"))
-    print("\nFull sync, emails of 20 KB from the simulated Exchange into files\n")
+    print(f"\nFull sync, emails of 20 KB from the simulated Exchange over {api} into files\n")
     row("program", "emails", "seconds", "emails/s", "CPU ms per email", "peak memory")
     row("---", "--:", "--:", "--:", "--:", "--:")
     row("tributary", found, f"{seconds:.1f}", f"{found / seconds:.0f}", f"{1000 * cpu / found:.2f}", f"{peak:.0f} MiB")
-    row("exchangelib 5.6.0", copied, f"{peer_seconds:.1f}", f"{copied / peer_seconds:.0f}",
+    row(peer_name, copied, f"{peer_seconds:.1f}", f"{copied / peer_seconds:.0f}",
         f"{1000 * peer_cpu / copied:.2f}", "")
     row("ratio", "", "", f"{(found / seconds) / (copied / peer_seconds):.1f}x",
         f"{(peer_cpu / copied) / (cpu / found):.1f}x less", "")
-    if found != ours_count:
-        sys.exit(f"{found} emails arrived instead of {ours_count}")
+    if found != SYNC_COUNT:
+        sys.exit(f"{found} emails arrived instead of {SYNC_COUNT}")
 
 
 def bench_idle(tributary, folder):
@@ -342,7 +364,7 @@ def bench_azure(tributary, folder):
 
 def main():
     tributary, *names = sys.argv[1:]
-    known = {"sync": bench_sync, "idle": bench_idle, "large": bench_large, "many": bench_many,
+    known = {"sync": bench_sync, "graph": bench_graph, "idle": bench_idle, "large": bench_large, "many": bench_many,
              "platform": bench_platform, "azure": bench_azure}
     for name in names or known:
         if name not in known:
