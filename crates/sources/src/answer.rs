@@ -45,6 +45,28 @@ pub(crate) fn breaks_an_item(code: &str) -> bool {
     ) || code.starts_with("ErrorRightsManagement")
 }
 
+const OTHER_CLASSES: &[&str] = &[
+    "IPM.Activity",
+    "IPM.Appointment",
+    "IPM.Configuration",
+    "IPM.Contact",
+    "IPM.DistList",
+    "IPM.StickyNote",
+    "IPM.Task",
+];
+
+/// Whether an item of this class is mail. What is unknown is: rather one item too many than one
+/// lost.
+pub(crate) fn is_mail_item(class: &str) -> bool {
+    !OTHER_CLASSES.iter().any(|other| is_class(class, other))
+}
+
+/// `IPM.Task.Team` is a kind of `IPM.Task`, `IPM.TaskRequest` is not.
+fn is_class(class: &str, base: &str) -> bool {
+    let Some((head, tail)) = class.split_at_checked(base.len()) else { return false };
+    head.eq_ignore_ascii_case(base) && (tail.is_empty() || tail.starts_with('.'))
+}
+
 /// Whether the answer is a web page.
 pub(crate) fn is_html(headers: &HeaderMap, head: &[u8]) -> bool {
     let by_header = headers

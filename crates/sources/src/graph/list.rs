@@ -148,6 +148,7 @@ impl GraphMailbox {
             );
         }
         self.complete(&mut listed).await?;
+        listed.retain(|(_, message)| message.is_mail);
         let entries = listed.iter().map(|(id, message)| self.entry(id, message)).collect();
         self.service.remember(&self.id, listed.into_iter().collect());
         Ok(entries)

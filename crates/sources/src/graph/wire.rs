@@ -14,16 +14,17 @@ use serde::{
 };
 
 use super::mend::mend;
-use crate::ews::clean::is_xml_char;
+use crate::{answer::is_mail_item, ews::clean::is_xml_char};
 
 /// What is asked of a message: all that decides about it, and the metadata that is kept with it.
 pub(super) const MESSAGE_SELECT: &str = "$select=id,internetMessageId,receivedDateTime,\
     createdDateTime,lastModifiedDateTime,sentDateTime,isDraft,isRead,hasAttachments,importance,categories,\
     conversationId";
-/// `PR_SEARCH_KEY`, `PR_MESSAGE_SIZE`, `PR_SENSITIVITY`, `PR_CONVERSATION_TOPIC`.
+/// `PR_SEARCH_KEY`, `PR_MESSAGE_SIZE`, `PR_MESSAGE_CLASS`, `PR_SENSITIVITY`,
+/// `PR_CONVERSATION_TOPIC`.
 pub(super) const MESSAGE_EXPAND: &str = "$expand=singleValueExtendedProperties($filter=\
     id%20eq%20'Binary%200x300B'%20or%20id%20eq%20'Integer%200x0E08'%20or%20\
-    id%20eq%20'Integer%200x0036'%20or%20id%20eq%20'String%200x0070')";
+    id%20eq%20'String%200x001A'%20or%20id%20eq%20'Integer%200x0036'%20or%20id%20eq%20'String%200x0070')";
 pub(super) const FOLDER_SELECT: &str = "$select=id,displayName,parentFolderId,childFolderCount,\
     totalItemCount,unreadItemCount,isHidden";
 /// `PR_CONTAINER_CLASS`.
@@ -74,6 +75,8 @@ pub(super) struct Message {
     pub(super) search_key: Option<Vec<u8>>,
     pub(super) message_id: Option<String>,
     pub(super) is_draft: bool,
+    /// Not a contact, an appointment or the like that somebody has put into a mail folder.
+    pub(super) is_mail: bool,
     pub(super) sent: Option<DateTime<Utc>>,
     pub(super) created: Option<DateTime<Utc>>,
     pub(super) modified: Option<DateTime<Utc>>,
@@ -97,6 +100,7 @@ impl MessageRow {
             search_key,
             message_id: text(&self.internet_message_id),
             is_draft: self.is_draft.unwrap_or(false),
+            is_mail: property(0x001A).is_none_or(|class| is_mail_item(class.trim())),
             sent: time(&self.sent_date_time),
             created: time(&self.created_date_time),
             modified: time(&self.last_modified_date_time),

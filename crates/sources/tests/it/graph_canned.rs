@@ -781,6 +781,7 @@ async fn folders_have_the_paths_that_ews_gives_them() {
     contacts["singleValueExtendedProperties"] = class("IPF.Contact");
     let mut hidden = folder("H", "top", "Hidden");
     hidden["isHidden"] = json!(true);
+    hidden["singleValueExtendedProperties"] = class("IPF.Configuration");
     let mut search = folder("S", "top", "Search");
     search["@odata.type"] = json!("#microsoft.graph.mailSearchFolder");
     let inbox = folder("I", "top", "Inbox");

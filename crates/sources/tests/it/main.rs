@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod both_ways;
 mod canned;
 mod contract;
 mod faults;

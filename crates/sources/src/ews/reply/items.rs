@@ -6,6 +6,7 @@ use roxmltree::{Document, Node};
 
 use super::{Fault, Malformed, Rejected, child, extended, failure, flag, id, messages, number};
 use super::{owned, single, text, time};
+use crate::answer::is_mail_item;
 
 /// An item as a folder listing names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,23 +154,7 @@ fn is_mail(element: &str, class: &str) -> bool {
         "CalendarItem" | "Contact" | "DistributionList" | "Task" | "RoleMember" | "Network"
         | "Person" => false,
         // The schema has no element for this kind of item; its class tells.
-        "Item" => !OTHER_CLASSES.iter().any(|other| is_class(class, other)),
+        "Item" => is_mail_item(class),
         _ => true,
     }
-}
-
-const OTHER_CLASSES: &[&str] = &[
-    "IPM.Activity",
-    "IPM.Appointment",
-    "IPM.Configuration",
-    "IPM.Contact",
-    "IPM.DistList",
-    "IPM.StickyNote",
-    "IPM.Task",
-];
-
-/// `IPM.Task.Team` is a kind of `IPM.Task`, `IPM.TaskRequest` is not.
-fn is_class(class: &str, base: &str) -> bool {
-    let Some((head, tail)) = class.split_at_checked(base.len()) else { return false };
-    head.eq_ignore_ascii_case(base) && (tail.is_empty() || tail.starts_with('.'))
 }
