@@ -14,7 +14,7 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use rand::rngs::SmallRng;
 use record::{
     Body, BucketId, Chain, Email, MailboxId, Refusal, Route, Sink, SinkAdvice, SinkError,
 };
@@ -234,7 +234,7 @@ async fn settle(under_way: &mut UnderWay, report: &mut Report, all: bool) -> Res
 /// Writes one batch, trying again where that may help.
 async fn write(to: &dyn Sink, route: &Route, emails: &[Email]) -> Result<Vec<Refusal>, Ending> {
     let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
-    let mut rng = ChaCha8Rng::seed_from_u64(rand::random());
+    let mut rng = SmallRng::seed_from_u64(rand::random());
     loop {
         let err: SinkError = match to.write(route, emails).await {
             Ok(refused) => return Ok(refused),

@@ -4,7 +4,7 @@ use std::{path::Path, pin::pin, sync::Arc, time::Duration};
 
 use indicatif::MultiProgress;
 use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use rand::rngs::SmallRng;
 use record::{Meter, Route, SinkError, clock::SystemClock};
 use sinks::local_files::LocalFiles;
 use sync::{
@@ -123,7 +123,7 @@ async fn live(options: &Options, shard: Shard, monitor: &Arc<Monitor>) -> Result
     let carried = Carried::default();
     let mut appliance = Appliance { options, shard, monitor, configuration, destination, carried };
     let mut restarts = Backoff::new(Duration::from_secs(1), LONGEST_RESTART_PAUSE);
-    let mut rng = ChaCha8Rng::seed_from_u64(rand::random());
+    let mut rng = SmallRng::seed_from_u64(rand::random());
     loop {
         appliance.warn(&settings);
         match appliance.serve(&settings).await {
@@ -168,7 +168,7 @@ async fn first_settings(
     configuration: &mut Configuration,
 ) -> Result<Option<Settings>, Ending> {
     let mut pauses = Backoff::new(Duration::from_secs(1), LONGEST_CONFIG_PAUSE);
-    let mut rng = ChaCha8Rng::seed_from_u64(rand::random());
+    let mut rng = SmallRng::seed_from_u64(rand::random());
     loop {
         let loaded = tokio::select! {
             () = options.shutdown.cancelled() => return Ok(None),
@@ -434,16 +434,16 @@ impl Appliance<'_> {
             info!("{}", opened.told);
         }
         let observer: Arc<dyn Observer> = Arc::new(Observers(observers));
-        let shared = Shared {
+        let shared = Arc::new(Shared {
             sink: self.monitor.watch(connected.sink, connected.counted_by),
             clock: Arc::new(SystemClock),
             observer: Arc::clone(&observer),
             pace: pace(settings),
-        };
+        });
         let seed: u64 = rand::random();
         let mailboxes = routes.iter().enumerate().filter_map(|(i, route)| {
             let wanted = wanted(settings.mailboxes.get(&route.mailbox)?, settings);
-            let rng = ChaCha8Rng::seed_from_u64(seed.wrapping_add(i as u64));
+            let rng = SmallRng::seed_from_u64(seed.wrapping_add(i as u64));
             let source = opened.exchange.mailbox(&route.mailbox);
             Some(MailboxSync::new(route.clone(), source, shared.clone(), wanted, rng))
         });

@@ -155,7 +155,7 @@ async fn mailbox(
     now: DateTime<Utc>,
 ) -> MailboxReport {
     let status = statuses.get(&status_file::key(route)).map_or_else(
-        || MailboxStatus { state: "not served".to_owned(), ..MailboxStatus::default() },
+        || MailboxStatus { state: "not served".into(), ..MailboxStatus::default() },
         |(status, _)| status.clone(),
     );
     // State that cannot be read is what this command is there to show.
@@ -176,7 +176,7 @@ async fn mailbox(
     MailboxReport {
         bucket: route.bucket.to_string(),
         mailbox: route.mailbox.to_string(),
-        state: if broken.is_some() { "error".to_owned() } else { status.state },
+        state: if broken.is_some() { "error".to_owned() } else { status.state.into_owned() },
         served: false,
         last_error: broken.unwrap_or(status.detail),
         caught_up_at: status.caught_up_at,

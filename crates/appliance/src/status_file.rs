@@ -2,8 +2,10 @@
 //! runs.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
-    fs, io,
+    fs::{self, File},
+    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -11,7 +13,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use record::{BucketId, Clock, Route};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use sinks::local_files::LocalFiles;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -28,7 +30,7 @@ const WRITE_EVERY: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MailboxStatus {
     /// `ok`, `throttled`, `retrying`, `error` or `stopped`; `starting` before the first round.
-    pub state: String,
+    pub state: Cow<'static, str>,
     /// The last error, until the mailbox works again.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
@@ -40,14 +42,23 @@ pub struct MailboxStatus {
 
 /// The status of every mailbox that a process serves, by `owner/bucket/mailbox`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Statuses {
+pub struct Statuses<M = BTreeMap<String, MailboxStatus>> {
     pub written_at: DateTime<Utc>,
     pub process: u32,
     #[serde(default)]
     pub shard: u32,
     #[serde(default = "one")]
     pub total_shards: u32,
-    pub mailboxes: BTreeMap<String, MailboxStatus>,
+    pub mailboxes: M,
+}
+
+/// The same before it is written: the names are made on the way into the file.
+struct Routed(BTreeMap<Route, MailboxStatus>);
+
+impl Serialize for Routed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(route, status)| (key(route), status)))
+    }
 }
 
 fn one() -> u32 {
@@ -124,10 +135,12 @@ impl StatusFile {
             process: std::process::id(),
             shard: self.shard.ordinal(),
             total_shards: self.shard.total(),
-            mailboxes: self.board.statuses(),
+            mailboxes: Routed(self.board.statuses()),
         };
         let temporary = self.path.with_extension("json.new");
-        fs::write(&temporary, serde_json::to_vec(&statuses)?)?;
+        let mut file = BufWriter::new(File::create(&temporary)?);
+        serde_json::to_writer(&mut file, &statuses)?;
+        file.flush()?;
         fs::rename(&temporary, &self.path)
     }
 }

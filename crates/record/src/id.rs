@@ -1,6 +1,6 @@
 //! Identifiers that cross a crate: each is parsed once, at the edge.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -12,10 +12,10 @@ const MAX_ADDRESS: usize = 254;
 ///
 /// Invariant: exactly one `@`, something on both sides, no blanks, no control characters,
 /// ASCII letters in lower case, so that one mailbox cannot be configured twice under two
-/// spellings.
+/// spellings. Clones share the text: a process knows each of its mailboxes in many places.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct MailboxId(String);
+pub struct MailboxId(Arc<str>);
 
 /// The text is not a mailbox address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,7 +34,7 @@ impl FromStr for MailboxId {
             && !domain.contains('@')
             && trimmed.len() <= MAX_ADDRESS
             && !trimmed.chars().any(|c| c.is_whitespace() || c.is_control());
-        if usable { Ok(Self(trimmed.to_ascii_lowercase())) } else { Err(bad()) }
+        if usable { Ok(Self(trimmed.to_ascii_lowercase().into())) } else { Err(bad()) }
     }
 }
 
@@ -47,7 +47,7 @@ impl TryFrom<String> for MailboxId {
 
 impl From<MailboxId> for String {
     fn from(id: MailboxId) -> Self {
-        id.0
+        id.0.as_ref().to_owned()
     }
 }
 
@@ -66,11 +66,11 @@ impl MailboxId {
 /// A bucket of the platform: the project that owns it, and its name.
 ///
 /// Invariant: both parts match `[A-Za-z0-9_-]{1,256}`, as the platform demands, so that each
-/// is one harmless path segment too.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// is one harmless path segment too. Clones share both.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BucketId {
-    owner: String,
-    name: String,
+    owner: Arc<str>,
+    name: Arc<str>,
 }
 
 /// A part of a bucket name is unusable.

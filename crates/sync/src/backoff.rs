@@ -7,14 +7,16 @@ use rand::{Rng, RngExt};
 /// Doubles the pause after each failure, from `first` to `most`.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
-    first: Duration,
-    most: Duration,
+    /// In milliseconds, like `most`: each idle mailbox has several of these.
+    first: u32,
+    most: u32,
     failures: u32,
 }
 
 impl Backoff {
     pub fn new(first: Duration, most: Duration) -> Self {
-        Self { first, most, failures: 0 }
+        let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        Self { first: millis(first), most: millis(most), failures: 0 }
     }
 
     /// Failures since the last success.
@@ -31,7 +33,7 @@ impl Backoff {
     pub fn failed(&mut self, rng: &mut dyn Rng) -> Duration {
         let doubled = self.first.saturating_mul(1_u32 << self.failures.min(20));
         self.failures = self.failures.saturating_add(1);
-        doubled.min(self.most).mul_f64(rng.random_range(0.75..=1.0))
+        Duration::from_millis(doubled.min(self.most).into()).mul_f64(rng.random_range(0.75..=1.0))
     }
 }
 

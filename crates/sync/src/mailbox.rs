@@ -1,13 +1,13 @@
 //! Reads one mailbox for ever, in steps of at most one page.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
 use chrono::{DateTime, Utc};
-use rand_chacha::ChaCha8Rng;
+use rand::rngs::SmallRng;
 use record::{
     Checkpoint, Clock, Folder, FolderId, ItemId, Route, Sink, SinkError, Source, SourceError,
     Survey,
@@ -90,7 +90,6 @@ impl From<SinkError> for Failed {
 }
 
 /// What a mailbox shares with the others of its service.
-#[derive(Clone)]
 pub struct Shared {
     pub sink: Arc<dyn Sink>,
     pub clock: Arc<dyn Clock>,
@@ -102,9 +101,9 @@ pub struct Shared {
 pub struct MailboxSync {
     pub(crate) route: Route,
     pub(crate) source: Box<dyn Source>,
-    pub(crate) shared: Shared,
+    pub(crate) shared: Arc<Shared>,
     pub(crate) settings: MailboxSettings,
-    pub(crate) rng: ChaCha8Rng,
+    pub(crate) rng: SmallRng,
     /// `None` until it is loaded, again when a save may or may not have happened, and between
     /// two rounds, so that thousands of idle mailboxes cost little memory.
     pub(crate) checkpoint: Option<Checkpoint>,
@@ -121,14 +120,14 @@ pub struct MailboxSync {
     /// A folder was left out of this round because it cannot be read.
     incomplete: bool,
     /// Failures in a row of folders that could not be read while their mailbox could.
-    pub(crate) sick_folders: HashMap<FolderId, u32>,
+    pub(crate) sick_folders: BTreeMap<FolderId, u32>,
     rounds: u32,
     pub(crate) thorough: bool,
     retry_quarantine: bool,
     /// One item a request, after a request for several failed.
     pub(crate) cautious: bool,
     /// Failed fetches of single items, for the page at hand.
-    pub(crate) attempts: HashMap<ItemId, u32>,
+    pub(crate) attempts: BTreeMap<ItemId, u32>,
     /// Most entries asked for at once, after a longer listing failed.
     pub(crate) listing_limit: usize,
     /// For calls that got no answer, and for the sink.
@@ -164,9 +163,9 @@ impl MailboxSync {
     pub fn new(
         route: Route,
         source: Box<dyn Source>,
-        shared: Shared,
+        shared: Arc<Shared>,
         settings: MailboxSettings,
-        rng: ChaCha8Rng,
+        rng: SmallRng,
     ) -> Self {
         Self {
             route,
@@ -181,12 +180,12 @@ impl MailboxSync {
             agenda: VecDeque::new(),
             left_more: false,
             incomplete: false,
-            sick_folders: HashMap::new(),
+            sick_folders: BTreeMap::new(),
             rounds: 0,
             thorough: true,
             retry_quarantine: false,
             cautious: false,
-            attempts: HashMap::new(),
+            attempts: BTreeMap::new(),
             listing_limit: usize::MAX,
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(600)),
             transient: Backoff::new(Duration::from_secs(10), Duration::from_secs(3600)),
@@ -424,5 +423,16 @@ impl MailboxSync {
     /// Failures in a row of calls that got no answer.
     pub(crate) fn failures(&self) -> u32 {
         self.backoff.failures().max(self.transient.failures())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_mailbox_is_small() {
+        // Thousands of them wait for the most part.
+        assert!(size_of::<MailboxSync>() <= 576, "{}", size_of::<MailboxSync>());
     }
 }

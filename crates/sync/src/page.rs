@@ -1,6 +1,6 @@
 //! Reads one page of one folder. The order of the writes stands here.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use record::{Advice, Entry, Folder, FolderState, ItemId, Page, Uid};
 use tokio_util::sync::CancellationToken;
@@ -55,7 +55,7 @@ impl MailboxSync {
         self.fell_behind(&folder.id, &delivery.pending);
         self.deliver(folder, &mut delivery, shutdown).await?;
         self.recheck_gone(folder, &page, &mut delivery, shutdown).await?;
-        self.attempts = HashMap::new();
+        self.attempts = BTreeMap::new();
         self.cautious = false;
         let end = PageEnd { entries, fetched: delivery.delivered, more: page.more };
         self.commit(folder, page, delivery).await?;

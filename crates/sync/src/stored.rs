@@ -101,6 +101,7 @@ impl MailboxSync {
     /// its own stays.
     pub(crate) fn put_away(&mut self) {
         self.agenda = VecDeque::new();
+        self.shrink_tally();
         if !self.unsaved {
             self.asleep = self.checkpoint.take().map(|checkpoint| checkpoint.generation);
         }

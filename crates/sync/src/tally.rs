@@ -142,6 +142,20 @@ impl MailboxSync {
         count
     }
 
+    /// Between two rounds there is nothing to count; an emptied map would keep a part of its memory.
+    pub(crate) fn shrink_tally(&mut self) {
+        let Tally { counted, sent, oldest, .. } = &mut self.tally;
+        if counted.is_empty() {
+            *counted = BTreeSet::new();
+        }
+        if sent.is_empty() {
+            *sent = BTreeMap::new();
+        }
+        if oldest.is_empty() {
+            *oldest = BTreeMap::new();
+        }
+    }
+
     /// A page is committed: it is not read again.
     pub(crate) fn forget(&mut self, entries: &[Entry]) {
         for entry in entries {

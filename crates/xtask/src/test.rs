@@ -22,25 +22,54 @@ struct TestProgram {
 }
 
 pub(crate) fn run(filter: Option<&str>) -> Result<()> {
-    programs::need_for_tests()?;
+    let mut phases = Phases::default();
+    phases.run("programs", programs::need_for_tests)?;
     if filter.is_none() {
         links::check(&root())?;
         xtask::run(cargo().args(["fmt", "--all", "--check"])).context("run `cargo fmt --all`")?;
-        xtask::run(cargo().args([
-            "clippy",
-            "--quiet",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ]))?;
+        let lint = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
+        phases.run("clippy", || xtask::run(cargo().args(lint)))?;
     }
     // Tests of the command line start the real program.
-    xtask::run(cargo().args(["build", "--quiet", "--package", "cli"]))?;
+    let program = ["build", "--quiet", "--package", "cli"];
+    phases.run("build", || xtask::run(cargo().args(program)))?;
+    let programs = phases.run("build of the tests", build)?;
+    phases.run("tests", || run_all(programs, filter))?;
+    if filter.is_none() {
+        phases.run("docs", docs::check)?;
+        phases.run("deployment", || deploy::check(false))?;
+        phases.run("fuzzing", || fuzz::run(&[]))?;
+        phases.report();
+    }
+    Ok(())
+}
+
+/// What takes how long.
+#[derive(Default)]
+struct Phases(Vec<(&'static str, Duration)>);
+
+impl Phases {
+    fn run<T>(&mut self, name: &'static str, phase: impl FnOnce() -> Result<T>) -> Result<T> {
+        let began = Instant::now();
+        let done = phase()?;
+        self.0.push((name, began.elapsed()));
+        Ok(done)
+    }
+
+    fn report(&self) {
+        println!("\nEverything passed:");
+        for (name, time) in &self.0 {
+            println!("  {:>6.1} s  {name}", time.as_secs_f64());
+        }
+        let all: Duration = self.0.iter().map(|(_, time)| *time).sum();
+        println!("  {:>6.1} s  in all", all.as_secs_f64());
+    }
+}
+
+fn run_all(programs: Vec<TestProgram>, filter: Option<&str>) -> Result<()> {
     let mut times = Vec::new();
     let mut failed = Vec::new();
-    for program in build()? {
+    for program in programs {
         println!("\n{}", program.name);
         let began = Instant::now();
         let mut command = Command::new(&program.path);
@@ -55,11 +84,6 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     slowest(times);
     if !failed.is_empty() {
         bail!("tests failed in {}", failed.join(", "));
-    }
-    if filter.is_none() {
-        docs::check()?;
-        deploy::check(false)?;
-        fuzz::run(&[])?;
     }
     Ok(())
 }

@@ -13,14 +13,14 @@ use chrono::{DateTime, Utc};
 use record::{Clock, Route};
 use sync::{CommitResult, Event, MailboxState, Observer};
 
-use crate::status_file::{self, MailboxStatus};
+use crate::status_file::MailboxStatus;
 
 /// The mailboxes that this process serves.
 pub struct Board {
     clock: Arc<dyn Clock>,
     began: DateTime<Utc>,
-    /// Guards what the engine reports. By the name of the route in the file.
-    mailboxes: Mutex<BTreeMap<String, Entry>>,
+    /// Guards what the engine reports.
+    mailboxes: Mutex<BTreeMap<Route, Entry>>,
     changed: AtomicBool,
 }
 
@@ -50,14 +50,11 @@ impl Entry {
 impl Board {
     pub fn new(routes: &[Route], clock: Arc<dyn Clock>) -> Self {
         let began = clock.now();
-        let status = MailboxStatus {
-            state: "starting".to_owned(),
-            since: began,
-            ..MailboxStatus::default()
-        };
+        let status =
+            MailboxStatus { state: "starting".into(), since: began, ..MailboxStatus::default() };
         let starting = Entry { status, ..Entry::default() };
-        let named = |route| (status_file::key(route), starting.clone());
-        let mailboxes = Mutex::new(routes.iter().map(named).collect());
+        let entry = |route: &Route| (route.clone(), starting.clone());
+        let mailboxes = Mutex::new(routes.iter().map(entry).collect());
         Self { clock, began, mailboxes, changed: AtomicBool::new(true) }
     }
 
@@ -70,9 +67,8 @@ impl Board {
         self.lock().is_empty()
     }
 
-    /// The statuses as the file has them.
-    pub fn statuses(&self) -> BTreeMap<String, MailboxStatus> {
-        self.lock().iter().map(|(key, entry)| (key.clone(), entry.status.clone())).collect()
+    pub fn statuses(&self) -> BTreeMap<Route, MailboxStatus> {
+        self.lock().iter().map(|(route, entry)| (route.clone(), entry.status.clone())).collect()
     }
 
     /// Whether a status has changed since the last call.
@@ -85,7 +81,7 @@ impl Board {
     }
 
     /// Everything as it is now.
-    pub(crate) fn snapshot(&self) -> BTreeMap<String, Entry> {
+    pub(crate) fn snapshot(&self) -> BTreeMap<Route, Entry> {
         self.lock().clone()
     }
 
@@ -94,12 +90,12 @@ impl Board {
         self.lock().values().for_each(look);
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Route, Entry>> {
         self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn update(&self, route: &Route, change: impl FnOnce(&mut Entry)) {
-        if let Some(entry) = self.lock().get_mut(&status_file::key(route)) {
+        if let Some(entry) = self.lock().get_mut(route) {
             change(entry);
         }
     }
@@ -128,13 +124,13 @@ impl Observer for Board {
                 if status.state != name(*state) {
                     status.since = now;
                 }
-                name(*state).clone_into(&mut status.state);
+                status.state = name(*state).into();
                 detail.trim().clone_into(&mut status.detail);
             }),
             Event::CaughtUp { route } => self.update_status(route, |status| {
                 status.caught_up_at = Some(now);
                 if status.state == "starting" {
-                    name(MailboxState::Ok).clone_into(&mut status.state);
+                    status.state = name(MailboxState::Ok).into();
                     status.since = now;
                 }
             }),

@@ -240,7 +240,7 @@ impl Default for Summary {
 
 impl Summary {
     fn add(&mut self, mailbox: &Entry, began: DateTime<Utc>, now: DateTime<Utc>, refused: bool) {
-        let state = if refused { "auth_error" } else { mailbox.status.state.as_str() };
+        let state = if refused { "auth_error" } else { mailbox.status.state.as_ref() };
         for (known, count) in STATES.iter().zip(&mut self.states) {
             *count += u64::from(*known == state);
         }

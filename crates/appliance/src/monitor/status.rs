@@ -1,9 +1,8 @@
 //! The status of each mailbox as JSON.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use record::Route;
 use serde::Serialize;
-
-use crate::status_file;
 
 use super::{Monitor, board::Entry};
 
@@ -63,17 +62,16 @@ impl Monitor {
             reason: ready.err(),
             shard: ShardStatus { ordinal: self.shard.ordinal(), total: self.shard.total() },
             mailboxes_configured: life.map_or(0, |life| life.configured),
-            mailboxes: snapshot.iter().filter_map(|(k, m)| mailbox(k, m, now)).collect(),
+            mailboxes: snapshot.iter().map(|(route, entry)| mailbox(route, entry, now)).collect(),
         };
         serde_json::to_vec(&status).unwrap_or_default()
     }
 }
 
-fn mailbox<'a>(key: &str, entry: &'a Entry, now: DateTime<Utc>) -> Option<Mailbox<'a>> {
-    let route = status_file::route(key)?;
+fn mailbox<'a>(route: &Route, entry: &'a Entry, now: DateTime<Utc>) -> Mailbox<'a> {
     let status = &entry.status;
     let lag = |at: DateTime<Utc>| now.signed_duration_since(at).max(TimeDelta::zero());
-    Some(Mailbox {
+    Mailbox {
         bucket: route.bucket.to_string(),
         mailbox: route.mailbox.to_string(),
         state: &status.state,
@@ -85,5 +83,5 @@ fn mailbox<'a>(key: &str, entry: &'a Entry, now: DateTime<Utc>) -> Option<Mailbo
         delivered: entry.delivered,
         skipped: entry.skipped,
         quarantined: entry.quarantined,
-    })
+    }
 }

@@ -2,8 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use record::{Clock, Protocol, Sink, Source};
 use sync::{MailboxSettings, MailboxSync, Pace, Service, mailbox::Shared, observer::Blind};
 use testkit::{
@@ -32,18 +31,18 @@ fn serve(mailbox: &MemoryMailbox, protocol: Protocol, sink: &MemorySink) -> Runn
 
 /// Serves a fleet for `hours`, and lets `meanwhile` happen.
 async fn serve_fleet(fleet: &Fleet, mailboxes: usize, meanwhile: impl Future<Output = ()>) {
-    let shared = Shared {
+    let shared = Arc::new(Shared {
         sink: Arc::new(fleet.sink()),
         clock: Arc::new(fleet.clone()),
         observer: Arc::new(Blind),
         pace: adaptive(),
-    };
+    });
     let mailboxes = (0..mailboxes)
         .map(|index| {
             let source = Box::new(fleet.source(index)) as Box<dyn Source>;
-            let rng = ChaCha8Rng::seed_from_u64(index as u64);
+            let rng = SmallRng::seed_from_u64(index as u64);
             let settings = MailboxSettings::default();
-            MailboxSync::new(fleet.route(index), source, shared.clone(), settings, rng)
+            MailboxSync::new(fleet.route(index), source, Arc::clone(&shared), settings, rng)
         })
         .collect();
     let shutdown = CancellationToken::new();
@@ -117,7 +116,7 @@ async fn new_mail_is_found_within_the_limit_whatever_the_marks_say() {
     for hints in [false, true] {
         let fleet = idle_fleet(20, 15, hints);
         serve_fleet(&fleet, 20, async {
-            let mut rng = ChaCha8Rng::seed_from_u64(1);
+            let mut rng = SmallRng::seed_from_u64(1);
             for _ in 0..400 {
                 tokio::time::sleep(Duration::from_secs(rng.random_range(0..600))).await;
                 // Some mailboxes and folders are busier than others.

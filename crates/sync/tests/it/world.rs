@@ -7,8 +7,7 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use rand::{SeedableRng, rngs::SmallRng};
 use record::{BucketId, Clock, Route, Sink, Source};
 use sync::{
     Carried, Command, Event, Failure, MailboxSettings, MailboxSync, Observer, Pace, Service,
@@ -151,17 +150,17 @@ pub fn start_at(
 ) -> Running {
     let diary = Arc::new(Diary::default());
     let workers = pace.workers;
-    let shared = Shared {
+    let shared = Arc::new(Shared {
         sink,
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
         observer: Arc::clone(&diary) as Arc<dyn Observer>,
         pace,
-    };
+    });
     let mailboxes = sources
         .into_iter()
         .enumerate()
         .map(|(i, (route, source))| {
-            let rng = ChaCha8Rng::seed_from_u64(seed + i as u64);
+            let rng = SmallRng::seed_from_u64(seed + i as u64);
             MailboxSync::new(route, source, shared.clone(), settings.clone(), rng)
         })
         .collect();
