@@ -433,6 +433,7 @@ impl Appliance<'_> {
         } else {
             info!("{}", opened.told);
         }
+        self.monitor.reads_over(opened.exchange.protocol());
         let observer: Arc<dyn Observer> = Arc::new(Observers(observers));
         let shared = Arc::new(Shared {
             sink: self.monitor.watch(connected.sink, connected.counted_by),

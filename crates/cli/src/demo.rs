@@ -333,11 +333,9 @@ fn configure(server: &Exchange, api: Api, into: &Path) -> Result<(PathBuf, Setti
             "idle_poll_limit": 2,
         }),
     };
-    for (key, value) in [
-        ("ews_ca_file", json!(ca)),
-        ("poll_frequency", json!(2)),
-        ("mailboxes", json!(mailboxes)),
-    ] {
+    for (key, value) in
+        [("ews_ca_file", json!(ca)), ("poll_frequency", json!(2)), ("mailboxes", json!(mailboxes))]
+    {
         config[key] = value;
     }
     let text = format!("{config:#}\n");
