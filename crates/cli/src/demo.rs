@@ -25,7 +25,7 @@ use appliance::{
 use clap::{Args, ValueEnum};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use record::{Clock, Route, clock::SystemClock};
-use serde_json::json;
+use serde_json::{Value, json};
 use simulators::{
     exchange::{Auth, ChannelBinding, Exchange},
     generate::{self, Plan, Recipe},
@@ -316,7 +316,7 @@ fn configure(server: &Exchange, api: Api, into: &Path) -> Result<(PathBuf, Setti
         .into_iter()
         .map(|address| (address, json!({"bucket": {"owner": "demo", "name": "mail"}})))
         .collect();
-    let mut config = match api {
+    let sign_in = match api {
         Api::Ews => json!({
             "ews_endpoint": server.ews_url(),
             "auth_type": "ntlm",
@@ -333,11 +333,12 @@ fn configure(server: &Exchange, api: Api, into: &Path) -> Result<(PathBuf, Setti
             "idle_poll_limit": 2,
         }),
     };
-    for (key, value) in
-        [("ews_ca_file", json!(ca)), ("poll_frequency", json!(2)), ("mailboxes", json!(mailboxes))]
-    {
-        config[key] = value;
-    }
+    let others = json!({"ews_ca_file": ca, "poll_frequency": 2, "mailboxes": mailboxes});
+    let keys = [sign_in, others].into_iter().filter_map(|keys| match keys {
+        Value::Object(keys) => Some(keys),
+        _ => None,
+    });
+    let config = Value::Object(keys.flatten().collect());
     let text = format!("{config:#}\n");
     let path = write("exchange.json", text.as_bytes())?;
     let settings = config::parse(text.as_bytes(), "demo", &Environment::default());
