@@ -15,9 +15,8 @@ use crate::{
 /// Where to look when EWS itself is refused.
 const EWS_REFUSED: &str = "Exchange does not let this account use EWS. In Exchange Online, EWS is \
     blocked since October 2026 for applications that are not on the allow list of the tenant \
-    (`EwsAllowedAppIDs`) and ends on 1 April 2027: move to Microsoft Graph, with \
-    `\"microsoft_api\": \"graph\"` and the permission `Mail.Read` (docs/guides/graph.md). On \
-    premises, see that EWS is enabled for the account and the mailbox.";
+    (`EwsAllowedAppIDs`) and ends on 1 April 2027: read it over Microsoft Graph (`microsoft_api`). \
+    On premises, see that EWS is enabled for the account and the mailbox.";
 const NO_RIGHT: &str = "Give the account Full Access to the mailbox, or the right to impersonate \
     its owner, and see that the address of the mailbox is right.";
 const LOGIN_PAGE: &str = "The address answers with a web page instead of Exchange Web Services. \

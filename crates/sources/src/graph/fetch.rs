@@ -138,8 +138,9 @@ impl GraphMailbox {
                             }
                         }
                         Ok(None) => break Ok(writer.finish(&mut run.limits)),
-                        Err(err @ NetError::BadReply { .. }) => {
-                            break Err(Refused::Signal(Signal::Net(err)));
+                        // What the settings allow has not arrived yet: it swells beyond reason.
+                        Err(err @ (NetError::BadReply { .. } | NetError::TooLarge { .. })) => {
+                            break Err(Refused::Signal(Signal::Unreadable(Box::new(err))));
                         }
                         Err(err) => break Err(Refused::Signal(Signal::Cut(err))),
                     }

@@ -16,7 +16,7 @@ use super::{
     wire::{self, Collection, Message, MessageRow},
 };
 
-/// Most entries of one page. Spec: "Get incremental changes to messages in a folder".
+/// Most entries of one page.
 pub(super) const MAX_PAGE: usize = 512;
 
 const OPERATION: &str = "messages";

@@ -25,7 +25,7 @@ use crate::{
 /// Most memory that the bodies of one `fetch` take; what comes after them goes to files.
 const MEMORY_PER_FETCH: usize = 16 * MEMORY_PER_BODY;
 /// Most bytes of an answer that is read as a whole.
-const MAX_JSON: usize = 16 * 1024 * 1024;
+const MAX_JSON: usize = 8 * 1024 * 1024;
 
 /// Reads one mailbox.
 ///
@@ -81,25 +81,44 @@ impl GraphMailbox {
         self.service.base.target(&self.path(segments))
     }
 
-    /// Asks, unless the server or the budget want a pause, and hands out the answer as it comes.
+    /// Asks, unless the server or the budget want a pause, and hands out the answer as it comes. A
+    /// token that is refused is replaced once.
     pub(super) async fn open(&mut self, ask: &Ask) -> Result<Response<'static>, Refused> {
-        if let Some(err) = self.pause() {
-            return Err(Refused::Pause(err));
+        let mut refused = None;
+        loop {
+            if let Some(err) = self.pause() {
+                return Err(Refused::Pause(err));
+            }
+            let allowance = self.service.settings.mailbox_allowance;
+            if let Err(wait) = self.spent.take(allowance, self.since.elapsed(), ask.weight) {
+                tracing::info!(mailbox.id = %self.id, "`{}` has used up its requests", self.id);
+                return Err(Refused::Pause(self.throttled(Scope::Mailbox, wait)));
+            }
+            let began = Instant::now();
+            let mut token = None;
+            let answer = match self.service.token(self.app(), refused.as_ref()).await {
+                Ok(some) => {
+                    token = some;
+                    self.service.send(self.app(), ask, token.as_ref()).await
+                }
+                Err(signal) => Err(signal),
+            };
+            let code = match &answer {
+                Ok(_) => "200".to_owned(),
+                Err(signal) => signal.code(),
+            };
+            let meter = &self.service.settings.meter;
+            meter.request(Peer::Source, ask.operation, &code, began.elapsed());
+            match (answer, token) {
+                (Err(Signal::Status(status)), Some(token))
+                    if status.status == 401 && refused.is_none() =>
+                {
+                    tracing::debug!(mailbox.id = %self.id, "A token was refused, it is replaced");
+                    refused = Some(token);
+                }
+                (answer, _) => return answer.map_err(Refused::Signal),
+            }
         }
-        let allowance = self.service.settings.mailbox_allowance;
-        if let Err(wait) = self.spent.take(allowance, self.since.elapsed(), ask.weight) {
-            tracing::info!(mailbox.id = %self.id, "`{}` has used up its requests", self.id);
-            return Err(Refused::Pause(self.throttled(Scope::Mailbox, wait)));
-        }
-        let began = Instant::now();
-        let answer = self.service.send(self.app(), ask).await;
-        let code = match &answer {
-            Ok(_) => "200".to_owned(),
-            Err(signal) => signal.code(),
-        };
-        let meter = &self.service.settings.meter;
-        meter.request(Peer::Source, ask.operation, &code, began.elapsed());
-        answer.map_err(Refused::Signal)
     }
 
     /// Asks, and reads the answer as a whole.

@@ -16,7 +16,7 @@ use net::{
     Call, Client, Endpoint, HeaderMap, HeaderValue, Method, NetError, Payload, Response,
     TokenSource, header,
 };
-use record::{ItemId, MailboxId, Meter};
+use record::{ItemId, MailboxId, Meter, Secret};
 use tokio::time::Instant;
 
 use super::{
@@ -222,41 +222,54 @@ impl Graph {
         *until = (*until).max(Some(Instant::now() + pause));
     }
 
-    /// Sends a question for application number `app`, within its budget. A token that is refused
-    /// is replaced once.
+    /// A token for application number `app`, another one than `refused`; `None` for a server
+    /// without sign-in.
     ///
     /// # Errors
     ///
-    /// Any answer but a success.
-    pub(super) async fn send(&self, app: usize, ask: &Ask) -> Result<Response<'static>, Signal> {
-        let Some(Registered { application, budget, .. }) = self.applications.get(app) else {
+    /// There is none to be had, or no application.
+    pub(super) async fn token(
+        &self,
+        app: usize,
+        refused: Option<&Secret>,
+    ) -> Result<Option<Secret>, Signal> {
+        let Some(Registered { application, .. }) = self.applications.get(app) else {
             return Err(Signal::Net(NetError::TokenRefused {
                 host: self.host().to_owned(),
                 code: "no application".to_owned(),
                 hint: Some("Configure the app registration that reads the mailboxes."),
             }));
         };
-        budget.spend(ask.weight).await;
-        let Some(source) = &application.token else {
-            return self.answer(self.call(ask, ask.headers()).await).await;
+        let Some(source) = &application.token else { return Ok(None) };
+        let token = match refused {
+            Some(refused) => source.renew(refused).await,
+            None => source.token().await,
         };
-        let mut token = source.token().await.map_err(Signal::Net)?;
-        let mut renewed = false;
-        loop {
-            let mut headers = ask.headers();
-            let bearer = net::bearer(&token).ok_or_else(|| {
+        token.map(Some).map_err(Signal::Net)
+    }
+
+    /// Sends a question for application number `app`, within its budget.
+    ///
+    /// # Errors
+    ///
+    /// Any answer but a success.
+    pub(super) async fn send(
+        &self,
+        app: usize,
+        ask: &Ask,
+        token: Option<&Secret>,
+    ) -> Result<Response<'static>, Signal> {
+        let mut headers = ask.headers();
+        if let Some(token) = token {
+            let bearer = net::bearer(token).ok_or_else(|| {
                 Signal::Unreadable("the token holds characters that no header may have".into())
             })?;
             headers.insert(header::AUTHORIZATION, bearer);
-            let response = self.call(ask, headers).await;
-            let refused = matches!(&response, Ok(response) if response.status.as_u16() == 401);
-            if !refused || std::mem::replace(&mut renewed, true) {
-                return self.answer(response).await;
-            }
-            tracing::debug!(application = application.name, "A token was refused, it is replaced");
-            token = source.renew(&token).await.map_err(Signal::Net)?;
-            budget.spend(ask.weight).await;
         }
+        if let Some(app) = self.applications.get(app) {
+            app.budget.spend(ask.weight).await;
+        }
+        self.answer(self.call(ask, headers).await).await
     }
 
     async fn call(&self, ask: &Ask, headers: HeaderMap) -> Result<Response<'static>, NetError> {

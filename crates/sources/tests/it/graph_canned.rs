@@ -313,7 +313,7 @@ async fn properties_that_a_listing_refuses_are_asked_for_by_message() {
         let again = batch(&[(200, json!({}), message("M1"))]);
         let replies = vec![
             refused(status, "ErrorInvalidUrlQueryFilter"),
-            page(&[plain.clone()]),
+            page(std::slice::from_ref(&plain)),
             asked,
             page(&[plain]),
             again,
@@ -339,7 +339,7 @@ async fn a_server_in_trouble_does_not_change_identities() {
     for status in [429, 503] {
         let replies = vec![
             refused(400, "BadRequest"),
-            page(&[plain.clone()]),
+            page(std::slice::from_ref(&plain)),
             batch(&[failed(status, "UnknownError")]),
         ];
         let err = listed(replies).await.unwrap_err();
@@ -410,6 +410,18 @@ async fn a_token_that_is_refused_is_replaced_once() {
     };
     let tokens: Vec<String> = server.requests().iter().map(token).collect();
     assert_eq!(tokens, ["token-1", "token-2", "token-2", "token-3"]);
+}
+
+#[tokio::test]
+async fn an_attempt_with_a_refused_token_counts_against_the_budget() {
+    let server = Server::start(vec![refused(401, "InvalidAuthenticationToken")]).await;
+    let mailbox_allowance = Allowance { requests: 1, per: Duration::from_secs(600) };
+    let settings = GraphSettings { mailbox_allowance, ..settings() };
+    let graph = server.open(vec![with_token(&server, "app")], settings);
+    let mut source = graph.mailbox(&MAILBOX.parse().unwrap());
+    let err = source.list(&inbox(), None, 100).await.unwrap_err();
+    assert!(matches!(err, SourceError::Throttled { scope: Scope::Mailbox, .. }), "{err:?}");
+    assert_eq!(server.requests().len(), 1);
 }
 
 #[tokio::test]
@@ -507,7 +519,7 @@ async fn what_is_no_json_of_graph_is_refused() {
     assert_eq!(check(reply(200, "", "{\"value\": [")).await, Advice::Split);
     assert_eq!(check(ok(json!({"value": []}))).await, Advice::Split);
     assert_eq!(check(ok(json!([1]))).await, Advice::Split);
-    let large = format!("{{\"value\": [], \"x\": \"{}\"}}", "x".repeat(16 << 20));
+    let large = format!("{{\"value\": [], \"x\": \"{}\"}}", "x".repeat(8 << 20));
     assert_eq!(check(reply(200, "", large)).await, Advice::Split);
     let itself = ok(json!({"value": [], "@odata.nextLink": "{base}/x"}));
     let server = Server::start(vec![itself]).await;
@@ -678,7 +690,8 @@ async fn an_email_beyond_the_limit_is_refused_while_it_arrives() {
     let replies = vec![
         page(&[message("M0"), message("M1")]),
         batch(&[email(&large[..2000]), email("QUJD")]),
-        reply(200, "", &large),
+        // Far more is announced than ever comes.
+        Reply(format!("HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n{large}").into_bytes()),
     ];
     let server = Server::start(replies).await;
     let settings = GraphSettings { max_email_size: 1000, ..settings() };
@@ -808,9 +821,10 @@ async fn a_folder_that_the_server_names_gets_another_mark() {
     let renamed = json!({"id": "J", "displayName": "Spam"});
     let again = folder("I", "top", "Inbox");
     let gone = json!({"id": "J", "@removed": {"reason": "deleted"}});
+    let other_link = "{base}/users/x/mailFolders/delta?$deltatoken=F2";
     let server = Server::start(vec![
         first,
-        tree(&[]),
+        ok(json!({"value": [], "@odata.deltaLink": other_link})),
         tree(&[again, renamed]),
         tree(&[gone]),
         refused(410, "SyncStateNotFound"),
