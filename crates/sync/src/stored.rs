@@ -33,6 +33,8 @@ impl MailboxSync {
                 return Err(SinkError::Superseded { place }.into());
             }
             self.checkpoint = Some(checkpoint);
+            // A mailbox in which nothing was worth a save yet is as it was stored, if at all.
+            self.convert().await?;
             return Ok(None);
         }
         self.agenda.clear();

@@ -256,6 +256,20 @@ async fn a_plan_says_what_the_move_then_does() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_that_was_empty_for_long_is_in_the_terms_of_its_source() {
+    let world = World::new();
+    let service = world.serve(Protocol::Graph);
+    service.catches_up(3).await;
+    assert_eq!(world.sink.checkpoint(), Checkpoint::default(), "nothing is worth a save");
+    let inbox = world.mailbox.add_folder("Inbox");
+    world.receive(&inbox, 1);
+    service.catches_up(3).await;
+    service.stop().await.unwrap();
+    assert_eq!(world.sink.checkpoint().protocol, Protocol::Graph);
+    world.assert_holds_everything();
+}
+
 #[test]
 fn a_checkpoint_of_the_same_protocol_stays_as_it_is() {
     let folder = FolderId("1".to_owned());
