@@ -1,4 +1,4 @@
-//! `tributary simulate exchange`: a simulated Exchange for people.
+//! `tributary simulate exchange`: a simulated Exchange for people, over EWS and Graph.
 
 pub mod platform;
 
@@ -249,6 +249,10 @@ fn describe(args: &ExchangeArgs, server: &Exchange, out: &mut impl Write) -> Res
         let path = args.ca_file.clone().unwrap_or_else(|| server.ca_file());
         writeln!(out, "Certificate to trust: {}", path.display())?;
     }
+    writeln!(out, "Microsoft Graph: {}", server.graph_url())?;
+    writeln!(out, "           token endpoint {}", server.token_url())?;
+    let (id, secret) = (Options::CLIENT_ID, Options::CLIENT_SECRET);
+    writeln!(out, "           client id `{id}`, client secret `{secret}`")?;
     let mailboxes = server.mailboxes();
     let mails: usize = mailboxes.iter().map(|address| server.mail_count(address)).sum();
     let first = mailboxes.first().map(String::as_str).unwrap_or_default();
@@ -263,8 +267,6 @@ fn describe(args: &ExchangeArgs, server: &Exchange, out: &mut impl Write) -> Res
             }
             Scheme::Oauth2 => {
                 writeln!(out, "OAuth 2.0: authority {}", server.authority_url())?;
-                let (id, secret) = (Options::CLIENT_ID, Options::CLIENT_SECRET);
-                writeln!(out, "           client id `{id}`, client secret `{secret}`")?;
             }
             Scheme::None => writeln!(out, "No sign-in is needed.")?,
         }
@@ -339,6 +341,8 @@ mod tests {
         run(&args, &mut out, std::future::ready(())).await.unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("Mailboxes: 2 (user1@example.com … user2@example.com), 40 messages"));
+        assert!(text.contains("\nMicrosoft Graph: https://localhost:"), "{text}");
+        assert!(text.contains(&format!("/{}/oauth2/v2.0/token\n", Options::TENANT)), "{text}");
         let (_, config) = text.split_once("appliance:\n").unwrap();
         let config: Value = serde_json::from_str(config).unwrap();
         assert_eq!(config["auth_oauth_client_id"], Options::CLIENT_ID);

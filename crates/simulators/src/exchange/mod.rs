@@ -18,6 +18,7 @@
 
 mod answer;
 mod auth;
+mod claims;
 mod content;
 mod fault;
 mod folder;

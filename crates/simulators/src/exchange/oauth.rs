@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 
 use super::{
     auth::SignedIn,
+    claims::{self, Audience},
     ops::Access,
     options::{App, Options},
     reply::ReplyBody,
@@ -32,25 +33,6 @@ const MAX_REMEMBERED: usize = 100_000;
 /// How far the clocks of client and server may be apart, in seconds.
 const LEEWAY: i64 = 300;
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-/// The services that tokens are issued for, in the clouds that there are.
-const SERVICES: [(Audience, &str); 8] = [
-    (Audience::Ews, "https://outlook.office365.com"),
-    (Audience::Ews, "https://outlook.office365.us"),
-    (Audience::Ews, "https://outlook-dod.office365.us"),
-    (Audience::Ews, "https://partner.outlook.cn"),
-    (Audience::Graph, "https://graph.microsoft.com"),
-    (Audience::Graph, "https://graph.microsoft.us"),
-    (Audience::Graph, "https://dod-graph.microsoft.us"),
-    (Audience::Graph, "https://microsoftgraph.chinacloudapi.cn"),
-];
-
-/// Which face of the server a token opens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Audience {
-    Ews,
-    Graph,
-}
-
 /// A key that may sign assertions, under both of its names.
 struct Certificate {
     key: PKey<Public>,
@@ -148,11 +130,14 @@ impl Authority {
                 (status, json!({ "error": error, "error_description": description }))
             }
         };
-        let mut response = Response::new(body.to_string().into_bytes().into());
+        let mut response = in_json(&body);
         *response.status_mut() = status;
-        let kind = header::HeaderValue::from_static("application/json; charset=utf-8");
-        response.headers_mut().insert(header::CONTENT_TYPE, kind);
         response
+    }
+
+    /// The document with which libraries find the token endpoint.
+    pub(crate) fn discovery(&self) -> Response<ReplyBody> {
+        in_json(&claims::discovery(&self.token_url))
     }
 
     fn issue(&self, form: &HashMap<String, String>) -> Result<String, Denied> {
@@ -168,9 +153,7 @@ impl Authority {
             let text = "AADSTS700016: Application was not found in the directory.";
             Denied("unauthorized_client", text.to_owned())
         })?;
-        let service = field("scope").strip_suffix("/.default");
-        let service = SERVICES.into_iter().find(|(_, name)| Some(*name) == service);
-        let Some((audience, resource)) = service else {
+        let Some((audience, resource)) = claims::service(field("scope")) else {
             let text = format!(
                 "AADSTS70011: The provided value for scope {} is not valid.",
                 field("scope")
@@ -210,10 +193,10 @@ impl Authority {
         if openssl::rand::rand_bytes(&mut random).is_err() {
             random = [u8::try_from(issued.count % 251).unwrap_or_default(); 48];
         }
-        let claims = self.claims(app, audience, resource, issued.count).to_string();
+        let claims = claims::claims(&self.options, &self.token_url, app, (audience, resource));
         let token = format!(
             "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.{}.{}",
-            URL_SAFE_NO_PAD.encode_to_string(claims),
+            URL_SAFE_NO_PAD.encode_to_string(claims.to_string()),
             URL_SAFE_NO_PAD.encode_to_string(random),
         );
         let now = Instant::now();
@@ -228,45 +211,6 @@ impl Authority {
         };
         issued.tokens.insert(token.clone(), token_state);
         token
-    }
-
-    /// What a token says of itself, for clients that look into it.
-    fn claims(&self, app: &App, audience: Audience, resource: &str, number: u64) -> Value {
-        let now = self.options.clock.now().timestamp();
-        let life = i64::try_from(self.options.token_life.as_secs()).unwrap_or(i64::MAX);
-        let roles = match audience {
-            Audience::Ews => vec!["full_access_as_app"],
-            Audience::Graph => app.roles.iter().map(String::as_str).collect(),
-        };
-        json!({
-            "aud": resource, "iss": self.issuer(), "tid": self.options.tenant,
-            "appid": app.client_id, "idtyp": "app", "roles": roles, "ver": "1.0",
-            "iat": now, "nbf": now, "exp": now.saturating_add(life), "uti": number.to_string(),
-        })
-    }
-
-    /// The document with which libraries find the token endpoint (`OpenID` Connect Discovery).
-    pub(crate) fn discovery(&self) -> Response<ReplyBody> {
-        let base = self.token_url.trim_end_matches("/token");
-        let body = json!({
-            "token_endpoint": self.token_url,
-            "authorization_endpoint": format!("{base}/authorize"),
-            "device_authorization_endpoint": format!("{base}/devicecode"),
-            "jwks_uri": format!("{}/keys", self.issuer()),
-            "issuer": self.issuer(),
-            "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
-            "response_types_supported": ["code"],
-            "subject_types_supported": ["pairwise"],
-            "id_token_signing_alg_values_supported": ["RS256"],
-        });
-        let mut response = Response::new(body.to_string().into_bytes().into());
-        let kind = header::HeaderValue::from_static("application/json; charset=utf-8");
-        response.headers_mut().insert(header::CONTENT_TYPE, kind);
-        response
-    }
-
-    fn issuer(&self) -> String {
-        self.token_url.replace("/oauth2/v2.0/token", "/v2.0")
     }
 
     /// Verifies an assertion (RFC 7523 §3, "Microsoft identity platform application
@@ -396,6 +340,13 @@ impl Authority {
     fn lock(&self) -> std::sync::MutexGuard<'_, Issued> {
         self.issued.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn in_json(body: &Value) -> Response<ReplyBody> {
+    let mut response = Response::new(body.to_string().into_bytes().into());
+    let kind = header::HeaderValue::from_static("application/json; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
 }
 
 fn certificate(pem: &[u8]) -> Result<Certificate> {

@@ -5,19 +5,12 @@ use serde_json::{Map, Value};
 
 use super::{
     super::{
-        content::Content,
-        fault::{Fault, Faults, Occasion},
-        folder::Folder,
-        id::Guid,
-        item::Item,
-        log::Op,
-        mailbox::Mailbox,
-        options::Rights,
-        server::Shared,
-        world::World,
+        content::Content, fault::Fault, folder::Folder, item::Item, log::Op, mailbox::Mailbox,
+        options::Rights, server::Shared, world::World,
     },
     collections, delta,
     error::Refusal,
+    fault,
     id::Known,
     query::{Prefer, Query, Shape},
     render::{self, is_mail_folder},
@@ -110,16 +103,9 @@ pub(super) fn admit(shared: &Shared, caller: &Caller, request: &Request) -> Admi
     let Ok(known) = &route else {
         return Admitted { op: Op::Other, mailbox: None, route, slot: None };
     };
-    let address = address(&shared.world(), &known.user);
+    let address = known.user.to_ascii_lowercase();
     let slot = shared.throttle.enter(&caller.app, &address);
     Admitted { op: known.resource.op(), mailbox: Some(address), route, slot: Some(slot) }
-}
-
-/// The address that the user in a path stands for: an address, or the id of a user.
-fn address(world: &World, user: &str) -> String {
-    let guid = Guid::from_bytes(user.to_ascii_lowercase().as_bytes());
-    let mailbox = guid.and_then(|guid| world.by_guid(guid));
-    mailbox.map_or_else(|| user.to_ascii_lowercase(), |mailbox| mailbox.address.clone())
 }
 
 /// Does what a request asks for.
@@ -140,8 +126,8 @@ pub(super) fn complete(
     }
     let world = shared.world();
     let mailbox = world.mailbox(address);
-    let struck = strike(shared, mailbox, admitted, route);
-    if let Some(refusal) = refusal_of(&struck) {
+    let struck = fault::strike(shared, mailbox, admitted.op, address, route);
+    if let Some(refusal) = fault::refusal(&struck) {
         return Done { struck, outcome: Err(refusal), applied: Vec::new() };
     }
     let prefer = Prefer::read(&request.headers);
@@ -163,68 +149,6 @@ pub(super) fn complete(
         call.perform()
     });
     Done { struck, outcome, applied }
-}
-
-/// The faults of a request as a whole.
-fn strike(
-    shared: &Shared,
-    mailbox: Option<&Mailbox>,
-    admitted: &Admitted,
-    route: &Route,
-) -> Vec<Fault> {
-    if shared.faults.is_empty() {
-        return Vec::new();
-    }
-    let (mut items, mut folders) = (Vec::new(), Vec::new());
-    if let (Some(mailbox), Some(id)) = (mailbox, route.resource.item()) {
-        items.push(id.to_owned());
-        if let Some(item) = Known::decode(id).and_then(|known| known.item(mailbox)) {
-            items.extend(names(mailbox, item));
-        }
-    }
-    if let (Some(mailbox), Some(id)) = (mailbox, route.resource.folder()) {
-        folders.push(id.to_owned());
-        if let Ok(folder) = find_folder(mailbox, id) {
-            folders.extend([mailbox.folder_id(folder.no), folder.name.clone()]);
-        }
-    }
-    let address = admitted.mailbox.as_deref();
-    let (op, items, folders) = (admitted.op, items.as_slice(), folders.as_slice());
-    let occasion = Occasion { op, mailbox: address, items, folders };
-    let mut struck = shared.faults.strike_request(occasion);
-    struck.extend(shared.faults.strike_item(occasion));
-    if !folders.is_empty() {
-        struck.extend(shared.faults.strike_folder(occasion));
-    }
-    struck
-}
-
-/// All names of an item that a rule may use.
-fn names(mailbox: &Mailbox, item: &Item) -> Vec<String> {
-    let id = mailbox.item_id(item.no);
-    let rest = super::rest_id(&id);
-    let immutable = super::immutable_id(mailbox.guid, item.immutable);
-    [id, rest, immutable].into_iter().chain(item.delivery.message_id.clone()).collect()
-}
-
-/// The error that one of these faults answers with.
-pub(super) fn refusal_of(struck: &[Fault]) -> Option<Refusal> {
-    struck.iter().find_map(refusal)
-}
-
-fn refusal(fault: &Fault) -> Option<Refusal> {
-    Some(match fault {
-        Fault::Http { status, retry_after } => Refusal::status(*status, *retry_after),
-        Fault::Graph { status, code, retry_after } => {
-            Refusal { retry_after: *retry_after, ..Refusal::code(*status, code) }
-        }
-        Fault::ServerBusy { back_off, .. } => Refusal::status(503, *back_off),
-        Fault::Unauthorized => Refusal::status(401, None),
-        Fault::MailboxMove => Refusal::code(503, "ErrorMailboxMoveInProgress"),
-        Fault::ItemError { code } | Fault::FolderError { code } => Refusal::of_object(code),
-        Fault::RequestError { code, .. } => Refusal::of_object(code),
-        _ => return None,
-    })
 }
 
 /// Whether the app may do this, and whether the mailbox is there.
@@ -270,7 +194,7 @@ fn check<'a>(
 }
 
 /// The folder of an id or a well-known name.
-fn find_folder<'a>(mailbox: &'a Mailbox, id: &str) -> Result<&'a Folder, Refusal> {
+pub(super) fn find_folder<'a>(mailbox: &'a Mailbox, id: &str) -> Result<&'a Folder, Refusal> {
     if let Some(name) = WELL_KNOWN.iter().find(|name| name.eq_ignore_ascii_case(id)) {
         let no = mailbox.distinguished(name).ok_or_else(Refusal::item_not_found)?;
         return mailbox.folder(no).ok_or_else(Refusal::item_not_found);
@@ -295,7 +219,7 @@ pub(super) struct Call<'a> {
     pub(super) prefer: &'a Prefer,
     /// The app may not see bodies and extended properties.
     basic: bool,
-    op: Op,
+    pub(super) op: Op,
     pub(super) struck: &'a [Fault],
 }
 
@@ -370,35 +294,5 @@ impl<'a> Call<'a> {
         faults: &[Fault],
     ) -> Map<String, Value> {
         render::message(self.mailbox, item, shape, self.prefer, self.basic, faults)
-    }
-
-    /// Faults that concern the texts of one item.
-    pub(super) fn text_faults(&self, item: &Item) -> Vec<Fault> {
-        if self.shared.faults.is_empty() {
-            return Vec::new();
-        }
-        let folder = self.mailbox.folders.get(&item.folder).map(|folder| folder.name.clone());
-        let folders: Vec<_> =
-            [self.mailbox.folder_id(item.folder)].into_iter().chain(folder).collect();
-        self.about(&names(self.mailbox, item), &folders, Faults::strike_text)
-    }
-
-    /// Faults that concern the name of one folder.
-    pub(super) fn name_faults(&self, folder: &Folder) -> Vec<Fault> {
-        if self.shared.faults.is_empty() {
-            return Vec::new();
-        }
-        let names = [self.mailbox.folder_id(folder.no), folder.name.clone()];
-        self.about(&[], &names, Faults::strike_name)
-    }
-
-    fn about(
-        &self,
-        items: &[String],
-        folders: &[String],
-        strike: impl Fn(&Faults, Occasion<'_>) -> Vec<Fault>,
-    ) -> Vec<Fault> {
-        let mailbox = Some(self.mailbox.address.as_str());
-        strike(&self.shared.faults, Occasion { op: self.op, mailbox, items, folders })
     }
 }

@@ -134,10 +134,12 @@ pub(super) fn messages(call: &Call<'_>, folder: Option<&Folder>) -> Result<Answe
             let below = |folder: &&Folder| top.is_some_and(|top| mailbox.is_below(folder.no, top));
             let folders = mailbox.folders.values().filter(|folder| !folder.deleted);
             let folders = folders.filter(|folder| is_mail_folder(folder)).filter(below);
-            folders.flat_map(|folder| items(call, Some(folder))).filter(fits).collect()
+            let items = folders.flat_map(|folder| items(call, Some(folder)));
+            let mut all: Vec<_> = items.filter(fits).collect();
+            all.sort_by_key(|item| (item.delivery.received, item.no));
+            all
         }
     };
-    all.sort_by_key(|item| (item.delivery.received, item.no));
     if !oldest_first {
         all.reverse();
     }
@@ -157,12 +159,11 @@ pub(super) fn messages(call: &Call<'_>, folder: Option<&Folder>) -> Result<Answe
     Ok(Answer::Json(view.answer(call, &context, entries, all.len()), faults))
 }
 
+/// The items of a folder, oldest first.
 fn items<'a>(call: &Call<'a>, folder: Option<&'a Folder>) -> impl Iterator<Item = &'a Item> {
     let mailbox = call.mailbox;
-    folder
-        .into_iter()
-        .flat_map(|folder| folder.items.values())
-        .filter_map(|no| mailbox.items.get(no))
+    let numbers = folder.into_iter().flat_map(|folder| &folder.by_date);
+    numbers.filter_map(|(_, no)| mailbox.items.get(no))
 }
 
 pub(super) fn message(call: &Call<'_>, item: &Item) -> Result<Answer, Refusal> {

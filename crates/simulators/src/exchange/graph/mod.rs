@@ -19,6 +19,7 @@ mod batch;
 mod collections;
 mod delta;
 mod error;
+mod fault;
 mod id;
 mod options;
 mod query;
@@ -67,6 +68,8 @@ struct Context {
     client_id: String,
     now: DateTime<Utc>,
     at: Instant,
+    /// The client accepts compressed bodies, and the server makes them.
+    gzip: bool,
     /// The URL without its query: where a delta query that lost its state begins again.
     here: String,
 }
@@ -100,7 +103,7 @@ impl Context {
             asked: entry.asked,
             connection: connection.number,
             scheme: text("authorization").and_then(|own| own.split(' ').next().map(str::to_owned)),
-            user: Some(caller.app.clone()),
+            user: Some(caller.app.clone()).filter(|app| !app.is_empty()),
             anchor: text("x-anchormailbox"),
             user_agent: text("user-agent"),
             request_id: text("client-request-id"),
@@ -128,7 +131,9 @@ pub(crate) async fn handle(
     let path = parts.uri.path();
     let origin = origin(connection, parts);
     let here = format!("{origin}{path}");
-    let context = Context { request_id, client_id, now, at, here };
+    let gzip = shared.options.gzip
+        && header(parts, "accept-encoding").is_some_and(|value| value.contains("gzip"));
+    let context = Context { request_id, client_id, now, at, gzip, here };
     let request = Request {
         method: parts.method.clone(),
         path: path.get("/v1.0".len()..).unwrap_or_default().to_owned(),
@@ -181,7 +186,7 @@ async fn answer_batch(
 ) -> io::Result<Response<ReplyBody>> {
     let occasion = Occasion { op: Op::Batch, mailbox: None, items: &[], folders: &[] };
     let struck = connection.shared.faults.strike_request(occasion);
-    let outcome = match answer::refusal_of(&struck) {
+    let outcome = match fault::refusal(&struck) {
         Some(refusal) => Err(refusal),
         None if request.method != Method::POST => {
             Err(Refusal::new(405, "Request_BadRequest", "A batch must be sent by POST."))
@@ -315,12 +320,14 @@ impl Context {
             }
             _ => None,
         });
+        let gzip = self.gzip && !wrong_length;
         let body = match segments.as_mut_slice() {
             [Segment::Text(text)] if trouble.is_none() && length <= MAX_WHOLE => {
-                std::mem::take(text).into()
+                let text = std::mem::take(text);
+                if gzip { reply::gzip(&text) } else { text }.into()
             }
             _ => {
-                let streamed = Streamed::new(segments, false, trouble);
+                let streamed = Streamed::new(segments, gzip, trouble);
                 ReplyBody::Streamed(Box::new(streamed.hold(slot)))
             }
         };
@@ -328,6 +335,10 @@ impl Context {
         let headers = response.headers_mut();
         if wrong_length {
             headers.insert(header::CONTENT_LENGTH, (length + 1000).into());
+        }
+        if gzip {
+            let value = header::HeaderValue::from_static("gzip");
+            headers.insert(header::CONTENT_ENCODING, value);
         }
         if let (false, Ok(applied)) = (applied.is_empty(), applied.join(", ").parse()) {
             headers.insert("preference-applied", applied);

@@ -150,7 +150,7 @@ impl Graph {
         assert_eq!(reply.status, 200, "{}", reply.text());
         let body = json_of(&reply);
         let responses = body["responses"].as_array().unwrap();
-        let by_id = |id: usize| responses.iter().find(|own| own["id"] == id.to_string()).unwrap();
-        (0..paths.len()).map(|id| by_id(id).clone()).collect()
+        let by_id = |id: &str| responses.iter().find(|own| own["id"] == id).unwrap().clone();
+        (0..paths.len()).map(|id| by_id(&id.to_string())).collect()
     }
 }

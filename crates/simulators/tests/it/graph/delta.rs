@@ -70,7 +70,7 @@ async fn a_moved_message_leaves_one_folder_and_comes_to_the_other_with_its_immut
         .collect();
     assert_eq!(reasons, [(json!(kept), json!("deleted")), (json!(trashed), json!("changed"))]);
     let page = graph.page(&format!("/v1.0/users/{ABC}/mailFolders/junkemail/messages/delta")).await;
-    assert_eq!(column(&page, "id"), [kept.clone()]);
+    assert_eq!(column(&page, "id").concat(), kept);
     // The same link serves both kinds of ids.
     let mut ordinary = Graph::connect(&server).await;
     let page = ordinary.page(&link).await;

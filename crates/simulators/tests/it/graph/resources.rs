@@ -1,6 +1,9 @@
 //! Folders and messages without delta, contents, and ids.
 
+use std::io::Read;
+
 use base64_simd::STANDARD;
+use flate2::read::GzDecoder;
 use serde_json::json;
 use simulators::exchange::{Delivery, Large, Options, rest_id};
 
@@ -11,7 +14,7 @@ use crate::client::ABC;
 async fn messages_are_listed_page_by_page_with_filter_and_order() {
     let (server, _) = server(25).await;
     let mut graph = Graph::connect(&server).await;
-    let url = format!("/v1.0/users/abc%40example.com/mailFolders('inbox')/messages");
+    let url = "/v1.0/users/abc%40example.com/mailFolders('inbox')/messages";
     let page = graph
         .page(&format!("{url}?$select=subject&$orderby=receivedDateTime asc").replace(' ', "%20"))
         .await;
@@ -121,6 +124,23 @@ async fn contents_are_the_bytes_that_were_delivered_of_any_size() {
     let immutable = server.immutable_id(&id).unwrap();
     let reply = graph.of_abc(&format!("/mailFolders/inbox/messages/{immutable}/$value")).await;
     assert!(reply.whole && reply.body == content.to_bytes().unwrap(), "{}", reply.body.len());
+}
+
+#[tokio::test]
+async fn bodies_are_compressed_for_clients_that_accept_it() {
+    let options = Options { gzip: true, ..Options::default() };
+    let (server, ids) = server_with(1, options).await;
+    let mut graph = Graph::connect(&server).await;
+    let path = format!("/messages/{}/$value", rest_id(&ids[0]));
+    assert!(graph.of_abc(&path).await.text().ends_with("body 0\r\n"));
+    graph.client.headers.push(("accept-encoding", "gzip".to_owned()));
+    for (path, expected) in [(path.as_str(), "body 0"), ("/mailFolders/inbox", "\"Inbox\"")] {
+        let reply = graph.of_abc(path).await;
+        assert_eq!(reply.headers["content-encoding"], "gzip");
+        let mut text = String::new();
+        GzDecoder::new(reply.body.as_slice()).read_to_string(&mut text).unwrap();
+        assert!(text.contains(expected), "{text}");
+    }
 }
 
 #[tokio::test]
