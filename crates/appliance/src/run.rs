@@ -439,7 +439,7 @@ impl Appliance<'_> {
             sink: self.monitor.watch(connected.sink, connected.counted_by),
             clock: Arc::new(SystemClock),
             observer: Arc::clone(&observer),
-            pace: pace(settings),
+            pace: pace(settings, opened.exchange.protocol()),
         });
         let seed: u64 = rand::random();
         let mailboxes = routes.iter().enumerate().filter_map(|(i, route)| {
