@@ -200,19 +200,25 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_batch_is_not_overtaken_for_ever() {
-        let budget = Arc::new(Budget::new(Allowance { requests: 20, per: Duration::from_secs(1) }));
-        budget.spend(20).await;
+        let allowance = Allowance { requests: 20, per: Duration::from_secs(1) };
+        let budget = Arc::new(Budget::new(allowance));
         let began = Instant::now();
-        let batch = tokio::spawn({
+        let mut others = tokio::task::JoinSet::new();
+        for _ in 0..3 {
             let budget = Arc::clone(&budget);
-            async move { budget.spend(20).await }
-        });
-        tokio::task::yield_now().await;
-        let small = tokio::spawn(async move { budget.spend(1).await });
-        batch.await.unwrap();
-        assert!(began.elapsed() <= Duration::from_millis(1100), "{:?}", began.elapsed());
-        small.await.unwrap();
-        assert!(began.elapsed() > Duration::from_secs(2), "{:?}", began.elapsed());
+            others.spawn(async move {
+                for _ in 0..100 {
+                    budget.spend(1).await;
+                    // A request takes its time.
+                    sleep(Duration::from_millis(70)).await;
+                }
+            });
+        }
+        sleep(Duration::from_millis(500)).await;
+        budget.spend(20).await;
+        assert!(began.elapsed() <= Duration::from_secs(3), "{:?}", began.elapsed());
+        others.join_all().await;
+        assert!(began.elapsed() > Duration::from_secs(14), "{:?}", began.elapsed());
     }
 
     #[test]

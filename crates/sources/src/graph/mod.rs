@@ -17,6 +17,7 @@ mod batch;
 mod budget;
 mod failure;
 mod fetch;
+pub mod fuzz;
 mod list;
 mod mailbox;
 mod mend;

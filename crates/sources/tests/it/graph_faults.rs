@@ -130,7 +130,7 @@ async fn a_server_whose_every_answer_is_spoiled_is_given_up_soon() {
     let mut source = service.mailbox(&MAILBOX.parse().unwrap());
     for (fault, expected) in [
         (Fault::Stall { after_bytes: 20 }, "Unreachable"),
-        (Fault::GzipBomb { decoded_bytes: 100 << 20 }, "BadReply"),
+        (Fault::GzipBomb { decoded_bytes: 40 << 20 }, "BadReply"),
     ] {
         let (inbox, entries) = inbox(&exchange, &mut source).await;
         exchange.fault(FaultRule::new(fault.clone()).op(Op::Batch).always());
@@ -146,7 +146,7 @@ async fn a_server_whose_every_answer_is_spoiled_is_given_up_soon() {
 #[tokio::test]
 async fn a_gzip_bomb_does_not_fill_the_memory() {
     let (exchange, mut source, inbox, entries) = listed(2).await;
-    exchange.fault(FaultRule::new(Fault::GzipBomb { decoded_bytes: 100 << 20 }).always());
+    exchange.fault(FaultRule::new(Fault::GzipBomb { decoded_bytes: 40 << 20 }).always());
     let err = source.list(&inbox, None, 100).await.unwrap_err();
     assert_eq!(err.advice(), Advice::Split, "{err:?}");
     source.fetch(&inbox, &entries).await.unwrap_err();
