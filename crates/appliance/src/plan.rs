@@ -4,7 +4,7 @@
 //! platform.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use record::{Chain, Checkpoint, Route, Sink};
+use record::{Chain, Checkpoint, Protocol, Route, Sink};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -53,7 +53,14 @@ pub enum Start {
     /// `start_from` is `config`: everything since `start_timestamp` once more.
     Config,
     /// Where the stored position ends.
-    Stored { folders: usize, delivered: u64, newest: Option<DateTime<Utc>> },
+    Stored {
+        folders: usize,
+        delivered: u64,
+        newest: Option<DateTime<Utc>>,
+        /// The interface that the stored position was read over, if it is another one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        moves_from: Option<Protocol>,
+    },
     /// From the times that another program has noted, whose state is left alone.
     Noted { folders: usize },
     /// Where the stored position ends, if there is one: it was not looked at.
@@ -88,7 +95,7 @@ pub async fn plan(settings: &Settings, shard: Shard, positions: Positions<'_>) -
             shard: owner,
             served_here: owner == shard.ordinal(),
             start_timestamp: wanted.start_timestamp,
-            start: start(&route, wanted, positions).await,
+            start: start(&route, wanted, positions, protocol(&settings.service)).await,
             folders_allow: patterns(&wanted.folders.allow),
             folders_deny: patterns(&wanted.folders.deny),
         });
@@ -113,7 +120,21 @@ pub fn config_hash(settings: &Settings) -> String {
     hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-async fn start(route: &Route, wanted: &MailboxSettings, positions: Positions<'_>) -> Start {
+/// What mail is read over, if that is decided without asking.
+fn protocol(service: &Service) -> Option<Protocol> {
+    match service {
+        Service::Ews(_) => Some(Protocol::Ews),
+        Service::Graph(_) => Some(Protocol::Graph),
+        Service::Either { .. } => None,
+    }
+}
+
+async fn start(
+    route: &Route,
+    wanted: &MailboxSettings,
+    positions: Positions<'_>,
+    over: Option<Protocol>,
+) -> Start {
     if wanted.start_from == StartFrom::Config {
         return Start::Config;
     }
@@ -127,7 +148,8 @@ async fn start(route: &Route, wanted: &MailboxSettings, positions: Positions<'_>
             Start::Noted { folders: folders.len() }
         }
         Ok(Checkpoint { generation: 0, .. }) => Start::Beginning,
-        Ok(Checkpoint { folders, .. }) => Start::Stored {
+        Ok(Checkpoint { folders, protocol, .. }) => Start::Stored {
+            moves_from: over.is_some_and(|over| over != protocol).then_some(protocol),
             folders: folders.len(),
             delivered: folders.values().map(|folder| folder.delivered).sum(),
             newest: folders.values().filter_map(|folder| folder.newest).max(),
@@ -184,13 +206,20 @@ impl Planned {
         match &self.start {
             Start::Beginning => format!("{since}; nothing is stored yet"),
             Start::Config => format!("{since}, once more at each start (`start_from` is `config`)"),
-            Start::Stored { folders, delivered, newest } => {
+            Start::Stored { folders, delivered, newest, moves_from } => {
                 let newest = newest.map_or_else(String::new, |at| {
                     format!(", the newest of {}", at.to_rfc3339_opts(SecondsFormat::AutoSi, true))
                 });
                 format!(
                     "goes on where it stopped: {delivered} emails of {folders} folders are \
-                     stored{newest}"
+                     stored{newest}{}",
+                    match moves_from {
+                        None => "",
+                        Some(Protocol::Ews) => "; moves from EWS, see `tributary migrate-source`",
+                        Some(Protocol::Graph) => {
+                            "; moves from Graph, see `tributary migrate-source`"
+                        }
+                    }
                 )
             }
             Start::Noted { folders } => format!(

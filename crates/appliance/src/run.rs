@@ -433,12 +433,13 @@ impl Appliance<'_> {
         } else {
             info!("{}", opened.told);
         }
+        self.monitor.reads_over(opened.exchange.protocol());
         let observer: Arc<dyn Observer> = Arc::new(Observers(observers));
         let shared = Arc::new(Shared {
             sink: self.monitor.watch(connected.sink, connected.counted_by),
             clock: Arc::new(SystemClock),
             observer: Arc::clone(&observer),
-            pace: pace(settings),
+            pace: pace(settings, opened.exchange.protocol()),
         });
         let seed: u64 = rand::random();
         let mailboxes = routes.iter().enumerate().filter_map(|(i, route)| {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use record::Route;
+use record::{Protocol, Route};
 use sync::{FolderFilter, MailboxSettings, Pace, StartFrom};
 
 use crate::{
@@ -18,10 +18,10 @@ pub(crate) fn routes(settings: &Settings, shard: Shard) -> Vec<Route> {
         .collect()
 }
 
-pub(crate) fn pace(settings: &Settings) -> Pace {
+pub(crate) fn pace(settings: &Settings, protocol: Protocol) -> Pace {
     Pace {
         poll_frequency: settings.poll_frequency,
-        idle_poll_limit: settings.idle_poll_limit.unwrap_or(settings.poll_frequency),
+        idle_poll_limit: settings.idle_poll_limit_over(protocol),
         poll_message_sleep: settings.poll_message_sleep,
         emails_per_folder: settings.emails_per_folder,
         batch: settings.reinfer_batch_size,

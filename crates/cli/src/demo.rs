@@ -22,10 +22,10 @@ use appliance::{
     shard::Shard,
     verify,
 };
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use record::{Clock, Route, clock::SystemClock};
-use serde_json::json;
+use serde_json::{Value, json};
 use simulators::{
     exchange::{Auth, ChannelBinding, Exchange},
     generate::{self, Plan, Recipe},
@@ -39,6 +39,15 @@ use crate::serve::{Signals, runtime};
 
 /// Pause between two emails that arrive while one watches.
 const DELIVER_EVERY: Duration = Duration::from_secs(3);
+
+/// Interface of the simulated Exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Api {
+    /// Exchange Web Services, as servers of one's own have it. Sign-in by NTLM.
+    Ews,
+    /// Microsoft Graph, as Exchange Online has it. Sign-in as an application.
+    Graph,
+}
 
 #[derive(Args)]
 pub(crate) struct Demo {
@@ -57,6 +66,9 @@ pub(crate) struct Demo {
     /// Folder that receives the emails; without it a new temporary one.
     #[arg(long, value_name = "PATH")]
     into: Option<PathBuf>,
+    /// Interface that the mailboxes are read through.
+    #[arg(long, value_enum, value_name = "API", default_value_t = Api::Ews)]
+    api: Api,
     /// Ends after the comparison and one more email, instead of waiting for Ctrl-C.
     #[arg(long)]
     once: bool,
@@ -134,14 +146,18 @@ impl Demo {
 
     async fn show(&self, into: &Path, bars: Option<MultiProgress>) -> Result<Exit, Ending> {
         let server = self.start_exchange().await?;
-        let (config_path, settings) = configure(&server, into)?;
+        let (config_path, settings) = configure(&server, self.api, into)?;
         let total: usize =
             server.mailboxes().iter().map(|mailbox| server.mail_count(mailbox)).sum();
         println!(
             "A simulated Exchange with {} mailboxes and {total} emails is at {}\n\
-             (NTLM, channel binding required). Its mail goes to {}\n",
+             ({}). Its mail goes to {}\n",
             settings.mailboxes.len(),
-            server.ews_url(),
+            settings.service,
+            match self.api {
+                Api::Ews => "NTLM, channel binding required",
+                Api::Graph => "Microsoft Graph, with the token of an application",
+            },
             into.display()
         );
         let counter = Arc::new(Counter::default());
@@ -286,7 +302,7 @@ fn finish(ended: Result<Result<(), Ending>, tokio::task::JoinError>) -> Result<E
 }
 
 /// Writes the configuration that the appliance reads, where an operator would put it.
-fn configure(server: &Exchange, into: &Path) -> Result<(PathBuf, Settings), Ending> {
+fn configure(server: &Exchange, api: Api, into: &Path) -> Result<(PathBuf, Settings), Ending> {
     let folder = into.join("config").join("demo");
     let write = |name: &str, content: &[u8]| {
         let path = folder.join(name);
@@ -300,15 +316,29 @@ fn configure(server: &Exchange, into: &Path) -> Result<(PathBuf, Settings), Endi
         .into_iter()
         .map(|address| (address, json!({"bucket": {"owner": "demo", "name": "mail"}})))
         .collect();
-    let config = json!({
-        "ews_endpoint": server.ews_url(),
-        "auth_type": "ntlm",
-        "auth_user": simulators::exchange::Options::USER,
-        "auth_password": simulators::exchange::Options::PASSWORD,
-        "ews_ca_file": ca,
-        "poll_frequency": 2,
-        "mailboxes": mailboxes,
+    let sign_in = match api {
+        Api::Ews => json!({
+            "ews_endpoint": server.ews_url(),
+            "auth_type": "ntlm",
+            "auth_user": simulators::exchange::Options::USER,
+            "auth_password": simulators::exchange::Options::PASSWORD,
+        }),
+        Api::Graph => json!({
+            "microsoft_api": "graph",
+            "graph_endpoint": server.graph_url(),
+            "auth_oauth_authority": server.authority_url(),
+            "auth_oauth_client_id": simulators::exchange::Options::CLIENT_ID,
+            "auth_oauth_client_secret": simulators::exchange::Options::CLIENT_SECRET,
+            // Whoever watches wants to see each new email.
+            "idle_poll_limit": 2,
+        }),
+    };
+    let others = json!({"ews_ca_file": ca, "poll_frequency": 2, "mailboxes": mailboxes});
+    let keys = [sign_in, others].into_iter().filter_map(|keys| match keys {
+        Value::Object(keys) => Some(keys),
+        _ => None,
     });
+    let config = Value::Object(keys.flatten().collect());
     let text = format!("{config:#}\n");
     let path = write("exchange.json", text.as_bytes())?;
     let settings = config::parse(text.as_bytes(), "demo", &Environment::default());

@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use record::{BucketId, MailboxId, Secret};
+use record::{BucketId, MailboxId, Protocol, Secret};
 use url::Url;
 
-use super::folders::FolderRules;
 pub use super::values::{AccessType, ChannelBinding, EgressPolicy, GraphDelta, StartFrom};
+use super::{folders::FolderRules, written::default};
 
 /// Everything that the appliance does, as the configuration, the environment and the defaults
 /// say together.
@@ -27,8 +27,7 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// Pause between two rounds of a mailbox that is caught up.
     pub poll_frequency: Duration,
-    /// Longest pause between two rounds of a mailbox in which nothing happens; `None`: always
-    /// `poll_frequency`.
+    /// Longest pause between two rounds of a mailbox in which nothing happens, if it is configured.
     pub idle_poll_limit: Option<Duration>,
     /// Pause between two emails of a batch. `None`: not configured, so that a pause is made
     /// only while the server throttles.
@@ -51,6 +50,19 @@ pub struct Settings {
     /// Sentences for the log: what is allowed but risky, or has no effect.
     pub warnings: Vec<String>,
     pub(super) effective: Vec<Effective>,
+}
+
+impl Settings {
+    /// Longest pause between two rounds of a mailbox in which nothing happens, over `protocol`;
+    /// at least `poll_frequency`, which means that the pause does not grow.
+    pub fn idle_poll_limit_over(&self, protocol: Protocol) -> Duration {
+        let otherwise = match protocol {
+            // A look costs little, and shows for certain whether anything is new.
+            Protocol::Ews => self.poll_frequency,
+            Protocol::Graph => Duration::from_secs_f64(default::IDLE_POLL_LIMIT_OF_GRAPH),
+        };
+        self.idle_poll_limit.unwrap_or(otherwise).max(self.poll_frequency)
+    }
 }
 
 /// Through which interface mail is read, and where.

@@ -142,7 +142,8 @@ impl Reader<'_> {
         let poll_frequency = self.config.poll_frequency;
         let poll_frequency =
             self.or_default("poll_frequency", poll_frequency, default::POLL_FREQUENCY);
-        let idle_poll_limit = self.idle_poll_limit(interface, poll_frequency);
+        self.note_idle_poll_limit(interface);
+        let idle_poll_limit = self.config.idle_poll_limit;
         let poll_message_sleep = self.config.poll_message_sleep;
         self.note_or_default(
             "poll_message_sleep",
@@ -200,14 +201,16 @@ impl Reader<'_> {
         })
     }
 
-    /// The limit, if pauses grow at all.
-    fn idle_poll_limit(&mut self, interface: Interface, poll_frequency: f64) -> Option<f64> {
+    fn note_idle_poll_limit(&mut self, interface: Interface) {
         let written = self.config.idle_poll_limit;
-        let of_graph = interface.has_graph().then_some(default::IDLE_POLL_LIMIT_OF_GRAPH);
-        let limit = written.or(of_graph).filter(|limit| *limit > poll_frequency);
-        let value = limit.map_or(Value::Null, plain_number);
+        let default = default::IDLE_POLL_LIMIT_OF_GRAPH;
+        let value = match (written, interface) {
+            (Some(limit), _) => plain_number(limit),
+            (None, Interface::Ews) => Value::Null,
+            (None, Interface::Graph) => plain_number(default),
+            (None, Interface::Either) => json!(format!("{default} over Graph, none over EWS")),
+        };
         self.note_or_default("idle_poll_limit", &value, written);
-        limit
     }
 
     pub(super) fn or_default(

@@ -144,14 +144,26 @@ async fn mailboxes(settings: &Settings, shard: Shard) -> Vec<CheckResult> {
         Service::Ews(ews) => source::check(settings, ews, shard).await,
         Service::Graph(graph) => graph::check(settings, graph, shard).await,
         Service::Either { graph, ews } => {
-            let mut checks = graph::check(settings, graph, shard).await;
-            for check in checks.iter_mut().filter(|check| check.outcome == Outcome::Fail) {
-                // There is another way, for now.
-                check.outcome = Outcome::Warn;
+            let mut over_graph = graph::check(settings, graph, shard).await;
+            let mut over_ews = source::check(settings, ews, shard).await;
+            let fails =
+                |checks: &[CheckResult]| checks.iter().any(|check| check.outcome == Outcome::Fail);
+            // One way is enough; of the other, something is to be known.
+            if !fails(&over_graph) {
+                soften(&mut over_ews);
+            } else if !fails(&over_ews) {
+                soften(&mut over_graph);
             }
-            checks.extend(source::check(settings, ews, shard).await);
-            checks
+            over_graph.extend(over_ews);
+            over_graph
         }
+    }
+}
+
+/// Makes warnings of failures.
+fn soften(checks: &mut [CheckResult]) {
+    for check in checks.iter_mut().filter(|check| check.outcome == Outcome::Fail) {
+        check.outcome = Outcome::Warn;
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
+use record::Protocol;
 use sync::SkipReason;
 
 use super::{
@@ -82,6 +83,14 @@ impl Monitor {
         let mut summary = Summary::default();
         let began = life.board.began();
         life.board.for_each(|mailbox| summary.add(mailbox, began, now, refused));
+        if let Some(protocol) = *lock(&self.protocol) {
+            let api = match protocol {
+                Protocol::Ews => "ews",
+                Protocol::Graph => "graph",
+            };
+            let help = "Always 1; the label is the interface that mail is read over.";
+            text.family("tributary_source_info", Kind::Gauge, help).sample(&[("api", api)], 1.0);
+        }
         let help = "Always 1; the label is a digest of every setting in force, without secrets.";
         text.family("tributary_config_info", Kind::Gauge, help)
             .sample(&[("hash", &life.config_hash)], 1.0);

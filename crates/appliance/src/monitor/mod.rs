@@ -29,7 +29,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use net::{Endpoint, probe};
-use record::{Clock, Meter, Peer, Route, Sink};
+use record::{Clock, Meter, Peer, Protocol, Route, Sink};
 use sync::{CommitResult, Event, MailboxState, Observer, SkipReason};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -73,6 +73,8 @@ pub struct Monitor {
     peers: Mutex<Peers>,
     sink_health: Mutex<SinkHealth>,
     rooms: Mutex<Vec<(&'static str, Room)>>,
+    /// What mail is read over, once that is known.
+    protocol: Mutex<Option<Protocol>>,
     tokens: Mutex<BTreeMap<&'static str, DateTime<Utc>>>,
     certificates: Mutex<BTreeMap<&'static str, DateTime<Utc>>>,
     uploads_in_flight: AtomicU64,
@@ -127,6 +129,7 @@ impl Monitor {
             sink_health: Mutex::default(),
             rooms: Mutex::default(),
             tokens: Mutex::default(),
+            protocol: Mutex::default(),
             certificates: Mutex::default(),
             uploads_in_flight: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
@@ -180,6 +183,11 @@ impl Monitor {
         self.restarts.fetch_add(1, Ordering::Relaxed);
         self.interrupted.store(true, Ordering::Relaxed);
         self.refused.store(ending.exit == Exit::Refused, Ordering::Relaxed);
+    }
+
+    /// Mail is read over `protocol` from now on.
+    pub fn reads_over(&self, protocol: Protocol) {
+        *lock(&self.protocol) = Some(protocol);
     }
 
     /// A changed configuration was taken, or refused.

@@ -2,6 +2,7 @@
 
 use appliance::config::{Credential, GraphDelta, Service, Settings, parse};
 use expect_test::expect;
+use record::Protocol;
 
 use crate::environment;
 
@@ -148,16 +149,19 @@ fn ews_stays_the_default() {
     let keys = format!(r#"{EXCHANGE_ONLINE}"access_type": "impersonation", "#);
     let settings = settings(&keys);
     assert!(matches!(settings.service, Service::Ews(_)));
-    assert_eq!(settings.idle_poll_limit, None);
+    assert_eq!(settings.idle_poll_limit_over(Protocol::Ews), settings.poll_frequency);
 }
 
 #[test]
-fn an_idle_limit_below_the_pause_means_that_it_does_not_grow() {
-    for (limit, expected) in [("20", Some(20)), ("15", None), ("0.1", None)] {
-        let settings =
-            settings(&format!(r#""microsoft_api": "graph", "idle_poll_limit": {limit}, "#));
-        assert_eq!(settings.idle_poll_limit.map(|limit| limit.as_secs()), expected, "{limit}");
-    }
+fn pauses_grow_over_graph_only_unless_a_limit_is_set() {
+    let seconds = |limit: &str| {
+        let keys = format!(r#"{EXCHANGE_ONLINE}"microsoft_api": "auto", {limit}"#);
+        let settings = settings(&keys);
+        [Protocol::Ews, Protocol::Graph].map(|over| settings.idle_poll_limit_over(over).as_secs())
+    };
+    assert_eq!(seconds(""), [15, 900], "EWS is fallen back to without them");
+    assert_eq!(seconds(r#""idle_poll_limit": 60, "#), [60, 60]);
+    assert_eq!(seconds(r#""idle_poll_limit": 0.1, "#), [15, 15], "it does not grow");
 }
 
 #[test]

@@ -207,6 +207,23 @@ fn auto_falls_back_to_ews_for_a_missing_permission_and_names_its_end() {
     }
 }
 
+#[test]
+fn a_doctor_asks_for_one_way_only_where_both_are_possible() {
+    let world = either(vec![app()]);
+    let blocked = Fault::Http { status: 403, retry_after: None };
+    world.server.fault(FaultRule::new(blocked.clone()).op(Op::SyncFolderHierarchy).always());
+    world.server.fault(FaultRule::new(blocked.clone()).op(Op::GetFolder).always());
+    let (code, told) = doctor(&world, &[]);
+    assert_eq!(code, Some(0), "{told}");
+    assert_line(&told, "graph rights", "ok", &["1 of 1 mailboxes"]);
+    assert_line(&told, "rights", "warn", &["EWS is blocked"]);
+    world.server.fault(FaultRule::new(blocked).op(Op::FoldersDelta).always());
+    let (code, told) = doctor(&world, &[]);
+    assert_eq!(code, Some(1), "{told}");
+    assert_line(&told, "graph rights", "fail", &["0@example.com"]);
+    assert_line(&told, "rights", "fail", &["EWS is blocked"]);
+}
+
 // A change of the interface lists everything anew: an outage is no reason for it.
 #[test]
 fn auto_does_not_fall_back_because_graph_is_down() {

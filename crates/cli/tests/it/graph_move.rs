@@ -138,6 +138,9 @@ fn a_dry_run_tells_what_a_move_does_and_changes_nothing() {
     ] {
         assert!(told.contains(words), "`{words}` is not in\n{told}");
     }
+    let plan = world.run(&["plan"]);
+    let plan = String::from_utf8(plan.stdout).unwrap();
+    assert!(plan.contains("moves from EWS, see `tributary migrate-source`"), "{plan}");
     let (_, json) = migrate(&world, &["--dry-run", "--json"]);
     let json: Value = serde_json::from_str(&json).unwrap();
     let plan = &json["mailboxes"][0];
