@@ -121,10 +121,10 @@ impl MailboxSync {
         }
     }
 
-    /// Time since `then`; none without one.
+    /// Time since `then`; for ever if nothing has ever happened.
     fn age(&self, then: Option<DateTime<Utc>>) -> Duration {
-        let age = then.and_then(|then| (self.shared.clock.now() - then).to_std().ok());
-        age.unwrap_or(Duration::ZERO)
+        let Some(then) = then else { return Duration::MAX };
+        (self.shared.clock.now() - then).to_std().unwrap_or(Duration::ZERO)
     }
 
     /// Whether a folder is to be read although its mark has not changed.

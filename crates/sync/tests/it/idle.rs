@@ -65,6 +65,7 @@ async fn an_idle_mailbox_is_asked_less_and_less_until_something_happens() {
     let inbox = mailbox.add_folder("Inbox");
     let sink = MemorySink::default();
     let service = serve(&mailbox, Protocol::Ews, &sink);
+    mailbox.receive(&inbox, service.clock.now());
     let surveys = async |time: Duration| {
         let before = mailbox.requests().0;
         tokio::time::sleep(time).await;
@@ -86,6 +87,22 @@ async fn an_idle_mailbox_is_asked_less_and_less_until_something_happens() {
     let again = surveys(Duration::from_secs(120)).await;
     assert!(again >= 2, "{again} surveys in two minutes, soon after something happened");
     service.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_mailbox_is_idle_from_the_start() {
+    for protocol in [Protocol::Ews, Protocol::Graph] {
+        let mailbox = MemoryMailbox::new("abc@example.com");
+        mailbox.add_folder("Inbox");
+        let full = mailbox.add_folder("Full");
+        mailbox.deliver(&full, 1);
+        mailbox.add_folder("Sent");
+        let service = serve(&mailbox, protocol, &MemorySink::default());
+        tokio::time::sleep(HOUR).await;
+        let (surveys, _) = mailbox.requests();
+        assert!(surveys <= 7, "{surveys} surveys in an hour");
+        service.stop().await.unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]
