@@ -41,6 +41,9 @@ pub(super) fn ending_at(lines: &[Line<'_>], last: usize) -> Option<(usize, Stren
             shape::has_date(piece) || shape::has_time(piece) || piece.contains(char::is_numeric);
         match found {
             None => found = Some((first, strength)),
+            Some((_, Strength::Weak)) if strength == Strength::Strong => {
+                found = Some((first, strength));
+            }
             Some(_) if opens && first_tells => found = Some((first, strength)),
             Some(_) => {}
         }
@@ -63,10 +66,19 @@ fn judge(normal: &str, opens: bool) -> Option<Strength> {
             || (opens && date && words <= 16)
             || (address && words <= 12)
     } else {
-        address && (date || time) && words <= 20
+        address && (date || time) && words <= 20 || opens && address && words <= 8
     };
     if strong {
         return Some(Strength::Strong);
     }
     (verb && words <= 14).then_some(Strength::Weak)
+}
+
+/// Says between dashes who wrote what follows: `---- Jane Doe wrote ----`.
+pub(super) fn is_framed(line: &str) -> bool {
+    let text = line.trim();
+    let inner = text.trim_matches('-');
+    text.starts_with("--")
+        && text.ends_with("--")
+        && phrases::VERBS.iter().any(|it| shape::normal(inner).trim().ends_with(it))
 }

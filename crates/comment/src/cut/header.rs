@@ -59,7 +59,7 @@ pub(super) fn begins_at(lines: &[Line<'_>], first: usize) -> bool {
     let has = |field: Field| seen.contains(&field);
     let main = [Field::From, Field::Sent, Field::To, Field::Subject];
     let count = main.iter().filter(|it| has(**it)).count();
-    let early = seen.iter().take(3).any(|it| *it == Field::From);
+    let early = seen.iter().take(4).any(|it| *it == Field::From);
     // Travel plans have a "From" and a "To" too: only letters have subjects, or addresses.
     early && count >= 3 && (has(Field::Subject) || address) && (dated || has(Field::To) && address)
 }

@@ -41,6 +41,7 @@ pub(super) const OPENERS: &[&str] = &[
     "den ",
     "dne ",
     "dnia ",
+    "w dniu ",
     "at ",
     "in message ",
     "in einer nachricht ",

@@ -98,6 +98,9 @@ fn boundary_at(lines: &[Line<'_>], at: usize, context: &Context<'_>) -> Option<B
             return Some(Boundary::History);
         }
     }
+    if attribution::is_framed(text) {
+        return Some(Boundary::History);
+    }
     if line.hint == Hint::Divider {
         // Nothing above it: it divides nothing.
         let above = lines.get(..at).unwrap_or_default().iter().any(|it| !it.text.trim().is_empty());

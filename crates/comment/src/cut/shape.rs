@@ -172,6 +172,14 @@ pub(super) fn is_closing(line: &str) -> bool {
     if phrases::CLOSINGS.contains(&bare) {
         return true;
     }
+    // "Danke und LG": two closings.
+    let joined = [" and ", " & ", " und ", " et ", " y ", " e "];
+    let both = joined.iter().find_map(|it| bare.split_once(it));
+    if both.is_some_and(|(one, other)| {
+        phrases::CLOSINGS.contains(&one) && phrases::CLOSINGS.contains(&other)
+    }) {
+        return true;
+    }
     // "Thanks, Bob": a closing and a name.
     if let Some((closing, name)) = line.split_once([',', '!', '.'])
         && phrases::CLOSINGS.contains(&normal(closing).trim())

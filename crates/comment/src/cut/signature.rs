@@ -19,7 +19,7 @@ pub(super) fn mark(lines: &[Line<'_>], context: &Context<'_>, end: usize, labels
     // From the last run of own words upward: what follows a quote can be the footer of a list.
     let mut last = end;
     for _ in 0..8 {
-        let Some(run) = last_run(lines, labels, last) else { return };
+        let Some(run) = last_run(lines, labels, last) else { break };
         let start = find(lines, run.clone(), context);
         if let Some(start) = start {
             set(labels, start..run.end);
@@ -28,6 +28,21 @@ pub(super) fn mark(lines: &[Line<'_>], context: &Context<'_>, end: usize, labels
             return;
         }
         last = run.start;
+    }
+    keep_thanks(lines, end, labels);
+}
+
+/// "Thanks!" alone is an answer: a comment is not left empty when its email says something.
+fn keep_thanks(lines: &[Line<'_>], end: usize, labels: &mut [Label]) {
+    let filled = |it: &(&Line<'_>, &mut Label)| !it.0.text.trim().is_empty();
+    let mut own = lines.iter().zip(labels.iter_mut()).take(end).filter(filled);
+    let first = own.next();
+    if let Some((line, label @ Label::Signature)) = first
+        && line.hint != Hint::Signature
+        && shape::is_closing(line.text)
+        && !own.any(|(_, label)| *label == Label::Body)
+    {
+        *label = Label::Body;
     }
 }
 
@@ -79,15 +94,26 @@ fn find(lines: &[Line<'_>], run: Range<usize>, context: &Context<'_>) -> Option<
     peeled.or(separated)
 }
 
-/// `-- ` and what follows it (RFC 3676 §4.3).
+/// `-- ` and what follows it (RFC 3676 §4.3), or a line of dashes above somebody's numbers.
 fn separator(lines: &[Line<'_>], run: Range<usize>) -> Option<usize> {
-    let at = run.clone().find(|at| {
+    run.clone().find(|at| {
         let text = lines.get(*at).map(|it| it.text).unwrap_or_default();
-        text == "-- " || matches!(text.trim(), "--" | "—" | "––" | "- --" | "-- \u{a0}")
-    })?;
-    let following = lines.get(at + 1..run.end).unwrap_or_default();
-    let filled = following.iter().filter(|it| !it.text.trim().is_empty()).count();
-    (filled <= MAX_SEPARATED).then_some(at)
+        let exact =
+            text == "-- " || matches!(text.trim(), "--" | "—" | "––" | "- --" | "-- \u{a0}");
+        if !exact && !text.trim().starts_with("---") {
+            return false;
+        }
+        let following = lines.get(at + 1..run.end).unwrap_or_default();
+        let filled = || following.iter().filter(|it| !it.text.trim().is_empty());
+        // Counting stops early: else many separators would be quadratic.
+        if filled().take(MAX_SEPARATED + 1).count() > MAX_SEPARATED {
+            return false;
+        }
+        let ruled = text.trim().chars().all(|it| it == '-')
+            && filled().all(|it| is_short(it.text))
+            && filled().any(|it| has_contact(it.text));
+        exact || ruled
+    })
 }
 
 /// Ends the run before a last paragraph that begins with "PS": it is the sender's own.
@@ -156,8 +182,12 @@ fn above<'a>(lines: &'a [Line<'_>], start: usize, first: usize) -> &'a str {
 }
 
 fn classify(paragraph: &[Line<'_>], above: &str, below: bool, context: &Context<'_>) -> Found {
-    if let Some(at) = closing_in(paragraph, below) {
+    let closing = closing_in(paragraph).or_else(|| unknown_closing(paragraph, context));
+    if let Some(at) = closing {
         return Found::Start(at);
+    }
+    if below && is_unknown_closing(paragraph) {
+        return Found::Start(0);
     }
     if footer::is_footer(paragraph) || has_footer_at_end(paragraph) == Some(0) {
         return Found::Part;
@@ -177,7 +207,7 @@ fn classify(paragraph: &[Line<'_>], above: &str, below: bool, context: &Context<
 }
 
 /// The line of a paragraph with which a letter ends, if only a name and the like follow it.
-fn closing_in(paragraph: &[Line<'_>], below: bool) -> Option<usize> {
+fn closing_in(paragraph: &[Line<'_>]) -> Option<usize> {
     const MAX_AFTER: usize = 12;
     let from = paragraph.len().saturating_sub(MAX_AFTER + 1);
     let closings = (from..paragraph.len())
@@ -191,13 +221,31 @@ fn closing_in(paragraph: &[Line<'_>], below: bool) -> Option<usize> {
             found = Some(at);
         }
     }
-    let at = found?;
-    // "Thanks" alone as all that was written is an answer.
-    (at > 0
-        || paragraph.len() > 1
-        || below
-        || paragraph.first().is_some_and(|it| it.text.len() > 2))
-    .then_some(at)
+    found
+}
+
+/// A few words with a comma, right above the name of the sender: a closing in words not known.
+fn unknown_closing(paragraph: &[Line<'_>], context: &Context<'_>) -> Option<usize> {
+    const MAX_AFTER: usize = 10;
+    let from = paragraph.len().saturating_sub(MAX_AFTER).max(1);
+    let name = (from..paragraph.len()).find(|at| {
+        let line = paragraph.get(*at).map(|it| it.text).unwrap_or_default();
+        shape::is_sender(line, context.sender) && shape::is_name(line)
+    })?;
+    let rest = paragraph.get(name..)?;
+    let above = paragraph.get(name - 1..name)?;
+    (is_unknown_closing(above) && rest.iter().all(|it| is_short(it.text))).then_some(name - 1)
+}
+
+/// One line of at most five words that ends in a comma.
+fn is_unknown_closing(paragraph: &[Line<'_>]) -> bool {
+    let [line] = paragraph else { return false };
+    let text = line.text.trim();
+    text.ends_with(',')
+        && shape::words(text) <= 5
+        && !shape::is_name(text)
+        && !text.chars().any(|it| it.is_ascii_digit())
+        && text.chars().next().is_some_and(char::is_uppercase)
 }
 
 /// Could stand in a signature: no sentence, not long.
