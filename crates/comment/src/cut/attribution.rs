@@ -52,7 +52,7 @@ pub(super) fn ending_at(lines: &[Line<'_>], last: usize) -> Option<(usize, Stren
 }
 
 fn judge(normal: &str, opens: bool) -> Option<Strength> {
-    let verb = phrases::VERBS.iter().any(|it| shape::has_phrase(normal, it));
+    let verb = phrases::ANY_VERB.finds_word(normal);
     let address = shape::has_address(normal) || normal.contains("<mailto:") || normal.contains('<');
     let date = shape::has_date(normal);
     let time = shape::has_time(normal);

@@ -77,7 +77,7 @@ fn is_notice(paragraph: &[Line<'_>]) -> bool {
         text.push_str(&shape::normal(line.text));
         text.push(' ');
     }
-    let hits = phrases::NOTICES.iter().filter(|it| text.contains(*it)).count();
+    let hits = phrases::ANY_NOTICE.count(&text);
     let words = shape::words(&text);
     // A long paragraph needs more to be a notice: letters speak of viruses too.
     match words {

@@ -2,6 +2,10 @@
 //! straight apostrophes. English, German, French and Spanish are complete enough to be measured
 //! (`docs/comments.md`); the other languages have what their mail programs write.
 
+use std::{collections::HashSet, sync::LazyLock};
+
+use aho_corasick::AhoCorasick;
+
 /// Ends of the line above a quote: "… wrote:".
 pub(super) const VERBS: &[&str] = &[
     "wrote",
@@ -231,7 +235,7 @@ pub(super) const FORWARD_PREFIXES: &[&str] =
     &["fw", "fwd", "wg", "tr", "rv", "i", "enc", "doorst", "vb", "weitergeleitet", "pd", "rif"];
 
 /// Whole lines that end a letter.
-pub(super) const CLOSINGS: &[&str] = &[
+const CLOSINGS: &[&str] = &[
     // English
     "best",
     "best regards",
@@ -419,7 +423,7 @@ pub(super) const CLOSINGS: &[&str] = &[
 ];
 
 /// Parts of sentences that end a formal letter.
-pub(super) const FORMULAS: &[&str] = &[
+const FORMULAS: &[&str] = &[
     "salutations distinguées",
     "sentiments distingués",
     "sentiments les meilleurs",
@@ -495,7 +499,7 @@ pub(super) const DEVICES: &[&str] = &[
 ];
 
 /// Found in the notices that follow a signature; two of them make a notice.
-pub(super) const NOTICES: &[&str] = &[
+const NOTICES: &[&str] = &[
     "confidential",
     "intended recipient",
     "intended solely",
@@ -615,3 +619,51 @@ pub(super) const NOTICES: &[&str] = &[
     "scanned by",
     "geprüft",
 ];
+
+/// Finds any of a list of phrases in one pass over a text.
+pub(super) struct Finder(Option<AhoCorasick>);
+
+impl Finder {
+    fn new(phrases: &[&str]) -> Self {
+        Self(AhoCorasick::new(phrases).ok())
+    }
+
+    /// Where phrases are in a text, overlapping ones included: which, start, end.
+    pub(super) fn all(&self, text: &str) -> impl Iterator<Item = (usize, usize, usize)> {
+        self.0
+            .iter()
+            .flat_map(move |it| it.find_overlapping_iter(text))
+            .map(|it| (it.pattern().as_usize(), it.start(), it.end()))
+    }
+
+    pub(super) fn finds(&self, text: &str) -> bool {
+        self.0.as_ref().is_some_and(|it| it.is_match(text))
+    }
+
+    /// How many different phrases are in a text.
+    pub(super) fn count(&self, text: &str) -> usize {
+        let mut found: Vec<usize> = self.all(text).map(|it| it.0).collect();
+        found.sort_unstable();
+        found.dedup();
+        found.len()
+    }
+
+    /// Whether a phrase is in a text, with no letter on either side.
+    pub(super) fn finds_word(&self, text: &str) -> bool {
+        self.all(text).any(|(_, start, end)| {
+            let before = text.get(..start).and_then(|it| it.chars().next_back());
+            let after = text.get(end..).and_then(|it| it.chars().next());
+            !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
+        })
+    }
+}
+
+pub(super) static ANY_NOTICE: LazyLock<Finder> = LazyLock::new(|| Finder::new(NOTICES));
+pub(super) static ANY_FORMULA: LazyLock<Finder> = LazyLock::new(|| Finder::new(FORMULAS));
+pub(super) static ANY_VERB: LazyLock<Finder> = LazyLock::new(|| Finder::new(VERBS));
+
+static CLOSING_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| CLOSINGS.iter().copied().collect());
+
+pub(super) fn is_known_closing(text: &str) -> bool {
+    CLOSING_SET.contains(text)
+}

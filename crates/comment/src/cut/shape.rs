@@ -4,8 +4,11 @@ use super::phrases;
 
 /// Small letters, straight apostrophes, plain blanks, no emphasis around it.
 pub(super) fn normal(line: &str) -> String {
-    line.trim()
-        .chars()
+    let line = line.trim();
+    if line.is_ascii() && !line.contains(['*', '`', '\t']) {
+        return line.to_ascii_lowercase();
+    }
+    line.chars()
         .map(|it| match it {
             '\u{a0}' | '\u{202f}' | '\t' => ' ',
             '\u{2019}' | '\u{2018}' | '`' => '\'',
@@ -18,15 +21,6 @@ pub(super) fn normal(line: &str) -> String {
 
 pub(super) fn words(line: &str) -> usize {
     line.split_whitespace().filter(|it| it.chars().any(char::is_alphanumeric)).count()
-}
-
-/// Contains `phrase`, with no letter on either side.
-pub(super) fn has_phrase(normal: &str, phrase: &str) -> bool {
-    normal.match_indices(phrase).any(|(at, _)| {
-        let before = normal.get(..at).and_then(|it| it.chars().next_back());
-        let after = normal.get(at + phrase.len()..).and_then(|it| it.chars().next());
-        !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
-    })
 }
 
 /// Digits by their runs: how many digits each has.
@@ -167,47 +161,47 @@ pub(super) fn is_name(line: &str) -> bool {
 
 /// A line that ends a letter: "Best regards,".
 pub(super) fn is_closing(line: &str) -> bool {
+    // Nobody ends a letter with a longer line; most lines of a text are, and cost nothing so.
+    const MAX: usize = 240;
+    const MAX_PLAIN: usize = 80;
+    if line.len() > MAX {
+        return false;
+    }
     let text = normal(line);
+    if phrases::ANY_FORMULA.finds(&text) && words(&text) <= 24 {
+        return true;
+    }
+    if line.len() > MAX_PLAIN {
+        return false;
+    }
+    let known = phrases::is_known_closing;
     let bare = text.trim_matches(|it: char| !it.is_alphanumeric());
-    if phrases::CLOSINGS.contains(&bare) {
+    if known(bare) {
         return true;
     }
     // "Danke und LG": two closings.
     let joined = [" and ", " & ", " und ", " et ", " y ", " e "];
     let both = joined.iter().find_map(|it| bare.split_once(it));
-    if both.is_some_and(|(one, other)| {
-        phrases::CLOSINGS.contains(&one) && phrases::CLOSINGS.contains(&other)
-    }) {
+    if both.is_some_and(|(one, other)| known(one) && known(other)) {
         return true;
     }
     // "Thanks, Bob": a closing and a name.
     if let Some((closing, name)) = line.split_once([',', '!', '.'])
-        && phrases::CLOSINGS.contains(&normal(closing).trim())
+        && known(normal(closing).trim())
         && (words(name) <= 3 && is_name(name) || is_closing(name))
     {
         return true;
     }
-    if words(&text) <= 24 && phrases::FORMULAS.iter().any(|it| text.contains(it)) {
-        return true;
-    }
     // "Viele Grüße aus Berlin", "Bien cordialement à tous".
+    const AFTER: &[&str] = &[
+        " aus ", " from ", " desde ", " de ", " à tous", " to ", " und ", " and ", " an ", " et ",
+        " y ", " nach ",
+    ];
     words(&text) <= 5
         && !text.ends_with(['?', ':'])
-        && phrases::CLOSINGS.iter().filter(|it| it.len() >= 9 && it.contains(' ')).any(|it| {
-            text.strip_prefix(it).is_some_and(|rest| {
-                rest.starts_with(" aus ")
-                    || rest.starts_with(" from ")
-                    || rest.starts_with(" desde ")
-                    || rest.starts_with(" de ")
-                    || rest.starts_with(" à tous")
-                    || rest.starts_with(" to ")
-                    || rest.starts_with(" und ")
-                    || rest.starts_with(" and ")
-                    || rest.starts_with(" an ")
-                    || rest.starts_with(" et ")
-                    || rest.starts_with(" y ")
-                    || rest.starts_with(" nach ")
-            })
+        && AFTER.iter().any(|it| {
+            text.split_once(it)
+                .is_some_and(|(start, _)| start.len() >= 9 && start.contains(' ') && known(start))
         })
 }
 
