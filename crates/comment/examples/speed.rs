@@ -2,7 +2,7 @@
 //! `cargo run --release -p comment --example speed -- 20000`, or with a folder of `.eml` files.
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "an example for people to read")]
 
-#[allow(dead_code, unreachable_pub, reason = "shared with the tests")]
+#[allow(dead_code, unused_imports, reason = "shared with the tests")]
 #[path = "../tests/it/letters/mod.rs"]
 mod letters;
 

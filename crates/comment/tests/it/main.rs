@@ -1,4 +1,10 @@
 //! Tests of the whole conversion.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests panic, and one of them prints a table"
+)]
 
 mod accuracy;
 mod fields;

@@ -8,10 +8,10 @@ use std::fmt::Write;
 use comment::Label;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-pub use tongue::{TONGUES, Tongue};
+pub(crate) use tongue::{TONGUES, Tongue};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Client {
+pub(crate) enum Client {
     Gmail,
     GmailPlain,
     OutlookHtml,
@@ -23,7 +23,7 @@ pub enum Client {
     Terminal,
 }
 
-pub const CLIENTS: [Client; 9] = [
+pub(crate) const CLIENTS: [Client; 9] = [
     Client::Gmail,
     Client::GmailPlain,
     Client::OutlookHtml,
@@ -37,10 +37,10 @@ pub const CLIENTS: [Client; 9] = [
 
 /// A message, and what its lines are.
 #[derive(Debug)]
-pub struct Letter {
-    pub raw: Vec<u8>,
-    pub client: Client,
-    pub lines: Vec<(Label, String)>,
+pub(crate) struct Letter {
+    pub(crate) raw: Vec<u8>,
+    pub(crate) client: Client,
+    pub(crate) lines: Vec<(Label, String)>,
 }
 
 /// A piece of a letter, of one label.
@@ -68,7 +68,7 @@ struct Writer<'a> {
     tongue: &'a Tongue,
 }
 
-pub fn write(tongue: &Tongue, seed: u64) -> Letter {
+pub(crate) fn write(tongue: &Tongue, seed: u64) -> Letter {
     let mut writer = Writer { rng: ChaCha8Rng::seed_from_u64(seed), tongue };
     let client = writer.pick(&CLIENTS);
     let me = writer.below(PEOPLE.len());

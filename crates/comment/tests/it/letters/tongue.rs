@@ -2,33 +2,33 @@
 //! from the lists of the cutter; some closings and notices are in none of its lists.
 
 #[derive(Debug)]
-pub struct Tongue {
-    pub code: &'static str,
-    pub greetings: &'static [&'static str],
+pub(crate) struct Tongue {
+    pub(crate) code: &'static str,
+    pub(crate) greetings: &'static [&'static str],
     /// `#` becomes a number.
-    pub talk: &'static [&'static str],
-    pub closings: &'static [&'static str],
-    pub titles: &'static [&'static str],
-    pub numbers: &'static [&'static str],
-    pub devices: &'static [&'static str],
-    pub notices: &'static [&'static str],
+    pub(crate) talk: &'static [&'static str],
+    pub(crate) closings: &'static [&'static str],
+    pub(crate) titles: &'static [&'static str],
+    pub(crate) numbers: &'static [&'static str],
+    pub(crate) devices: &'static [&'static str],
+    pub(crate) notices: &'static [&'static str],
     /// Lines that look like a quote or a signature, and are neither.
-    pub traps: &'static [&'static [&'static str]],
+    pub(crate) traps: &'static [&'static [&'static str]],
     /// Attributions; `@N` name, `@A` address, `@D` the number of a day.
-    pub gmail: &'static str,
-    pub apple: &'static str,
-    pub thunderbird: &'static str,
-    pub short: &'static [&'static str],
+    pub(crate) gmail: &'static str,
+    pub(crate) apple: &'static str,
+    pub(crate) thunderbird: &'static str,
+    pub(crate) short: &'static [&'static str],
     /// From, sent, to, subject, with their colons.
-    pub fields: [&'static str; 4],
-    pub sent: &'static str,
-    pub original: &'static str,
-    pub forwarded: [&'static str; 3],
-    pub answer: &'static str,
-    pub forward: &'static str,
+    pub(crate) fields: [&'static str; 4],
+    pub(crate) sent: &'static str,
+    pub(crate) original: &'static str,
+    pub(crate) forwarded: [&'static str; 3],
+    pub(crate) answer: &'static str,
+    pub(crate) forward: &'static str,
 }
 
-pub const TONGUES: [Tongue; 4] = [
+pub(crate) const TONGUES: [Tongue; 4] = [
     Tongue {
         code: "en",
         greetings: &["Hi Tom,", "Dear Ms Walker,", "Hello all,", "Good morning Peter,"],
