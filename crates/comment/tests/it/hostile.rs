@@ -87,7 +87,7 @@ fn huge_header_lines_and_many_headers_end_at_the_limit() {
 }
 
 #[test]
-fn encoded_words_that_never_end_cost_one_search() {
+fn encoded_words_that_never_end_stay_text() {
     check(|n| repeat("Subject: ", |_| "=?utf-8?Q?".to_owned(), n), 25_000, 40, &[]);
     check(|n| repeat("Subject: ", |_| "=?utf-8?Q?a?= ".to_owned(), n), 18_000, 60, &[]);
 }
@@ -211,4 +211,12 @@ fn a_body_longer_than_a_comment_is_cut_and_says_so() {
     let converted = convert_plainly(&raw);
     assert_eq!(converted.comment.messages[0].body.text.chars().count(), 65_536);
     assert!(converted.notes.contains(&Note::BodyCut));
+}
+
+#[test]
+fn text_of_too_many_lines_or_bytes_is_read_to_the_limit() {
+    let lines = repeat("Subject: x\r\n\r\n", |_| "x\r\n".to_owned(), 60_000);
+    assert!(convert_plainly(&lines).notes.contains(&Note::TextTooLong));
+    let html = repeat("Content-Type: text/html\r\n\r\n", |_| "<p>word word".to_owned(), 120_000);
+    assert!(convert_plainly(&html).notes.contains(&Note::TextTooLong));
 }
