@@ -6,8 +6,10 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use record::{
     Advice, Checkpoint, Entry, Folder, Position, Route, Sink, Source, SourceError, Survey, Uid,
+    clock::{Clock, SystemClock},
 };
 use serde::Serialize;
 use sinks::{
@@ -36,6 +38,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Time for an appliance to store what a round has found.
 const SETTLE: Duration = Duration::from_secs(2);
 
+const NOT_DELIVERED: &str = "is at the source, but was not delivered";
+
 /// One thing that is not as it should be.
 #[derive(Debug, Serialize)]
 pub struct Difference {
@@ -47,6 +51,9 @@ pub struct Difference {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folder: Option<String>,
     pub problem: String,
+    /// Of an email that was not delivered: when it came into the mailbox.
+    #[serde(skip)]
+    came: Option<DateTime<Utc>>,
 }
 
 impl Difference {
@@ -65,6 +72,9 @@ pub struct Verdict {
     pub in_quarantine: usize,
     /// Files whose content was read and found as it was written.
     pub files: usize,
+    /// Not delivered, but come since the appliance may have looked last: an idle mailbox is looked
+    /// at every `idle_poll_limit` only.
+    pub on_their_way: usize,
     pub differences: Vec<Difference>,
 }
 
@@ -94,11 +104,23 @@ pub async fn verify(
             let before: BTreeSet<_> = verdict.differences.iter().map(Difference::what).collect();
             let mut again = look(&files, &route, &mut *source, &wanted).await?;
             again.differences.retain(|difference| before.contains(&difference.what()));
+            let limit = settings.idle_poll_limit_over(source.protocol());
+            if limit > LONGEST_PAUSE && is_served(&files, &route)? {
+                let since = SystemClock.now() - limit - SETTLE;
+                let found = again.differences.len();
+                again.differences.retain(|difference| difference.came.is_none_or(|at| at < since));
+                again.on_their_way = found - again.differences.len();
+            }
             verdict = again;
         }
         verdicts.push(verdict);
     }
     Ok(verdicts)
+}
+
+fn is_served(files: &LocalFiles, route: &Route) -> Result<bool, Ending> {
+    let served = files.served(std::slice::from_ref(route)).map_err(|err| Ending::from(&err))?;
+    Ok(!served.is_empty())
 }
 
 /// Compares one mailbox once.
@@ -121,6 +143,7 @@ async fn look(
                 message_id: None,
                 folder: None,
                 problem,
+                came: None,
             };
             Ok(Verdict { mailbox, differences: vec![difference], ..Verdict::default() })
         }
@@ -229,6 +252,10 @@ async fn compare(
             uid,
             message_id: at.and_then(|(entry, _)| entry.message_id.clone()),
             folder: at.map(|(_, path)| shown(path)),
+            // No other difference is a matter of time.
+            came: at
+                .filter(|_| problem == NOT_DELIVERED)
+                .and_then(|(entry, _)| entry.created.max(entry.received)),
             problem,
         });
     };
@@ -258,7 +285,7 @@ async fn compare(
                 item.code,
                 dropped_at.format("%Y-%m-%d %H:%M:%SZ")
             ),
-            (None, None) => "is at the source, but was not delivered".to_owned(),
+            (None, None) => NOT_DELIVERED.to_owned(),
         };
         differ(Some(*uid), Some(at), problem);
     }
@@ -296,10 +323,15 @@ async fn compare(
 pub fn table(verdicts: &[Verdict]) -> String {
     let mut text = String::new();
     for verdict in verdicts {
-        let Verdict { mailbox, at_source, in_ledger, in_quarantine, files, differences } = verdict;
+        let Verdict { mailbox, at_source, in_ledger, in_quarantine, files, .. } = verdict;
+        let differences = &verdict.differences;
+        let on_their_way = match verdict.on_their_way {
+            0 => String::new(),
+            count => format!(", {count} just come and not looked at yet"),
+        };
         text.push_str(&format!(
             "{mailbox}: {at_source} at the source, {in_ledger} in the ledger, {files} intact on \
-             disk, {in_quarantine} in quarantine, {} differences\n",
+             disk, {in_quarantine} in quarantine, {} differences{on_their_way}\n",
             differences.len()
         ));
         for difference in differences {

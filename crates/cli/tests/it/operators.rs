@@ -76,6 +76,30 @@ fn verify_names_every_difference() {
 }
 
 #[test]
+fn verify_gives_an_idle_mailbox_the_time_that_it_has() {
+    let mut world = World::generated(1, 20);
+    world.set("idle_poll_limit", 900.into());
+    let mut appliance = world.appliance();
+    appliance.wait_until_up_to_date(1);
+    let now = chrono::Utc::now();
+    world.server.deliver("0@example.com", &["Inbox"], "Subject: new\r\n\r\n", now).unwrap();
+    let old = now - chrono::TimeDelta::hours(1);
+
+    let output = world.run(&["verify"]);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.contains("0 differences, 1 just come and not looked at yet"), "{told}");
+    assert_eq!(output.status.code(), Some(0), "{told}");
+
+    // What came before the last look is missing, and without an appliance nobody will look.
+    world.server.deliver("0@example.com", &["Inbox"], "Subject: old\r\n\r\n", old).unwrap();
+    let told = String::from_utf8_lossy(&world.run(&["verify"]).stdout).into_owned();
+    assert!(told.contains("1 differences, 1 just come and not looked at yet"), "{told}");
+    appliance.stop();
+    let told = String::from_utf8_lossy(&world.run(&["verify"]).stdout).into_owned();
+    assert!(told.contains("2 differences\n"), "{told}");
+}
+
+#[test]
 fn status_tells_counts_folders_and_the_last_error() {
     let world = World::generated(2, 30);
     world.server.disable_mailbox("1@example.com", Some("ErrorAccountDisabled"));
