@@ -6,12 +6,14 @@ mod demo;
 mod doctor;
 mod place;
 mod plan;
+mod platform;
 mod quarantine;
 mod quarantine_drop;
 mod replay;
 mod serve;
 mod state;
 mod status;
+mod token;
 
 use std::{
     ffi::{OsStr, OsString},
