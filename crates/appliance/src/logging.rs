@@ -23,8 +23,18 @@ use crate::flags::{DebugLevel, LogFormat};
 const QUEUE: usize = 4096;
 
 /// Our own crates: at level 2 they tell everything, libraries do not.
-const OWN: [&str; 8] =
-    ["appliance", "cli", "net", "record", "simulators", "sinks", "sources", "sync"];
+const OWN: [&str; 10] = [
+    "appliance",
+    "cli",
+    "net",
+    "platform",
+    "record",
+    "simulators",
+    "sinks",
+    "sources",
+    "store",
+    "sync",
+];
 
 /// Where log lines are queued.
 #[derive(Clone)]

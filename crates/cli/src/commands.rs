@@ -27,12 +27,14 @@ use crate::{
     environment,
     migrate_source::MigrateSource,
     plan::Plan,
+    platform::Serve,
     quarantine::Quarantine,
     read_environment,
     replay::Replay,
     serve::{Signals, runtime},
     state::State,
     status::Status,
+    token::Token,
 };
 
 #[derive(Subcommand)]
@@ -42,6 +44,11 @@ pub(crate) enum Command {
     Appliance,
     /// Shows the whole way in a minute: a simulated Exchange, the appliance, a folder of mail.
     Demo(demo::Demo),
+    /// Serves the platform: buckets of raw email, for the appliance and for the client `re`.
+    Serve(Serve),
+    /// Makes, lists and revokes tokens of the platform.
+    #[command(subcommand)]
+    Token(Token),
     /// Starts a simulated server.
     #[command(subcommand)]
     Simulate(Simulate),
@@ -150,6 +157,8 @@ impl Command {
             // Handled before; here for the list of commands only.
             Self::Appliance => Ok(Exit::Success),
             Self::Demo(demo) => demo.run(),
+            Self::Serve(command) => command.run(),
+            Self::Token(command) => command.run(),
             Self::Simulate(simulated) => simulated.run(),
             Self::Config(command) => command.run(),
             Self::Plan(command) => command.run(),

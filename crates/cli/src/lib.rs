@@ -7,12 +7,14 @@ mod doctor;
 mod migrate_source;
 mod place;
 mod plan;
+mod platform;
 mod quarantine;
 mod quarantine_drop;
 mod replay;
 mod serve;
 mod state;
 mod status;
+mod token;
 
 use std::{
     ffi::{OsStr, OsString},

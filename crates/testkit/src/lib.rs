@@ -13,5 +13,7 @@ pub mod fleet;
 pub mod memory_sink;
 pub mod memory_source;
 pub mod official_client;
+pub mod platform_contract;
+pub mod postgres;
 pub mod sink_contract;
 pub mod source_contract;

@@ -24,6 +24,8 @@ const FOR_TESTS: &[Program] = &[
     Program { name: "node", package: "nodejs" },
     Program { name: "npm", package: "npm" },
     Program { name: "promtool", package: "prometheus" },
+    // Its own programs are in no search path.
+    Program { name: "pg_ctlcluster", package: "postgresql" },
 ];
 
 /// What checks and builds that which is shipped.

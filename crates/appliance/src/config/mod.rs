@@ -80,6 +80,19 @@ pub fn parse(
     validate::validate(config, environment).map_err(failed)
 }
 
+/// Compares the text of a configuration with the reference, without the environment that may
+/// complete it.
+///
+/// # Errors
+///
+/// [`ConfigError`] with everything that does not have the prescribed form.
+pub fn check_form(bytes: &[u8]) -> Result<(), ConfigError> {
+    let failed = |problems| ConfigError::new("the configuration", problems);
+    let json = read_json(bytes).map_err(|problem| failed(vec![problem]))?;
+    let problems = check::check(&json, &shape::of_config());
+    if problems.is_empty() { Ok(()) } else { Err(failed(problems)) }
+}
+
 fn read_json(bytes: &[u8]) -> Result<json::Json, String> {
     if bytes.len() as u64 > MAX_CONFIG_SIZE {
         return Err(format!("is too large; allowed: {MAX_CONFIG_SIZE} bytes"));

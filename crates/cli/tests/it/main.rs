@@ -34,5 +34,6 @@ mod startup;
 mod state;
 mod to_azure;
 mod to_platform;
+mod to_serve;
 mod trouble;
 mod whole_way;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use simulators::platform::{Fault, FaultRule, Op, Options, Platform};
 
-use super::client::{BUCKET, Client, email, emails_of, start};
+use super::client::{BUCKET, connect, email, emails_of, start};
 
 /// Long enough for an answer on a busy machine, short enough to wait for one that never comes.
 const PATIENCE: Duration = Duration::from_millis(700);
@@ -39,13 +39,13 @@ async fn an_answer_is_lost_before_or_after_the_email_is_stored() {
     let path = format!("{BUCKET}/emails");
     for (fault, expected) in [(Fault::DropBeforeCommit, 0), (Fault::DropAfterCommit, 1)] {
         server.fault(FaultRule::new(fault).op(Op::PutEmails));
-        let mut client = Client::connect(&server).await;
+        let mut client = connect(&server).await;
         assert_eq!(client.call("GET", BUCKET, Value::Null).await.status, 200);
         assert!(client.try_call("PUT", &path, emails_of(&[email(1)])).await.is_err());
         assert_eq!(stored(&server), expected);
         assert_eq!(server.requests().last().unwrap().status, 0);
     }
-    let mut client = Client::connect(&server).await;
+    let mut client = connect(&server).await;
     assert_eq!(client.put(&[email(1)]).await.status, 200);
     let email = server.email(Options::BUCKET, "<1@example.com>").unwrap();
     assert_eq!((email.writes, email.content_changes), (2, 0));
@@ -109,7 +109,7 @@ async fn answers_are_cut_stall_and_trickle() {
     assert!(answer.whole && began.elapsed() >= Duration::from_millis(200));
     server.fault(Fault::StallResponse { after_bytes: 5 });
     assert!(tokio::time::timeout(PATIENCE, client.put(&[email(2)])).await.is_err());
-    let mut client = Client::connect(&server).await;
+    let mut client = connect(&server).await;
     server.fault(Fault::CutResponse { after_bytes: 5 });
     let answer = client.put(&[email(3)]).await;
     assert_eq!((answer.whole, answer.body.len()), (false, 5));
@@ -122,7 +122,7 @@ async fn requests_stall_and_trickle() {
     server.fault(Fault::StallRequest { after_bytes: 0 });
     assert!(tokio::time::timeout(PATIENCE, client.put(&[email(1)])).await.is_err());
     assert_eq!(stored(&server), 0);
-    let mut client = Client::connect(&server).await;
+    let mut client = connect(&server).await;
     server.fault(Fault::SlowRequest { bytes_per_second: 2000 });
     let began = Instant::now();
     assert_eq!(client.put(&[email(1)]).await.status, 200);

@@ -3,13 +3,19 @@
 
 use hyper::Request;
 use serde_json::{Value, json};
-use simulators::platform::Options;
 
-use super::client::{BUCKET, email, emails_of, start, whole};
+use super::{
+    Subject,
+    client::{BUCKET, email, emails_of, whole},
+};
 
-#[tokio::test]
-async fn each_field_of_an_email_is_checked() {
-    let (server, mut client) = start(|_| ()).await;
+/// A batch with a bad field is refused, and nothing of it is stored.
+///
+/// # Panics
+///
+/// It is not so.
+pub async fn each_field_of_an_email_is_checked(subject: Subject) {
+    let mut client = subject.client().await;
     // A pointer into the email, what stands there instead (`null`: nothing), and the message.
     let table = [
         ("/subject", json!("x"), "`emails[1].subject`: unknown field"),
@@ -58,15 +64,19 @@ async fn each_field_of_an_email_is_checked() {
         assert!(answer.message().contains(message), "{shown}: {}", answer.message());
     }
     // Nothing is stored of a batch with one bad email.
-    assert_eq!(server.email_count(Options::BUCKET), 0);
+    assert_eq!(client.count().await, 0);
     let mut least = email(1);
     least.as_object_mut().unwrap().retain(|name, _| name != "metadata" && name != "attachments");
     assert_eq!(client.put(&[least]).await.status, 200);
 }
 
-#[tokio::test]
-async fn other_requests_are_checked_as_strictly() {
-    let (_server, mut client) = start(|_| ()).await;
+/// So is everything else.
+///
+/// # Panics
+///
+/// It is not so.
+pub async fn other_requests_are_checked_as_strictly(subject: Subject) {
+    let mut client = subject.client().await;
     let state = "/api/_private/bucket-sync-state/example/mail";
     let keyed = &format!("{BUCKET}/keyed-sync-state/00ff");
     let emails = &format!("{BUCKET}/emails");
@@ -218,9 +228,13 @@ async fn other_requests_are_checked_as_strictly() {
     }
 }
 
-#[tokio::test]
-async fn a_body_that_is_no_json_is_refused() {
-    let (server, mut client) = start(|_| ()).await;
+/// What is no JSON is told apart from what has the wrong form.
+///
+/// # Panics
+///
+/// It is not so.
+pub async fn a_body_that_is_no_json_is_refused(subject: Subject) {
+    let mut client = subject.client().await;
     let put = |kind: &str| Request::put(format!("{BUCKET}/emails")).header("content-type", kind);
     for (body, message) in [
         (&b"{\"emails\":["[..], "the body is no valid JSON at byte 11"),
@@ -243,5 +257,5 @@ async fn a_body_that_is_no_json_is_refused() {
     let body = emails_of(&[email(1)]).to_string();
     let answer = client.try_send(put("text/plain"), whole(body)).await.unwrap();
     assert_eq!(answer.status, 415);
-    assert_eq!(server.email_count(Options::BUCKET), 0);
+    assert_eq!(client.count().await, 0);
 }

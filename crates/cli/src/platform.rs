@@ -1,0 +1,164 @@
+//! `tributary serve`: the platform as a process.
+
+use std::{
+    io::{self, IsTerminal},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use appliance::{
+    config,
+    exit::{Ending, Exit},
+    flags::LogFormat,
+    logging::{self, LogQueue},
+};
+use clap::Args;
+use platform::{Limits, Options, Server};
+use record::{Chain, clock::SystemClock};
+use store::{Store, StoreError};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    commands::show,
+    serve::{Signals, runtime},
+};
+
+/// Time for requests that are under way when the process is told to end. Kubernetes kills after
+/// 30 seconds.
+const GRACE: Duration = Duration::from_secs(25);
+
+/// Time for file work that is under way when everything else has ended.
+const LAST_WRITES: Duration = Duration::from_secs(1);
+
+#[derive(Args)]
+pub(crate) struct Serve {
+    /// Folder with the database and the mail. It is made if it is not there.
+    #[arg(long, value_name = "DIR", default_value = "tributary-data")]
+    data: PathBuf,
+    /// Address to listen on.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8000")]
+    bind: SocketAddr,
+    /// Certificate of the server and those above it, in PEM form.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// Private key of the certificate, in PEM form.
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+    /// Listens without TLS on an address that others can reach: for a proxy that has the
+    /// certificate.
+    #[arg(long, conflicts_with = "tls_key")]
+    plain_http: bool,
+    /// Path before every route, such as `/mail`, for a proxy that passes it on.
+    #[arg(long, value_name = "PATH", default_value = "")]
+    base_path: String,
+    /// How much is logged: 0 = warnings, 1 = what the service does, 2 = every request.
+    #[arg(long, value_name = "0|1|2", default_value = "1",
+          value_parser = clap::value_parser!(u8).range(0..=2))]
+    debug_level: u8,
+    /// Form of the log lines. Without it: `text` on a terminal, `json` elsewhere.
+    #[arg(long, value_name = "text|json")]
+    log_format: Option<LogFormat>,
+}
+
+/// A failure of the store, with the exit code that says whether trying again may help.
+pub(crate) fn stored(error: &StoreError) -> Ending {
+    let exit = match error {
+        StoreError::TooNew { .. } => Exit::Config,
+        _ => Exit::Io,
+    };
+    let hint = error.hint().map(|hint| format!("\nHint: {hint}")).unwrap_or_default();
+    Ending::new(exit, format!("{}{hint}", Chain(error)))
+}
+
+impl Serve {
+    pub(crate) fn run(self) -> Result<Exit, Ending> {
+        let runtime = runtime()?;
+        let terminal = io::stderr().is_terminal();
+        let queue = LogQueue::start(Box::new(io::stderr()), None);
+        let format =
+            self.log_format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
+        #[expect(clippy::disallowed_methods, reason = "the command line reads the environment")]
+        let filter = std::env::var("RUST_LOG").ok();
+        logging::install(self.level(), format, filter.as_deref(), queue.clone());
+        let served = runtime.block_on(Box::pin(self.serve()));
+        runtime.shutdown_timeout(LAST_WRITES);
+        queue.flush();
+        served.map(|()| Exit::Success)
+    }
+
+    fn level(&self) -> appliance::flags::DebugLevel {
+        use appliance::flags::DebugLevel;
+        match self.debug_level {
+            0 => DebugLevel::None,
+            1 => DebugLevel::Service,
+            _ => DebugLevel::Full,
+        }
+    }
+
+    async fn serve(self) -> Result<(), Ending> {
+        let tls = match (&self.tls_certificate, &self.tls_key) {
+            (Some(certificate), Some(key)) => {
+                Some(platform::acceptor(certificate, key).map_err(|err| Ending::config(&err))?)
+            }
+            _ => None,
+        };
+        if tls.is_none() && !self.bind.ip().is_loopback() && !self.plain_http {
+            return Err(Ending::new(
+                Exit::Config,
+                format!(
+                    "`--bind {}` can be reached by others, and tokens would cross the network \
+                     as they are\nHint: Give `--tls-certificate` and `--tls-key`, or \
+                     `--plain-http` if a proxy before it has the certificate.",
+                    self.bind
+                ),
+            ));
+        }
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let shutdown = CancellationToken::new();
+        tokio::spawn(Signals::listen()?.obey(shutdown.clone(), Arc::default(), Arc::default()));
+        let store = Store::open(&self.data, Arc::new(SystemClock)).await;
+        let store = store.map_err(|err| stored(&err))?;
+        let options = Options {
+            bind: self.bind,
+            tls,
+            base_path: self.base_path.clone(),
+            limits: Limits::default(),
+            check_config: Some(Arc::new(check_config)),
+        };
+        let server = Server::bind(store.clone(), options).await.map_err(|err| {
+            let hint = "Stop the program that listens there, or give another `--bind`.";
+            let message = format!("could not listen on `--bind {}`: {err}", self.bind);
+            Ending::new(Exit::Io, format!("{message}\nHint: {hint}"))
+        })?;
+        let url = format!("{scheme}://{}{}", server.address(), self.base_path);
+        // After the port is taken: what is printed once must not be lost to a wrong flag.
+        if let Some(token) = platform::first_token(&store).await.map_err(|err| stored(&err))? {
+            show(&format!(
+                "This is the first start. The user `admin` may do everything; this token is \
+                 theirs and is shown only now:\n\n    {}\n\nTry it: re --endpoint {url} --token \
+                 TOKEN get current-user\n",
+                token.reveal()
+            ))?;
+        }
+        if self.plain_http {
+            warn!("Listening without TLS: only a proxy with a certificate may reach this port");
+        }
+        info!("The platform is at `{url}`, its data in `{}`", self.data.display());
+        server.serve(shutdown, GRACE).await;
+        // A request that did not end in time may still hold a connection.
+        if timeout(LAST_WRITES, store.close()).await.is_ok() {
+            info!("The platform has ended in good order");
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong with the form of an appliance's configuration. Values that only its environment
+/// has are not missed.
+fn check_config(bytes: &[u8]) -> Result<(), String> {
+    config::check_form(bytes).map_err(|err| err.problems().join("; "))
+}

@@ -1,0 +1,189 @@
+//! Who asks, and whether they may. What somebody may not know about looks as if it were not there.
+//!
+//! | The token | Answer |
+//! |---|---|
+//! | missing, unknown, expired, revoked | 401, whatever the path |
+//! | worth nothing in the project | 404, as if there were no such thing |
+//! | worth something there, but not this | 403, which names the permission |
+
+use std::net::IpAddr;
+
+use hyper::{HeaderMap, StatusCode, header::AUTHORIZATION};
+use record::Secret;
+use store::{Actor, Bucket, Grant, Project, Session, User};
+
+use crate::{
+    permissions::{PROJECTS_ADMIN, ROOT, TENANT_USERS_READ, including, project},
+    refusal::Refusal,
+    routes::{BucketName, Named, Need, Op, Route},
+};
+
+/// Longest text that is looked at as a token.
+const MAX_TOKEN: usize = 1024;
+
+/// Whoever sent a request.
+pub(crate) struct Caller {
+    pub(crate) grant: Grant,
+    pub(crate) actor: Actor,
+}
+
+/// What the path of a request leads to, as far as it is there.
+#[derive(Default)]
+pub(crate) struct Target {
+    pub(crate) project: Option<Project>,
+    pub(crate) bucket: Option<Bucket>,
+    pub(crate) user: Option<User>,
+}
+
+impl Caller {
+    /// Finds out who asks.
+    pub(crate) async fn sign_in(
+        session: &mut Session,
+        headers: &HeaderMap,
+        address: IpAddr,
+    ) -> Result<Self, Refusal> {
+        let refused = |message: &str| Refusal::new(StatusCode::UNAUTHORIZED, message);
+        let header = headers.get(AUTHORIZATION).and_then(|header| header.to_str().ok());
+        let header = header.ok_or_else(|| refused("the request carries no token"))?;
+        let token = header.split_once(' ').filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
+        let (_, token) =
+            token.ok_or_else(|| refused("`Authorization` must be `Bearer <token>`"))?;
+        let token = Secret::from(token.trim());
+        let grant =
+            if token.reveal().len() > MAX_TOKEN { None } else { session.grant(&token).await? };
+        let grant = grant.ok_or_else(|| refused("the token is not valid"))?;
+        let actor = Actor {
+            user_id: grant.user.id.clone(),
+            username: grant.user.username.clone(),
+            email: grant.user.email.clone(),
+            address: address.to_string(),
+        };
+        Ok(Self { grant, actor })
+    }
+
+    fn allows(&self, permission: &str) -> bool {
+        self.grant.permissions.as_ref().is_none_or(|own| own.contains(permission))
+    }
+
+    fn is_root(&self) -> bool {
+        self.grant.user.global.contains(ROOT)
+    }
+
+    /// Whether the token is worth that permission everywhere.
+    pub(crate) fn may_everywhere(&self, permission: &str) -> bool {
+        let global = &self.grant.user.global;
+        let has = self.is_root()
+            || global.contains(permission)
+            || including(permission).iter().any(|more| global.contains(*more));
+        has && self.grant.project.is_none() && self.allows(permission)
+    }
+
+    /// Whether the token is worth anything in the project of that name.
+    pub(crate) fn is_member(&self, project: &str) -> bool {
+        self.grant.project.as_ref().is_none_or(|only| only == project)
+            && (self.is_root() || self.grant.user.projects.contains_key(project))
+    }
+
+    /// Whether the token is worth that permission in the project of that name.
+    pub(crate) fn may(&self, project: &str, permission: &str) -> bool {
+        let own = self.grant.user.projects.get(project);
+        let has = |name: &str| own.is_some_and(|own| own.contains(name));
+        self.is_member(project)
+            && (self.is_root() || has(permission) || has(project::ADMIN))
+            && self.allows(permission)
+    }
+
+    /// Whether the project of that name is to be seen.
+    pub(crate) fn sees_project(&self, name: &str) -> bool {
+        self.is_member(name) || self.may_everywhere(PROJECTS_ADMIN)
+    }
+
+    /// Whether that user is to be seen: whoever asks, and members of the same projects.
+    pub(crate) fn sees_user(&self, user: &User) -> bool {
+        user.id == self.grant.user.id
+            || self.may_everywhere(TENANT_USERS_READ)
+            || user.projects.keys().any(|name| self.may(name, project::USERS_READ))
+    }
+
+    /// Lets a request in, and tells what its path leads to.
+    pub(crate) async fn enter(
+        &self,
+        session: &mut Session,
+        route: &Route,
+        named: &Named,
+    ) -> Result<Target, Refusal> {
+        let permission = match route.need {
+            Need::Token => return Ok(Target::default()),
+            Need::Global(permission) => {
+                if self.may_everywhere(permission) {
+                    return Ok(Target::default());
+                }
+                return Err(Refusal::forbidden(permission));
+            }
+            Need::User => return self.enter_user(session, named).await,
+            Need::Member | Need::ManageProject => None,
+            Need::Project(permission) => Some(permission),
+        };
+        if let Some(name) = &named.bucket {
+            return self.enter_bucket(session, route.op, name, permission).await;
+        }
+        let name = named.project.as_deref().unwrap_or_default();
+        let missing = || Refusal::not_found(format_args!("the project `{name}`"));
+        if !self.sees_project(name) || permission.is_some() && !self.is_member(name) {
+            return Err(missing());
+        }
+        let refused = match (route.need, permission) {
+            (_, Some(permission)) => Some(permission).filter(|name_of| !self.may(name, name_of)),
+            (Need::ManageProject, None) => {
+                Some(PROJECTS_ADMIN).filter(|name| !self.may_everywhere(name))
+            }
+            _ => None,
+        };
+        if let Some(permission) = refused {
+            return Err(Refusal::forbidden(permission));
+        }
+        let project = session.project(name).await?.ok_or_else(missing)?;
+        Ok(Target { project: Some(project), ..Target::default() })
+    }
+
+    async fn enter_bucket(
+        &self,
+        session: &mut Session,
+        op: Op,
+        name: &BucketName,
+        permission: Option<&'static str>,
+    ) -> Result<Target, Refusal> {
+        let missing = || Refusal::not_found(format_args!("the bucket `{name}`"));
+        let permission = permission.unwrap_or(project::BUCKETS_READ);
+        let (owner, bucket) = match name {
+            BucketName::Id(id) => {
+                let bucket = session.bucket_by_id(id).await?.ok_or_else(missing)?;
+                (bucket.owner.clone(), Some(bucket))
+            }
+            BucketName::Full { owner, name } => (owner.clone(), session.bucket(owner, name).await?),
+        };
+        let makes = op == Op::CreateBucket;
+        if !self.is_member(&owner) {
+            // Whoever makes one learns what is missing for it.
+            let no_project = || Refusal::not_found(format_args!("the project `{owner}`"));
+            return Err(if makes { no_project() } else { missing() });
+        }
+        if !self.may(&owner, permission) {
+            return Err(Refusal::forbidden(permission));
+        }
+        if !makes {
+            let bucket = Some(bucket.ok_or_else(missing)?);
+            return Ok(Target { bucket, ..Target::default() });
+        }
+        let no_project = || Refusal::not_found(format_args!("the project `{owner}`"));
+        let project = Some(session.project(&owner).await?.ok_or_else(no_project)?);
+        Ok(Target { project, bucket, user: None })
+    }
+
+    async fn enter_user(&self, session: &mut Session, named: &Named) -> Result<Target, Refusal> {
+        let id = named.other(0);
+        let user = session.user(id).await?.filter(|user| self.sees_user(user));
+        let missing = || Refusal::not_found(format_args!("the user `{id}`"));
+        Ok(Target { user: Some(user.ok_or_else(missing)?), ..Target::default() })
+    }
+}

@@ -1,0 +1,111 @@
+//! Configurations of appliances. Their bytes are kept as they came.
+
+use hyper::{
+    StatusCode,
+    header::{ETAG, IF_NONE_MATCH},
+};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    call::Call, permissions::project::INTEGRATIONS_WRITE, refusal::Refusal, reply::Reply,
+    request::Payload, schema::is_name,
+};
+
+/// Where credentials are sent to. A token that may write configurations and no more must not be
+/// able to have them sent elsewhere.
+const ENDPOINTS: &[&str] =
+    &["host", "port", "ews_endpoint", "graph_endpoint", "auth_oauth_authority", "ews_ssl_verify"];
+
+/// What is shown of a value that is nobody's business.
+const HIDDEN: &str = "***";
+const SECRETS: &[&str] = &["auth_password", "auth_oauth_client_secret"];
+/// Part of the names of other secrets.
+const PRIVATE: &str = "private_key";
+
+fn tag(hash: &str) -> String {
+    format!("\"{}\"", hash.get(..32).unwrap_or(hash))
+}
+
+pub(crate) async fn get(call: &Call<'_>) -> Result<Reply, Refusal> {
+    let (project, name) = (call.project()?, call.named.other(0));
+    let mut session = call.shared.store.read().await?;
+    let missing =
+        || Refusal::not_found(format_args!("the configuration `{}/{name}`", project.name));
+    let config = session.config(&project.id, name).await?.ok_or_else(missing)?;
+    let tag = tag(&config.hash);
+    let known = call.head.header(IF_NONE_MATCH).unwrap_or_default();
+    let reply = if known.split(',').any(|own| own.trim() == tag || own.trim() == "*") {
+        Reply::new(StatusCode::NOT_MODIFIED, "application/octet-stream", Vec::new())
+    } else {
+        Reply::new(StatusCode::OK, "application/octet-stream", config.content)
+    };
+    Ok(reply.with(ETAG, tag))
+}
+
+pub(crate) async fn put(call: &Call<'_>, payload: Payload) -> Result<Reply, Refusal> {
+    let name = call.named.other(0);
+    if !is_name(name, false) {
+        return Err(Refusal::invalid(format!("`{name}` is no name of a configuration")));
+    }
+    let Payload::Config(content) = payload else {
+        return Err(Refusal::invalid("the configuration is missing"));
+    };
+    let read = |bytes: &[u8]| serde_json::from_slice::<Map<String, Value>>(bytes);
+    let new = read(&content).map_err(|error| {
+        Refusal::invalid(format!("`file`: the configuration is no JSON object: {error}"))
+    })?;
+    if let Some(check) = &call.shared.check_config {
+        check(&content).map_err(|problem| Refusal::invalid(format!("`file`: {problem}")))?;
+    }
+    let mut session = call.shared.store.write().await?;
+    let project = call.project_again(&mut session).await?;
+    let held = session.config(&project.id, name).await?;
+    let old = held.as_ref().and_then(|held| read(&held.content).ok()).unwrap_or_default();
+    let moves = ENDPOINTS.iter().find(|key| held.is_some() && old.get(**key) != new.get(**key));
+    if let Some(key) = moves
+        && !call.caller.may(&project.name, INTEGRATIONS_WRITE)
+    {
+        let message = format!(
+            "`{key}`: to change where credentials are sent needs the permission \
+             `{INTEGRATIONS_WRITE}` as well, which the token has not"
+        );
+        return Err(Refusal::new(StatusCode::FORBIDDEN, message));
+    }
+    let changes = changes(&old, &new);
+    let config =
+        session.put_config(&project.id, name, &content, &call.caller.actor.username).await?;
+    let about = [(&*project.id, &*project.name)];
+    let details = json!({ "name": name, "version": config.version, "changes": changes });
+    session.audit(&call.caller.actor, "update_appliance_config", &about, details).await?;
+    session.commit().await?;
+    Ok(Reply::json(json!({ "changes": changes })).with(ETAG, tag(&config.hash)))
+}
+
+/// The fields that differ, with their old and new values.
+fn changes(old: &Map<String, Value>, new: &Map<String, Value>) -> Value {
+    let shown = |name: &str, value: Option<&Value>| {
+        let secret = SECRETS.contains(&name) || name.contains(PRIVATE);
+        if secret && value.is_some() { json!(HIDDEN) } else { json!(value) }
+    };
+    let names = old.keys().chain(new.keys());
+    let changed = names.filter(|name| old.get(*name) != new.get(*name));
+    let change = |name: &String| json!({ "old": shown(name, old.get(name)), "new": shown(name, new.get(name)) });
+    changed.map(|name| (name.clone(), change(name))).collect::<Map<_, _>>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_that_changes_is_named_but_not_shown() {
+        let of = |value: Value| value.as_object().cloned().unwrap();
+        let old = of(json!({ "auth_password": "old", "port": 1, "same": 1 }));
+        let new = of(json!({ "auth_password": "new", "port": 2, "same": 1 }));
+        let expected = json!({
+            "auth_password": { "old": "***", "new": "***" },
+            "port": { "old": 1, "new": 2 },
+        });
+        assert_eq!(changes(&old, &new), expected);
+    }
+}

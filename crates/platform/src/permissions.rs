@@ -1,0 +1,122 @@
+//! The names of permissions, and what one includes of others.
+
+/// Permissions in one project that the routes ask for.
+pub(crate) mod project {
+    pub(crate) const BUCKETS_READ: &str = "buckets-read";
+    pub(crate) const BUCKETS_WRITE: &str = "buckets-write";
+    pub(crate) const BUCKETS_APPEND: &str = "buckets-append";
+    pub(crate) const BUCKETS_ITEMS_READ: &str = "buckets-items-read";
+    pub(crate) const APPLIANCE_CONFIG_READ: &str = "appliance-config-read";
+    pub(crate) const APPLIANCE_CONFIG_WRITE: &str = "appliance-config-write";
+    pub(crate) const INTEGRATIONS_WRITE: &str = "integrations-write";
+    pub(crate) const USERS_READ: &str = "users-read";
+    pub(crate) const USERS_WRITE: &str = "users-write";
+    /// Everything in the project.
+    pub(crate) const ADMIN: &str = "role-cm-project-admin";
+}
+
+/// Everything, everywhere.
+pub(crate) const ROOT: &str = "root";
+pub(crate) const TENANT_ADMIN: &str = "tenant-admin";
+pub(crate) const TENANT_USERS_READ: &str = "tenant-users-read";
+pub(crate) const PROJECTS_ADMIN: &str = "projects-admin";
+
+/// What can be granted in a project. Some are for parts of the original that are not here; they
+/// are kept, so that what one tool wrote another can read.
+const PROJECT: &[&str] = &[
+    "alerts-read",
+    "alerts-write",
+    "appliance-config-read",
+    "appliance-config-write",
+    "buckets-append",
+    "buckets-items-read",
+    "buckets-read",
+    "buckets-write",
+    "dashboards-write",
+    "datasets-admin",
+    "datasets-export",
+    "datasets-model-admin",
+    "datasets-review",
+    "files-write",
+    "integrations-read",
+    "integrations-write",
+    "role-cm-analyst",
+    "role-cm-developer",
+    "role-cm-model-trainer",
+    "role-cm-project-admin",
+    "role-cm-viewer",
+    "sources-add-comments",
+    "sources-admin",
+    "sources-read",
+    "sources-read-sensitive",
+    "sources-translate",
+    "streams-admin",
+    "streams-consume",
+    "streams-read",
+    "streams-write",
+    "triggers-admin",
+    "triggers-consume",
+    "triggers-read",
+    "triggers-write",
+    "users-read",
+    "users-write",
+    "voc",
+    "voc-readonly",
+];
+
+const GLOBAL: &[&str] = &[
+    "artefacts-read",
+    "audit-read",
+    "debug",
+    "demo",
+    "deployment-quota-read",
+    "deployment-quota-write",
+    "dialog",
+    "projects-admin",
+    "role-cm-tenant-admin",
+    "root",
+    "subscriptions-read",
+    "support-tenant-admin",
+    "support-users-write",
+    "tenant-admin",
+    "tenant-quota-read",
+    "tenant-quota-write",
+    "tenant-users-read",
+];
+
+/// What the members that a new project begins with may do there.
+pub(crate) const OF_FOUNDERS: &[&str] = &[
+    "appliance-config-read",
+    "appliance-config-write",
+    "buckets-append",
+    "buckets-items-read",
+    "buckets-read",
+    "buckets-write",
+    "integrations-read",
+    "integrations-write",
+    "role-cm-project-admin",
+    "sources-add-comments",
+    "sources-admin",
+    "sources-read",
+    "users-read",
+    "users-write",
+];
+
+pub fn is_of_projects(name: &str) -> bool {
+    PROJECT.contains(&name)
+}
+
+pub fn is_global(name: &str) -> bool {
+    GLOBAL.contains(&name) || name.strip_prefix("feature-").is_some_and(|rest| !rest.is_empty())
+}
+
+/// The global permissions that include `name`, beside itself and `root`.
+pub(crate) fn including(name: &str) -> &'static [&'static str] {
+    match name {
+        "tenant-admin" => &["role-cm-tenant-admin"],
+        "projects-admin" | "tenant-users-read" | "tenant-quota-read" | "tenant-quota-write" => {
+            &["tenant-admin", "role-cm-tenant-admin"]
+        }
+        _ => &[],
+    }
+}

@@ -1,0 +1,92 @@
+//! Why a request is not granted: the status, and the words for the client.
+
+use std::{fmt, io};
+
+use hyper::StatusCode;
+use record::Chain;
+use store::StoreError;
+
+/// An error answer: `{"status":"error","message":…}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) message: String,
+    /// Seconds after which it may be tried again.
+    pub(crate) retry_after: Option<u32>,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), retry_after: None }
+    }
+
+    /// What does not follow the schema.
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    pub(crate) fn not_found(what: impl fmt::Display) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("{what} was not found"))
+    }
+
+    pub(crate) fn forbidden(permission: &str) -> Self {
+        let message = format!("this needs the permission `{permission}`, which the token has not");
+        Self::new(StatusCode::FORBIDDEN, message)
+    }
+
+    /// Too much at once; `seconds` later there may be room.
+    pub(crate) fn busy(message: &str, seconds: u32) -> Self {
+        let retry_after = Some(seconds);
+        Self { retry_after, ..Self::new(StatusCode::TOO_MANY_REQUESTS, message) }
+    }
+
+    pub(crate) fn too_large(limit: u64) -> Self {
+        let message = format!("the body has more than {limit} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+// A reader can only fail with an `io::Error`; it carries the refusal to whoever reads.
+impl From<Refusal> for io::Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::other(refusal)
+    }
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        match error.downcast::<Self>() {
+            Ok(refusal) => refusal,
+            Err(error) => Self::invalid(format!("the body could not be read: {error}")),
+        }
+    }
+}
+
+impl From<StoreError> for Refusal {
+    /// What goes wrong here is told to the operator; to the client only that it did.
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::Exists { .. } => return Self::new(StatusCode::CONFLICT, error.to_string()),
+            StoreError::Changed { .. } => {
+                return Self::new(StatusCode::PRECONDITION_FAILED, error.to_string());
+            }
+            StoreError::Database(_)
+            | StoreError::TooNew { .. }
+            | StoreError::File { .. }
+            | StoreError::Damaged { .. } => {}
+        }
+        let hint = error.hint().unwrap_or("Look at the database and its disk.");
+        tracing::error!(hint, "A request failed: {}", Chain(&error));
+        let message = "the server could not do this now; its log has the reason";
+        // Not 500: what is sent again later may pass.
+        Self { retry_after: Some(5), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message) }
+    }
+}

@@ -1,0 +1,192 @@
+//! A request: its head, and its body as the route wants it.
+
+use hyper::{
+    StatusCode,
+    body::{Body, Incoming},
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderName},
+    http::request::Parts,
+};
+use serde_json::Value;
+use store::{NewEmail, Staged};
+
+use crate::{
+    body::{Measured, drain, receive},
+    emails::read_upload,
+    form,
+    json::Json,
+    refusal::Refusal,
+    routes::{Content, Op, Route},
+    schema::wrong,
+    server::Shared,
+};
+
+/// Largest JSON that is no upload, in bytes.
+const MAX_JSON: u64 = 1024 * 1024;
+/// Largest sync state. The text of thousands of mailboxes has megabytes.
+const MAX_STATE: u64 = 32 * 1024 * 1024;
+/// Largest configuration.
+const MAX_CONFIG: u64 = 16 * 1024 * 1024;
+
+/// A request without its body.
+pub(crate) struct Head {
+    pub(crate) parts: Parts,
+    query: Vec<(String, String)>,
+}
+
+/// What came with a request.
+pub(crate) enum Payload {
+    None,
+    Json(Value),
+    Emails(Vec<NewEmail>),
+    Config(Vec<u8>),
+    File(Staged),
+}
+
+impl Payload {
+    pub(crate) fn json(self) -> Result<Value, Refusal> {
+        match self {
+            Self::Json(value) => Ok(value),
+            _ => Err(Refusal::invalid("the body must be a JSON object")),
+        }
+    }
+}
+
+impl Head {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let query = parts.uri.query().unwrap_or_default().as_bytes();
+        let query = url::form_urlencoded::parse(query).into_owned().collect();
+        Self { parts, query }
+    }
+
+    pub(crate) fn header(&self, name: HeaderName) -> Option<&str> {
+        self.parts.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    pub(crate) fn parameters(&self, name: &str) -> impl Iterator<Item = &str> {
+        let named = self.query.iter().filter(move |(own, _)| own == name);
+        named.map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, Refusal> {
+        match self.parameters(name).next() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(wrong(name, "expected true or false")),
+        }
+    }
+
+    pub(crate) fn check_query(&self, route: &Route) -> Result<(), Refusal> {
+        let unknown = |(name, _): &&(String, String)| !route.query.contains(&name.as_str());
+        if let Some((name, _)) = self.query.iter().find(unknown) {
+            return Err(wrong(name, "unknown query parameter"));
+        }
+        match self.query.iter().find(|(_, value)| value.contains('\0')) {
+            Some((name, _)) => Err(wrong(name, "the character U+0000 is not allowed")),
+            None => Ok(()),
+        }
+    }
+
+    fn is_json(&self) -> bool {
+        self.header(CONTENT_TYPE)
+            .and_then(|kind| kind.split(';').next())
+            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+    }
+}
+
+/// Reads the rest of a body that nobody wants, unless the client waits to be asked for it.
+pub(crate) async fn dismiss(head: &Head, body: &mut Incoming) {
+    if head.header(EXPECT).is_none() && !body.is_end_stream() {
+        drain(body).await;
+    }
+}
+
+/// Receives the body and reads it as the route wants it.
+pub(crate) async fn take(
+    shared: &Shared,
+    head: &Head,
+    route: &Route,
+    body: &mut Incoming,
+) -> Result<Payload, Refusal> {
+    let limit = match (route.content, route.op) {
+        (Content::Nothing, _) => return Ok(Payload::None),
+        (Content::Json, _) => MAX_JSON,
+        (Content::State, _) => MAX_STATE,
+        (Content::File, Op::PutConfig) => MAX_CONFIG,
+        (Content::Emails | Content::File, _) => shared.limits.max_body,
+    }
+    .min(shared.limits.max_body);
+    let gzip = match head.header(CONTENT_ENCODING) {
+        None | Some("identity") => false,
+        Some("gzip") => true,
+        Some(coding) => {
+            let message = format!("the content coding `{coding}` is not supported");
+            return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
+        }
+    };
+    let length = head.header(CONTENT_LENGTH).and_then(|length| length.parse().ok());
+    if length.is_some_and(|length: u64| length > limit) {
+        return Err(Refusal::too_large(limit));
+    }
+    if route.content != Content::File && !head.is_json() {
+        let message = "the `Content-Type` must be `application/json`";
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
+    }
+    let boundary = head.header(CONTENT_TYPE).and_then(form::boundary);
+    let _place = shared.place_for_body().await?;
+    let received = receive(body, limit, &shared.store.temporary_folder()).await?;
+    let mut staging = shared.store.staging();
+    let max_emails = shared.limits.max_emails;
+    let (content, op) = (route.content, route.op);
+    // Parsing and compressing keep a processor busy.
+    let parsed = tokio::task::spawn_blocking(move || {
+        let mut input = received.reader(gzip, limit)?;
+        match (content, op) {
+            (Content::Emails, _) => {
+                read_upload(&mut input, &mut staging, max_emails).map(Payload::Emails)
+            }
+            (Content::File, Op::PutConfig) => {
+                let mut config = Vec::new();
+                file(&mut input, boundary.as_deref(), &mut |piece| {
+                    config.extend_from_slice(piece);
+                    Ok(())
+                })?;
+                Ok(Payload::Config(config))
+            }
+            (Content::File, _) => {
+                let mut content = staging.begin();
+                file(&mut input, boundary.as_deref(), &mut |piece| Ok(content.write(piece)?))?;
+                Ok(Payload::File(content.finish()?))
+            }
+            _ => {
+                let mut json = Json::new(&mut input);
+                let value = json.value("body")?;
+                json.end()?;
+                Ok(Payload::Json(value))
+            }
+        }
+    });
+    parsed.await.unwrap_or_else(|error| {
+        tracing::error!("Reading a body did not end: {error}");
+        let message = "the server could not read the body; its log has the reason";
+        Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message))
+    })
+}
+
+fn file(
+    input: &mut Measured,
+    boundary: Option<&str>,
+    take: &mut dyn FnMut(&[u8]) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    use std::io::Read;
+    if let Some(boundary) = boundary {
+        return form::file(input, boundary, take);
+    }
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        let read = input.read(&mut piece)?;
+        if read == 0 {
+            return Ok(());
+        }
+        take(piece.get(..read).unwrap_or_default())?;
+    }
+}

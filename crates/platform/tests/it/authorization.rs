@@ -1,0 +1,246 @@
+//! Each route with each kind of token, out of one file that says what each takes.
+//!
+//! Requests have no body, so that a token that is let in hears 400, 404 or 415 for what is missing,
+//! and nothing is changed: only 401, 403 and a 404 for the resource itself count here.
+
+use std::collections::BTreeSet;
+
+use record::Secret;
+use serde_json::Value;
+use store::NewToken;
+use testkit::platform_contract::client::{Answer, Client};
+
+use crate::server::Running;
+
+const MATRIX: &str = include_str!("authorization.txt");
+const GLOBAL: &[&str] =
+    &["projects-admin", "tenant-admin", "audit-read", "tenant-quota-read", "tenant-quota-write"];
+const IN_PROJECT: &[&str] = &[
+    "buckets-read",
+    "buckets-write",
+    "buckets-append",
+    "buckets-items-read",
+    "appliance-config-read",
+    "appliance-config-write",
+];
+
+fn rows() -> Vec<(&'static str, &'static str, &'static str)> {
+    let lines = MATRIX.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let row = |line: &'static str| {
+        let (route, need) = line.split_once(" | ").unwrap();
+        let (method, path) = route.split_once(' ').unwrap();
+        (method, path, need)
+    };
+    lines.map(row).collect()
+}
+
+#[test]
+fn every_route_is_in_the_matrix_and_nothing_else() {
+    let known: BTreeSet<String> = rows().iter().map(|(m, path, _)| format!("{m} {path}")).collect();
+    let served: BTreeSet<String> = platform::routes().collect();
+    assert_eq!(known, served);
+}
+
+/// The path with what there is in the project `own` filled in. What a row would remove or make
+/// does not exist.
+fn path_of(method: &str, path: &str, user: &str) -> String {
+    let removes = method == "DELETE" || method == "PUT" && path.ends_with("{bucket}");
+    let bucket = if removes && path.ends_with("{bucket}") { "own/none" } else { "own/mail" };
+    let project = if path.ends_with("projects/{project}") && method != "GET" && method != "POST" {
+        if method == "PUT" { "fresh" } else { "own" }
+    } else {
+        "own"
+    };
+    path.replace("{bucket}", bucket)
+        .replace("{project}", project)
+        .replace("{name}", "config")
+        .replace("{user}", user)
+        .replace("{email}", "e")
+        .replace("{index}", "0")
+        .replace("{key}", "00ff")
+        .replace("{tenant}", "tributary")
+        .replace("{kind}", "users")
+}
+
+struct Tokens {
+    server: Running,
+    client: Client,
+    user: String,
+}
+
+impl Tokens {
+    async fn ask(&mut self, token: &str, method: &str, path: &str) -> Answer {
+        self.client.token = token.to_owned();
+        let path = path_of(method, path, &self.user);
+        self.client.call(method, &path, Value::Null).await
+    }
+
+    async fn token(&self, name: &str, global: &[&str], projects: &[(&str, &[&str])]) -> String {
+        self.server.add_user(name, global, projects).await.1
+    }
+}
+
+async fn tokens() -> Tokens {
+    let server = Running::start().await;
+    server.add_project("own").await;
+    server.add_project("other").await;
+    let client = server.client().await;
+    // Sees and is seen by nobody but members of `own` who may read users.
+    let (user, _) = server.add_user("target", &[], &[("own", &["voc"])]).await;
+    Tokens { server, client, user }
+}
+
+#[tokio::test]
+async fn without_a_valid_token_every_route_looks_the_same() {
+    let mut tokens = tokens().await;
+    let mut session = tokens.server.store.write().await.unwrap();
+    let admin = session.user_named("admin").await.unwrap().unwrap();
+    let new = NewToken {
+        user_id: admin.id.clone(),
+        expires_at: Some(session.now() - chrono::TimeDelta::seconds(1)),
+        ..NewToken::default()
+    };
+    let (_, expired) = session.create_token(new).await.unwrap();
+    let new = NewToken { user_id: admin.id, ..NewToken::default() };
+    let (id, revoked) = session.create_token(new).await.unwrap();
+    assert!(session.revoke_token(&id).await.unwrap());
+    session.commit().await.unwrap();
+    let text = |secret: &Secret| secret.reveal().to_owned();
+    for token in [String::new(), "tri_wrong".to_owned(), text(&expired), text(&revoked)] {
+        let mut answers = BTreeSet::new();
+        for (method, path, _) in rows() {
+            let answer = tokens.ask(&token, method, path).await;
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+            answers.insert((answer.status.as_u16(), answer.message()));
+        }
+        let nowhere = tokens.ask(&token, "GET", "/api/_private/nowhere").await;
+        answers.insert((nowhere.status.as_u16(), nowhere.message()));
+        assert_eq!(answers.len(), 1, "{answers:?}");
+        assert!(answers.iter().all(|(status, _)| *status == 401), "{answers:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_with_every_other_permission_is_not_let_in() {
+    let mut tokens = tokens().await;
+    for (number, (method, path, need)) in (0..).zip(rows()) {
+        let (kind, name) = need.split_once(' ').unwrap_or((need, ""));
+        let others: Vec<&str> = IN_PROJECT.iter().copied().filter(|own| *own != name).collect();
+        // The administration of tenants includes most of the rest.
+        let global: Vec<&str> =
+            GLOBAL.iter().copied().filter(|own| *own != name && *own != "tenant-admin").collect();
+        let shown = format!("{method} {path}");
+        match kind {
+            "project" => {
+                let user = format!("without{number}");
+                let token = tokens.token(&user, &global, &[("own", &others)]).await;
+                let answer = tokens.ask(&token, method, path).await;
+                assert_eq!(answer.status, 403, "{shown}");
+                assert!(answer.message().contains(&format!("`{name}`")), "{shown}");
+            }
+            "global" => {
+                let user = format!("without{number}");
+                let token = tokens.token(&user, &global, &[("own", IN_PROJECT)]).await;
+                let answer = tokens.ask(&token, method, path).await;
+                assert_eq!(answer.status, 403, "{shown}");
+                assert!(answer.message().contains(&format!("`{name}`")), "{shown}");
+            }
+            "manage" => {
+                let token =
+                    tokens.token(&format!("without{number}"), &[], &[("own", IN_PROJECT)]).await;
+                assert_eq!(tokens.ask(&token, method, path).await.status, 403, "{shown}");
+            }
+            "token" | "member" | "user" => {}
+            _ => panic!("the matrix has an unknown word in {need}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_another_project_sees_nothing_that_a_made_up_name_does_not_show() {
+    let mut tokens = tokens().await;
+    let all = tokens.token("stranger", &[], &[("other", IN_PROJECT)]).await;
+    for (method, path, need) in rows() {
+        let kind = need.split(' ').next().unwrap();
+        if !matches!(kind, "project" | "member" | "manage" | "user") {
+            continue;
+        }
+        let there = tokens.ask(&all, method, path).await;
+        let path = path_of(method, path, &tokens.user);
+        let made_up = path.replace("/own", "/nil").replace(&tokens.user, "0123456789abcdef");
+        let absent = tokens.client.call(method, &made_up, Value::Null).await;
+        assert_eq!((there.status.as_u16(), absent.status.as_u16()), (404, 404), "{method} {path}");
+        let renamed =
+            there.message().replace("`own", "`nil").replace(&tokens.user, "0123456789abcdef");
+        assert_eq!(renamed, absent.message(), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_with_the_right_permission_and_no_other_is_let_in() {
+    let mut tokens = tokens().await;
+    let plain = tokens.token("plain", &[], &[]).await;
+    let member = tokens.token("member", &[], &[("own", &["voc"])]).await;
+    let reader = tokens.token("reader", &[], &[("own", &["users-read"])]).await;
+    for (number, (method, path, need)) in (0..).zip(rows()) {
+        let (kind, name) = need.split_once(' ').unwrap_or((need, ""));
+        let user = format!("with{number}");
+        let token = match kind {
+            "token" => plain.clone(),
+            "member" => member.clone(),
+            "user" => reader.clone(),
+            "global" => tokens.token(&user, &[name], &[]).await,
+            "manage" => tokens.token(&user, &["projects-admin"], &[]).await,
+            _ => tokens.token(&user, &[], &[("own", &[name])]).await,
+        };
+        if (method, path) == ("DELETE", "/api/_private/users/{user}")
+            || (method, path) == ("DELETE", "/api/_private/projects/{project}")
+        {
+            // Done last: they take away what the others need.
+            continue;
+        }
+        let answer = tokens.ask(&token, method, path).await;
+        let shown = format!("{method} {path}: {} {}", answer.status, text(&answer));
+        assert!(!matches!(answer.status.as_u16(), 401 | 403 | 405 | 500..), "{shown}");
+        let hidden = answer.status == 404
+            && (text(&answer).contains("the project `own`") || text(&answer).contains("own/mail`"));
+        assert!(!hidden, "{shown}");
+    }
+    let token = tokens.token("remover", &["tenant-admin"], &[]).await;
+    let gone = tokens.ask(&token, "DELETE", "/api/_private/users/{user}").await;
+    assert_eq!(gone.status, 200);
+    let path = "/api/_private/projects/{project}?force=true";
+    assert_eq!(tokens.ask(&token, "DELETE", path).await.status, 200);
+}
+
+fn text(answer: &Answer) -> String {
+    String::from_utf8_lossy(&answer.body).into_owned()
+}
+
+#[tokio::test]
+async fn a_token_is_worth_no_more_than_its_scope() {
+    let mut tokens = tokens().await;
+    let mut session = tokens.server.store.write().await.unwrap();
+    let admin = session.user_named("admin").await.unwrap().unwrap().id;
+    let own = session.project("own").await.unwrap().unwrap().id;
+    let scope = BTreeSet::from(["buckets-append".to_owned()]);
+    let new = NewToken {
+        user_id: admin,
+        permissions: Some(scope),
+        project_id: Some(own),
+        ..NewToken::default()
+    };
+    let (_, token) = session.create_token(new).await.unwrap();
+    session.commit().await.unwrap();
+    let token = token.reveal().to_owned();
+    let mut status = async |method: &str, path: &str| {
+        tokens.client.token.clone_from(&token);
+        tokens.client.call(method, path, Value::Null).await.status.as_u16()
+    };
+    let emails = "/api/_private/buckets/own/mail/emails";
+    assert_eq!(status("PUT", emails).await, 415);
+    assert_eq!(status("POST", emails).await, 403);
+    assert_eq!(status("PUT", "/api/_private/buckets/other/mail/emails").await, 404);
+    assert_eq!(status("POST", "/api/v1/audit_events/query").await, 403);
+    assert_eq!(status("PUT", "/api/_private/projects/new").await, 403);
+}

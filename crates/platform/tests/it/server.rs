@@ -1,0 +1,102 @@
+//! A platform in this process, and clients of it.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use platform::{Options, Server, first_token};
+use record::clock::SystemClock;
+use serde_json::{Value, json};
+use store::{NewToken, NewUser, Store};
+use tempfile::TempDir;
+use testkit::platform_contract::{Subject, client::Client};
+use tokio_util::sync::CancellationToken;
+
+/// Ends the server when it is dropped.
+pub(crate) struct Running {
+    pub(crate) store: Store,
+    pub(crate) url: String,
+    pub(crate) address: std::net::SocketAddr,
+    /// Of the user who may do everything.
+    pub(crate) token: String,
+    over: CancellationToken,
+    pub(crate) folder: Arc<TempDir>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.over.cancel();
+    }
+}
+
+impl Running {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(Options::default()).await
+    }
+
+    pub(crate) async fn start_with(options: Options) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let store = Store::open(folder.path(), Arc::new(SystemClock)).await.unwrap();
+        let token = first_token(&store).await.unwrap().unwrap().reveal().to_owned();
+        let base_path = options.base_path.clone();
+        let server = Server::bind(store.clone(), options).await.unwrap();
+        let address = server.address();
+        let over = CancellationToken::new();
+        tokio::spawn(server.serve(over.clone(), Duration::from_secs(1)));
+        let url = format!("http://{address}{base_path}");
+        Self { store, url, address, token, over, folder }
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        Client::connect(self.address, &self.token).await
+    }
+
+    /// The project `name` with the bucket `mail`.
+    pub(crate) async fn add_project(&self, name: &str) {
+        let mut client = self.client().await;
+        let path = format!("/api/_private/projects/{name}");
+        let made = client.call("PUT", &path, json!({ "project": {} })).await;
+        assert_eq!(made.status, 200, "{made:?}");
+        let path = format!("/api/_private/buckets/{name}/mail");
+        let bucket = json!({ "bucket": { "bucket_type": "emails" } });
+        assert_eq!(client.call("PUT", &path, bucket).await.status, 200);
+    }
+
+    /// A user with these permissions, and a token of theirs.
+    pub(crate) async fn add_user(
+        &self,
+        name: &str,
+        global: &[&str],
+        projects: &[(&str, &[&str])],
+    ) -> (String, String) {
+        let mut session = self.store.write().await.unwrap();
+        let (username, email) = (name.to_owned(), format!("{name}@example.com"));
+        let user = session.create_user(NewUser { username, email }).await.unwrap();
+        let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let everywhere = store::Holder::Everywhere;
+        session.set_permissions(&user.id, everywhere, &set(global)).await.unwrap();
+        for (project, names) in projects {
+            let project = session.project(project).await.unwrap().unwrap();
+            let holder = store::Holder::Project(&project.id);
+            session.set_permissions(&user.id, holder, &set(names)).await.unwrap();
+        }
+        let new = NewToken { user_id: user.id.clone(), ..NewToken::default() };
+        let (_, token) = session.create_token(new).await.unwrap();
+        session.commit().await.unwrap();
+        (user.id, token.reveal().to_owned())
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        self.client().await.call("GET", path, Value::Null).await.json()
+    }
+}
+
+pub(crate) async fn subject() -> Subject {
+    let server = Running::start().await;
+    server.add_project("example").await;
+    Subject {
+        address: server.address,
+        url: server.url.clone(),
+        token: server.token.clone(),
+        ca_file: PathBuf::new(),
+        keep: Box::new(server),
+    }
+}

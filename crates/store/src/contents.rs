@@ -1,0 +1,340 @@
+//! Contents: what emails consist of, once for each SHA-256, compressed.
+//!
+//! A content that is small when compressed is a value in the database, so that an upload is
+//! durable with one write to the log; a larger one is a file. "Internal Versus External BLOBs",
+//! SQLite documentation, finds the border near 100 KB.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use flate2::{Compression, read::DeflateDecoder, write::DeflateEncoder};
+use openssl::sha::Sha256;
+use sqlx::{AssertSqlSafe, Row};
+use tempfile::{NamedTempFile, TempPath};
+
+use crate::{
+    Result, Session, StoreError,
+    id::{hex, micros},
+    session::places,
+};
+
+/// Largest compressed content that the database holds itself.
+const MAX_INLINE: usize = 128 * 1024;
+/// Bytes of compressed contents that one staging keeps in memory; more go into files.
+const MAX_STAGED: usize = 16 * 1024 * 1024;
+const CODING: &str = "deflate";
+
+pub(crate) fn temporary(contents: &Path) -> PathBuf {
+    contents.join("tmp")
+}
+
+/// Makes the folders, and removes what a process that was killed has left.
+pub(crate) fn prepare(contents: &Path) -> Result<()> {
+    let temporary = temporary(contents);
+    crate::make_private(&temporary)?;
+    let failed = || StoreError::file(&temporary);
+    for entry in fs::read_dir(&temporary).map_err(failed())? {
+        let entry = entry.map_err(failed())?;
+        // Another process of this machine may be staging; its files are younger.
+        let old = entry.metadata().and_then(|about| about.modified()).is_ok_and(|at| {
+            at.elapsed().is_ok_and(|age| age > std::time::Duration::from_secs(24 * 3600))
+        });
+        if old {
+            fs::remove_file(entry.path()).map_err(failed())?;
+        }
+    }
+    Ok(())
+}
+
+fn path_of(contents: &Path, hash: &str) -> PathBuf {
+    contents.join(hash.get(..2).unwrap_or("00")).join(hash)
+}
+
+/// Removes the file of a content; that there is none is no failure.
+pub(crate) fn remove(contents: &Path, hash: &str) -> Result<()> {
+    let path = path_of(contents, hash);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::file(path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// A place where contents of one request wait to be stored.
+pub struct Staging {
+    contents: Arc<PathBuf>,
+    left: usize,
+}
+
+impl Staging {
+    pub(crate) fn new(contents: Arc<PathBuf>) -> Self {
+        Self { contents, left: MAX_STAGED }
+    }
+
+    /// Begins a content, which is then written piece by piece.
+    pub fn begin(&mut self) -> ContentWriter<'_> {
+        let target = Target {
+            most: MAX_INLINE.min(self.left),
+            folder: temporary(&self.contents),
+            memory: Vec::new(),
+            file: None,
+        };
+        let encoder = DeflateEncoder::new(target, Compression::fast());
+        ContentWriter { staging: self, encoder, hash: Sha256::new(), size: 0 }
+    }
+}
+
+/// A content that is being written.
+pub struct ContentWriter<'a> {
+    staging: &'a mut Staging,
+    encoder: DeflateEncoder<Target>,
+    hash: Sha256,
+    size: u64,
+}
+
+impl ContentWriter<'_> {
+    /// Adds a piece.
+    ///
+    /// # Errors
+    ///
+    /// The disk is full, or fails.
+    pub fn write(&mut self, piece: &[u8]) -> Result<()> {
+        self.hash.update(piece);
+        self.size += piece.len() as u64;
+        let folder = &self.staging.contents;
+        self.encoder.write_all(piece).map_err(StoreError::file(temporary(folder)))
+    }
+
+    /// Ends the content.
+    ///
+    /// # Errors
+    ///
+    /// The disk is full, or fails.
+    pub fn finish(self) -> Result<Staged> {
+        let folder = temporary(&self.staging.contents);
+        let target = self.encoder.finish().map_err(StoreError::file(&folder))?;
+        let (stored_size, place) = match target.file {
+            None => {
+                self.staging.left = self.staging.left.saturating_sub(target.memory.len());
+                (target.memory.len() as u64, Place::Memory(target.memory))
+            }
+            Some(file) => {
+                // Durable before the row that says that it is there.
+                let about = file.as_file().sync_all().and_then(|()| file.as_file().metadata());
+                let size = about.map_err(StoreError::file(&folder))?.len();
+                (size, Place::File(Arc::new(file.into_temp_path())))
+            }
+        };
+        let hash = hex(&self.hash.finish());
+        Ok(Staged { hash, size: self.size, stored_size, place })
+    }
+}
+
+/// Where compressed bytes go: memory, and a file if they become many.
+struct Target {
+    most: usize,
+    folder: PathBuf,
+    memory: Vec<u8>,
+    file: Option<NamedTempFile>,
+}
+
+impl Write for Target {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.file.is_none() && self.memory.len() + bytes.len() > self.most {
+            let mut file = NamedTempFile::new_in(&self.folder)?;
+            file.write_all(&self.memory)?;
+            self.memory = Vec::new();
+            self.file = Some(file);
+        }
+        match &mut self.file {
+            Some(file) => file.write(bytes),
+            None => {
+                self.memory.extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A content that waits to be stored.
+#[derive(Clone, Debug)]
+pub struct Staged {
+    pub(crate) hash: String,
+    size: u64,
+    stored_size: u64,
+    place: Place,
+}
+
+impl Staged {
+    /// SHA-256 in lower-case hex.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    Memory(Vec<u8>),
+    /// Removed when it is dropped, unless it was stored.
+    File(Arc<TempPath>),
+}
+
+/// Reads a content piece by piece, and finds out whether it is the one that was stored.
+pub struct ContentReader {
+    hash: String,
+    size: u64,
+    decoder: DeflateDecoder<Box<dyn Read + Send>>,
+    read: Sha256,
+    count: u64,
+    from_file: bool,
+}
+
+impl ContentReader {
+    /// Bytes of the whole content.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Whether reading may have to wait for a disk.
+    pub fn is_slow(&self) -> bool {
+        self.from_file
+    }
+
+    /// Fills `into`; 0 at the end.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`], at the end at the latest, if this is not what was stored.
+    pub fn read(&mut self, into: &mut [u8]) -> Result<usize> {
+        let damaged = || StoreError::Damaged { what: format!("the content `{}`", self.hash) };
+        let count = self.decoder.read(into).map_err(|_| damaged())?;
+        self.read.update(into.get(..count).unwrap_or_default());
+        self.count += count as u64;
+        if self.count > self.size {
+            return Err(damaged());
+        }
+        if count == 0 && !into.is_empty() {
+            let read = std::mem::replace(&mut self.read, Sha256::new()).finish();
+            if hex(&read) != self.hash {
+                return Err(damaged());
+            }
+        }
+        Ok(count)
+    }
+}
+
+impl Session {
+    /// Stores contents, unless they are there.
+    pub(crate) async fn put_contents(&mut self, all: &[&Staged]) -> Result<()> {
+        if all.is_empty() {
+            return Ok(());
+        }
+        let now = micros(self.now);
+        let sql = format!(
+            "INSERT INTO contents (coding, created_at, hash, size, stored_size, body) VALUES {} \
+             ON CONFLICT (hash) DO NOTHING",
+            places("$1, $2, ", 2, 4, all.len())
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(CODING).bind(now);
+        for staged in all {
+            let body = match &staged.place {
+                Place::Memory(bytes) => Some(bytes.clone()),
+                Place::File(path) => {
+                    self.keep_file(path, &staged.hash)?;
+                    None
+                }
+            };
+            query = query
+                .bind(staged.hash.clone())
+                .bind(i64::try_from(staged.size).unwrap_or(i64::MAX))
+                .bind(i64::try_from(staged.stored_size).unwrap_or(i64::MAX))
+                .bind(body);
+        }
+        query.execute(self.database()).await?;
+        Ok(())
+    }
+
+    /// Gives a staged file its name, durably. Within the transaction that writes, so that nobody
+    /// removes it meanwhile.
+    fn keep_file(&self, staged: &Path, hash: &str) -> Result<()> {
+        let path = path_of(&self.contents, hash);
+        let folder = path.parent().unwrap_or(&self.contents);
+        let sync = |folder: &Path| File::open(folder).and_then(|folder| folder.sync_all());
+        let is_new = !folder.is_dir();
+        crate::make_private(folder)?;
+        // A link, not a rename: another email of the request may have the same content.
+        match fs::hard_link(staged, &path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(StoreError::file(path)(error));
+            }
+            _ => {}
+        }
+        sync(folder).map_err(StoreError::file(folder))?;
+        if is_new {
+            sync(&self.contents).map_err(StoreError::file(&*self.contents))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn has_content(&mut self, hash: &str) -> Result<bool> {
+        let query = sqlx::query("SELECT 1 FROM contents WHERE hash = $1").bind(hash.to_owned());
+        Ok(query.fetch_optional(self.database()).await?.is_some())
+    }
+
+    /// Opens a content.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] if it is not there, although it was stored.
+    pub async fn content(&mut self, hash: &str) -> Result<ContentReader> {
+        let row = sqlx::query("SELECT size, coding, body FROM contents WHERE hash = $1")
+            .bind(hash.to_owned())
+            .fetch_optional(self.database())
+            .await?;
+        let damaged = || StoreError::Damaged { what: format!("the content `{hash}`") };
+        let row = row.ok_or_else(damaged)?;
+        let size = u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or_default();
+        if row.try_get::<String, _>(1)? != CODING {
+            return Err(damaged());
+        }
+        let body: Option<Vec<u8>> = row.try_get(2)?;
+        let from_file = body.is_none();
+        let input: Box<dyn Read + Send> = match body {
+            Some(body) => Box::new(io::Cursor::new(body)),
+            None => {
+                let path = path_of(&self.contents, hash);
+                Box::new(File::open(&path).map_err(StoreError::file(path))?)
+            }
+        };
+        let decoder = DeflateDecoder::new(input);
+        let (read, hash) = (Sha256::new(), hash.to_owned());
+        Ok(ContentReader { hash, size, decoder, read, count: 0, from_file })
+    }
+
+    /// Removes those of the contents that nothing needs any more.
+    pub(crate) async fn drop_unused(&mut self, mut hashes: Vec<String>) -> Result<()> {
+        hashes.sort_unstable();
+        hashes.dedup();
+        for hash in hashes {
+            let dropped = sqlx::query(
+                "DELETE FROM contents WHERE hash = $1 \
+                 AND NOT EXISTS (SELECT 1 FROM emails WHERE hash = $1) \
+                 AND NOT EXISTS (SELECT 1 FROM email_attachments WHERE hash = $1)",
+            )
+            .bind(hash.clone())
+            .execute(self.database())
+            .await?;
+            if dropped.rows_affected() > 0 {
+                self.gone.push(hash);
+            }
+        }
+        Ok(())
+    }
+}

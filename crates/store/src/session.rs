@@ -1,0 +1,81 @@
+//! One transaction: everything is read and written through it.
+
+use std::{path::PathBuf, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use sqlx::{Any, AnyConnection, Transaction};
+
+use crate::{Result, Store, contents, id};
+
+/// A transaction. Dropped without [`Self::commit`], it changes nothing.
+pub struct Session {
+    database: Transaction<'static, Any>,
+    pub(crate) contents: Arc<PathBuf>,
+    /// The time of everything that it writes.
+    pub(crate) now: DateTime<Utc>,
+    /// Contents whose rows went, and whose files may go once that is certain.
+    pub(crate) gone: Vec<String>,
+    store: Store,
+}
+
+impl Session {
+    pub(crate) fn new(database: Transaction<'static, Any>, store: &Store) -> Self {
+        Self {
+            database,
+            contents: Arc::clone(&store.contents),
+            // What is answered now is what will be read later.
+            now: id::time(id::micros(store.clock.now())),
+            gone: Vec::new(),
+            store: store.clone(),
+        }
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        self.now
+    }
+
+    /// Makes everything that was written visible and durable.
+    ///
+    /// # Errors
+    ///
+    /// The database could not; then nothing was written, or nobody knows.
+    pub async fn commit(self) -> Result<()> {
+        self.database.commit().await?;
+        if self.gone.is_empty() {
+            return Ok(());
+        }
+        // Its own transaction: a file may only go while nobody can store it again.
+        let mut session = self.store.write().await?;
+        for hash in self.gone {
+            if !session.has_content(&hash).await? {
+                contents::remove(&session.contents, &hash)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn database(&mut self) -> &mut AnyConnection {
+        &mut self.database
+    }
+}
+
+/// The values of several rows of an `INSERT`: `shared`, and `columns` numbered places behind the
+/// first `used` ones.
+pub(crate) fn places(shared: &str, used: usize, columns: usize, rows: usize) -> String {
+    let row = |row: usize| {
+        let first = used + row * columns + 1;
+        let own: Vec<String> = (first..first + columns).map(|place| format!("${place}")).collect();
+        format!("({shared}{})", own.join(", "))
+    };
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_numbered_through_all_rows() {
+        assert_eq!(places("$1, ", 1, 2, 2), "($1, $2, $3), ($1, $4, $5)");
+    }
+}

@@ -1,0 +1,37 @@
+//! The store from outside: one contract on both databases, and what only one has.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what stands in a test's way fails it"
+)]
+
+mod contract;
+mod sqlite;
+
+macro_rules! store_contract {
+    ($name:ident, $open:expr; $($case:ident),+ $(,)?) => {
+        mod $name {
+            $(#[tokio::test]
+            async fn $case() {
+                crate::contract::$case($open.await).await;
+            })+
+        }
+    };
+    ($name:ident, $open:expr) => {
+        store_contract!($name, $open;
+            emails_are_replaced_under_their_ids_and_listed_once,
+            a_content_is_kept_as_long_as_somebody_needs_it,
+            what_is_not_committed_was_never_there,
+            a_conditional_write_loses_to_a_faster_one,
+            tokens_end_when_they_are_told_to,
+            permissions_go_with_users_and_projects,
+            names_are_each_one_things,
+            configurations_keep_their_history,
+            quotas_count_what_there_is,
+            the_audit_chain_shows_what_was_changed,
+        );
+    };
+}
+
+store_contract!(on_sqlite, crate::contract::sqlite());
+store_contract!(on_postgres, crate::contract::postgres());
