@@ -67,7 +67,9 @@ def measure(tributary, mailboxes, limit, minutes, folder, processes):
     written = folder / "simulator.json"
     processes.append(subprocess.Popen(
         [tributary, "simulate", "exchange", "--bind", "127.0.0.1:0", "--auth", "oauth2", "--mailboxes",
-         str(mailboxes), "--messages", "1", "--size", "2000", "--minimal-folders", "--config-file", written],
+         str(mailboxes), "--messages", "1", "--size", "2000", "--minimal-folders",
+         # Quiet for as long as the longest pause takes to be reached.
+         "--newest-age", str(20 * limit), "--config-file", written],
         stdout=open(folder / "simulator.log", "w"), stderr=subprocess.STDOUT))
     deadline = time.monotonic() + 300
     settings = None

@@ -38,6 +38,9 @@ pub struct ExchangeArgs {
     /// Size of each generated message in bytes; without it, sizes vary as in real mail.
     #[arg(long)]
     pub size: Option<u32>,
+    /// Age of the newest generated message, in seconds: mailboxes that have been quiet for so long.
+    #[arg(long, value_parser = seconds)]
+    pub newest_age: Option<Duration>,
     /// Number from which mail is generated; the same number gives the same mail.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -176,7 +179,7 @@ impl ExchangeArgs {
             seed: self.seed,
             messages: self.messages,
             size: self.size,
-            until: server.now(),
+            until: server.now() - self.newest_age.unwrap_or_default(),
             with_other_items: !self.minimal_folders,
         }
     }
