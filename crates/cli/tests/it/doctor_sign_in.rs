@@ -33,7 +33,7 @@ pub(crate) fn with_oauth(options: Options) -> World {
 }
 
 /// A private key, with the thumbprint of its certificate and the certificate.
-fn credential() -> (String, String, Vec<u8>) {
+pub(crate) fn credential() -> (String, String, Vec<u8>) {
     let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
     let mut name = openssl::x509::X509NameBuilder::new().unwrap();
     name.append_entry_by_nid(Nid::COMMONNAME, "tributary").unwrap();
