@@ -3,6 +3,7 @@
 use std::{
     path::PathBuf,
     process::{Command, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -67,6 +68,8 @@ impl Phases {
 }
 
 fn run_all(programs: Vec<TestProgram>, filter: Option<&str>) -> Result<()> {
+    // Tests that start servers and programs wait for the most part.
+    let threads = 2 * thread::available_parallelism().map_or(1, usize::from);
     let mut times = Vec::new();
     let mut failed = Vec::new();
     for program in programs {
@@ -75,6 +78,7 @@ fn run_all(programs: Vec<TestProgram>, filter: Option<&str>) -> Result<()> {
         let mut command = Command::new(&program.path);
         command.current_dir(&program.folder).stdin(Stdio::null());
         command.args(filter);
+        command.env("RUST_TEST_THREADS", threads.to_string());
         let status = command.status().with_context(|| format!("could not run {}", program.name))?;
         times.push((began.elapsed(), program.name.clone()));
         if !status.success() {
