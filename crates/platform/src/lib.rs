@@ -35,7 +35,9 @@ mod schema;
 mod server;
 mod states;
 mod tls;
+mod ui;
 mod users;
+mod volume;
 
 use std::{net::SocketAddr, sync::Arc};
 

@@ -26,6 +26,7 @@ mod session;
 mod states;
 mod tokens;
 mod users;
+mod volume;
 
 use std::{
     path::{Path, PathBuf},
@@ -53,6 +54,7 @@ pub use session::Session;
 pub use states::{Expected, SyncState};
 pub use tokens::{Grant, NewToken, Token};
 pub use users::{Holder, NewUser, User};
+pub use volume::Volume;
 
 /// Most connections that read at the same time.
 const READERS: u32 = 8;
