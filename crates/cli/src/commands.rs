@@ -108,6 +108,8 @@ pub(crate) enum Config {
     Reference,
     /// Prints the reference page of flags and environment variables.
     CommandLine,
+    /// Prints the OpenAPI document of the platform.
+    Openapi,
 }
 
 #[derive(Args)]
@@ -242,6 +244,7 @@ impl Config {
             Self::Schema => show(&config::reference::json_schema()).map(|()| Exit::Success),
             Self::Reference => show(&config::reference::markdown()).map(|()| Exit::Success),
             Self::CommandLine => show(&config::reference::command_line()).map(|()| Exit::Success),
+            Self::Openapi => show(&platform::openapi_text()).map(|()| Exit::Success),
         }
     }
 }

@@ -24,6 +24,8 @@ mod first_start;
 mod form;
 mod json;
 mod metrics;
+mod openapi;
+mod original;
 mod permissions;
 mod projects;
 mod quotas;
@@ -42,6 +44,7 @@ use std::{net::SocketAddr, sync::Arc};
 use openssl::ssl::SslAcceptor;
 
 pub use first_start::first_token;
+pub use openapi::{openapi, openapi_text};
 pub use permissions::{is_global, is_of_projects};
 pub use routes::routes;
 pub use server::Server;

@@ -36,6 +36,7 @@ use crate::{
     access::Caller,
     call::{Call, perform},
     metrics::Metrics,
+    openapi, original,
     refusal::Refusal,
     reply::{Reply, ReplyBody},
     request::{self, Head},
@@ -64,6 +65,7 @@ pub(crate) struct Shared {
     pub(crate) tasks: TaskTracker,
     base_path: String,
     bodies: Semaphore,
+    opened: Semaphore,
     draining: AtomicBool,
 }
 
@@ -72,6 +74,13 @@ impl Shared {
     pub(crate) async fn place_for_body(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Refusal> {
         let busy = || Refusal::busy("too many uploads at the same time", BODY_PAUSE);
         timeout(BODY_PATIENCE, self.bodies.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())
+    }
+
+    /// A place among those who look into an email.
+    pub(crate) async fn place_to_open(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Refusal> {
+        let busy =
+            || Refusal::busy("too many emails are being opened at the same time", BODY_PAUSE);
+        timeout(BODY_PATIENCE, self.opened.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())
     }
 
     async fn readiness(&self) -> Result<(), &'static str> {
@@ -111,6 +120,7 @@ impl Server {
             tasks: TaskTracker::new(),
             base_path: options.base_path,
             bodies: Semaphore::new(MAX_BODIES),
+            opened: Semaphore::new(original::MAX_OPENED),
             draining: AtomicBool::new(false),
         };
         Ok(Self { listener, address, tls: options.tls, shared: Arc::new(shared) })
@@ -217,6 +227,9 @@ async fn answer(
     let began = Instant::now();
     let (parts, mut body) = request.into_parts();
     if let Some(reply) = probe(shared, &parts.method, parts.uri.path()).await {
+        return reply.into_response();
+    }
+    if let Some(reply) = openapi::answer(&parts.method, parts.uri.path(), &shared.base_path) {
         return reply.into_response();
     }
     let head = Head::new(parts);

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "what stands in a test's way fails it")]
 
 mod authorization;
+mod browser;
 mod contents;
 mod people;
 mod server;
