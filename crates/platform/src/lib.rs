@@ -14,6 +14,7 @@
 //! - A success means that what was sent is on the disk.
 
 mod access;
+mod again;
 mod audit;
 mod body;
 mod buckets;
@@ -24,6 +25,8 @@ mod first_start;
 mod form;
 mod json;
 mod metrics;
+mod openapi;
+mod original;
 mod permissions;
 mod projects;
 mod quotas;
@@ -34,6 +37,7 @@ mod routes;
 mod schema;
 mod server;
 mod states;
+mod sweep;
 mod tls;
 mod ui;
 mod users;
@@ -44,6 +48,7 @@ use std::{net::SocketAddr, sync::Arc};
 use openssl::ssl::SslAcceptor;
 
 pub use first_start::first_token;
+pub use openapi::{openapi, openapi_text};
 pub use permissions::{is_global, is_of_projects};
 pub use routes::routes;
 pub use server::Server;

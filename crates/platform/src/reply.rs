@@ -39,7 +39,11 @@ impl Reply {
     }
 
     /// An answer whose body is part of the program.
-    pub(crate) fn fixed(status: StatusCode, content_type: &'static str, body: &'static [u8]) -> Self {
+    pub(crate) fn fixed(
+        status: StatusCode,
+        content_type: &'static str,
+        body: &'static [u8],
+    ) -> Self {
         let reply = Self::new(status, content_type, Vec::new());
         Self { body: ReplyBody::Whole(Some(Bytes::from_static(body))), ..reply }
     }
@@ -55,7 +59,15 @@ impl Reply {
 
     /// JSON whose pieces come by themselves.
     pub(crate) fn pieces(pieces: mpsc::Receiver<io::Result<Bytes>>) -> Self {
-        let reply = Self::new(StatusCode::OK, "application/json", Vec::new());
+        Self::stream("application/json", pieces)
+    }
+
+    /// An answer whose pieces come by themselves.
+    pub(crate) fn stream(
+        content_type: &'static str,
+        pieces: mpsc::Receiver<io::Result<Bytes>>,
+    ) -> Self {
+        let reply = Self::new(StatusCode::OK, content_type, Vec::new());
         Self { body: ReplyBody::Pieces(pieces), ..reply }
     }
 

@@ -12,11 +12,7 @@ use hyper::{
 };
 use percent_encoding::percent_decode_str;
 
-use crate::{
-    reply::Reply,
-    request::Head,
-    routes,
-};
+use crate::{reply::Reply, request::Head, routes};
 
 /// A file of the UI, and its compressed forms.
 pub(super) struct File {

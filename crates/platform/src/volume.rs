@@ -11,11 +11,8 @@ use crate::{
 };
 
 /// Spans, by their names.
-const INTERVALS: &[(&str, TimeDelta)] = &[
-    ("hour", TimeDelta::hours(1)),
-    ("day", TimeDelta::days(1)),
-    ("week", TimeDelta::weeks(1)),
-];
+const INTERVALS: &[(&str, TimeDelta)] =
+    &[("hour", TimeDelta::hours(1)), ("day", TimeDelta::days(1)), ("week", TimeDelta::weeks(1))];
 /// Days that are counted if the request names none.
 const DAYS: i64 = 30;
 /// Most spans in an answer.

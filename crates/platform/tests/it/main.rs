@@ -2,10 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "what stands in a test's way fails it")]
 
 mod authorization;
+mod browser;
 mod contents;
 mod people;
 mod server;
 mod tls;
+mod ui;
+mod volume;
 
 use server::subject;
 

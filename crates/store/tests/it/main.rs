@@ -5,6 +5,8 @@
     reason = "what stands in a test's way fails it"
 )]
 
+mod backup;
+mod check;
 mod contract;
 mod sqlite;
 
@@ -29,6 +31,7 @@ macro_rules! store_contract {
             configurations_keep_their_history,
             quotas_count_what_there_is,
             the_audit_chain_shows_what_was_changed,
+            volume_counts_each_email_in_one_span,
         );
     };
 }
