@@ -219,6 +219,10 @@ fn responses(route: &Route, operation: Operation) -> Value {
     if route.path.contains('{') {
         refusals.push(404);
     }
+    if route.path.ends_with("buckets/{bucket}") {
+        // One part that is no id is the name of a project, whose buckets can only be listed.
+        refusals.push(405);
+    }
     if route.content != Content::Nothing {
         refusals.extend([408, 413, 415]);
     }
