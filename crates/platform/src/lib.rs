@@ -39,7 +39,9 @@ mod server;
 mod states;
 mod sweep;
 mod tls;
+mod ui;
 mod users;
+mod volume;
 
 use std::{net::SocketAddr, sync::Arc};
 

@@ -42,7 +42,7 @@ use crate::{
     reply::{Reply, ReplyBody},
     request::{self, Head},
     routes::{self, Op},
-    sweep,
+    sweep, ui,
 };
 
 /// Most connections at once; more wait to be accepted.
@@ -236,6 +236,9 @@ async fn answer(
         return reply.into_response();
     }
     let head = Head::new(parts);
+    if let Some(reply) = ui::answer(&head, &shared.base_path) {
+        return reply.into_response();
+    }
     let (op, outcome) = handle(shared, &head, &mut body, from).await;
     let reply = match outcome {
         Ok(reply) => reply,

@@ -33,6 +33,7 @@ mod sweep;
 mod tables;
 mod tokens;
 mod users;
+mod volume;
 
 use std::{
     path::{Path, PathBuf},
@@ -61,6 +62,7 @@ pub use states::{Expected, SyncState};
 pub use sweep::Swept;
 pub use tokens::{Grant, NewToken, Token};
 pub use users::{Holder, NewUser, User};
+pub use volume::Volume;
 
 /// Most connections that read at the same time.
 const READERS: u32 = 8;
