@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hyper::{
     Response, StatusCode,
     body::{Body, Frame, SizeHint},
-    header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -105,6 +105,10 @@ impl From<Refusal> for Reply {
         let mut reply = Self::new(refusal.status, "application/json", body);
         if refusal.status == StatusCode::UNAUTHORIZED {
             reply = reply.with(WWW_AUTHENTICATE, "Bearer");
+        }
+        // Spec: RFC 9110 §15.5.6.
+        if let Some(methods) = refusal.allow {
+            reply = reply.with(ALLOW, methods);
         }
         match refusal.retry_after {
             Some(seconds) => reply.with(RETRY_AFTER, seconds.to_string()),

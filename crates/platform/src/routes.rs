@@ -240,17 +240,19 @@ pub(crate) fn find(
     // No name has this character, and not every database can look for it.
     let rest = rest.filter(|_| !parts.iter().any(|part| part.contains('\0')));
     let rest = rest.ok_or_else(nowhere)?;
-    let mut known = false;
+    let mut known = Vec::new();
     for route in ROUTES {
         let Some(named) = matches(route.path, rest) else { continue };
         if route.method == *method {
             return Ok((route, named));
         }
-        known = true;
+        known.push(route.method.as_str());
     }
-    if known {
+    if !known.is_empty() {
         let message = format!("this path does not know the method {method}");
-        return Err(Refusal::new(hyper::StatusCode::METHOD_NOT_ALLOWED, message));
+        let refusal = Refusal::new(hyper::StatusCode::METHOD_NOT_ALLOWED, message);
+        known.dedup();
+        return Err(Refusal { allow: Some(known.join(", ")), ..refusal });
     }
     Err(nowhere())
 }

@@ -4,6 +4,7 @@
 mod authorization;
 mod browser;
 mod contents;
+mod openapi;
 mod people;
 mod server;
 mod tls;
