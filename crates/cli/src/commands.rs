@@ -22,9 +22,11 @@ use sinks::export;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    backup::{Backup, Restore},
     demo,
     doctor::Doctor,
     environment,
+    fsck::Fsck,
     migrate_source::MigrateSource,
     plan::Plan,
     platform::Serve,
@@ -49,6 +51,12 @@ pub(crate) enum Command {
     /// Makes, lists and revokes tokens of the platform.
     #[command(subcommand)]
     Token(Token),
+    /// Looks at everything that the platform keeps; exit code 1 if something is damaged or lost.
+    Fsck(Fsck),
+    /// Copies everything that the platform keeps, of one moment, while it runs.
+    Backup(Backup),
+    /// Makes a platform from a backup, on either database; refused where something is.
+    Restore(Restore),
     /// Starts a simulated server.
     #[command(subcommand)]
     Simulate(Simulate),
@@ -161,6 +169,9 @@ impl Command {
             Self::Demo(demo) => demo.run(),
             Self::Serve(command) => command.run(),
             Self::Token(command) => command.run(),
+            Self::Fsck(command) => command.run(),
+            Self::Backup(command) => command.run(),
+            Self::Restore(command) => command.run(),
             Self::Simulate(simulated) => simulated.run(),
             Self::Config(command) => command.run(),
             Self::Plan(command) => command.run(),

@@ -12,7 +12,7 @@ use crate::{
     request::{Head, Payload},
     routes::{Named, Op, Route},
     server::Shared,
-    states, users,
+    states, users, volume,
 };
 
 pub(crate) struct Call<'a> {
@@ -96,5 +96,7 @@ pub(crate) async fn perform(call: &Call<'_>, payload: Payload) -> Result<Reply, 
         Op::QueryAuditEvents => audit::query(call, payload).await,
         Op::ListQuotas => quotas::list(call).await,
         Op::SetQuota => quotas::set(call, payload).await,
+        // For the web UI.
+        Op::BucketVolume => volume::of_bucket(call).await,
     }
 }

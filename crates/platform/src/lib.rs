@@ -14,6 +14,7 @@
 //! - A success means that what was sent is on the disk.
 
 mod access;
+mod again;
 mod audit;
 mod body;
 mod buckets;
@@ -36,8 +37,11 @@ mod routes;
 mod schema;
 mod server;
 mod states;
+mod sweep;
 mod tls;
+mod ui;
 mod users;
+mod volume;
 
 use std::{net::SocketAddr, sync::Arc};
 

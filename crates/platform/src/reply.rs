@@ -38,6 +38,16 @@ impl Reply {
         Self { status, content_type, headers: Vec::new(), body }
     }
 
+    /// An answer whose body is part of the program.
+    pub(crate) fn fixed(
+        status: StatusCode,
+        content_type: &'static str,
+        body: &'static [u8],
+    ) -> Self {
+        let reply = Self::new(status, content_type, Vec::new());
+        Self { body: ReplyBody::Whole(Some(Bytes::from_static(body))), ..reply }
+    }
+
     /// `{"status":"ok"}` with the fields of `payload` behind it.
     pub(crate) fn json(payload: Value) -> Self {
         Self::new(StatusCode::OK, "application/json", ok(payload))

@@ -54,6 +54,8 @@ pub(crate) enum Op {
     QueryAuditEvents,
     ListQuotas,
     SetQuota,
+    // For the web UI.
+    BucketVolume,
 }
 
 /// What a token must be worth. `crate::access` says what becomes of those that are not.
@@ -177,6 +179,9 @@ pub(crate) static ROUTES: &[Route] = &[
     route(GET, "api/_private/quotas", Op::ListQuotas, Need::Global("tenant-quota-read"), Content::Nothing, NONE),
     route(GET, "api/_private/quotas/{tenant}", Op::ListQuotas, Need::Global("tenant-quota-read"), Content::Nothing, NONE),
     route(POST, "api/_private/quotas/{tenant}/{kind}", Op::SetQuota, Need::Global("tenant-quota-write"), Content::Json, NONE),
+
+    // For the web UI.
+    route(GET, "api/_private/buckets/{bucket}/volume", Op::BucketVolume, READ, Content::Nothing, &["interval", "from", "to"]),
 ];
 
 /// Every route as `METHOD /path`.

@@ -34,13 +34,15 @@ use tracing::{debug, info, warn};
 use crate::{
     CheckConfig, Limits, Options,
     access::Caller,
-    call::{Call, perform},
+    again,
+    call::Call,
     metrics::Metrics,
     openapi, original,
     refusal::Refusal,
     reply::{Reply, ReplyBody},
     request::{self, Head},
     routes::{self, Op},
+    sweep, ui,
 };
 
 /// Most connections at once; more wait to be accepted.
@@ -134,6 +136,7 @@ impl Server {
     pub async fn serve(self, over: CancellationToken, grace: Duration) {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let connections = TaskTracker::new();
+        connections.spawn(sweep::sweep(self.shared.store.clone(), over.clone()));
         loop {
             let accepted = async {
                 let place = Arc::clone(&places).acquire_owned().await;
@@ -233,6 +236,9 @@ async fn answer(
         return reply.into_response();
     }
     let head = Head::new(parts);
+    if let Some(reply) = ui::answer(&head, &shared.base_path) {
+        return reply.into_response();
+    }
     let (op, outcome) = handle(shared, &head, &mut body, from).await;
     let reply = match outcome {
         Ok(reply) => reply,
@@ -282,7 +288,7 @@ async fn handle(
         head.check_query(route)?;
         let payload = request::take(shared, head, route, body).await?;
         let call = Call { shared, route, named: &named, head, caller: &caller, target };
-        perform(&call, payload).await
+        again::perform(&call, payload).await
     };
     (op, Box::pin(outcome).await)
 }
