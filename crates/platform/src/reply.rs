@@ -49,7 +49,15 @@ impl Reply {
 
     /// JSON whose pieces come by themselves.
     pub(crate) fn pieces(pieces: mpsc::Receiver<io::Result<Bytes>>) -> Self {
-        let reply = Self::new(StatusCode::OK, "application/json", Vec::new());
+        Self::stream("application/json", pieces)
+    }
+
+    /// An answer whose pieces come by themselves.
+    pub(crate) fn stream(
+        content_type: &'static str,
+        pieces: mpsc::Receiver<io::Result<Bytes>>,
+    ) -> Self {
+        let reply = Self::new(StatusCode::OK, content_type, Vec::new());
         Self { body: ReplyBody::Pieces(pieces), ..reply }
     }
 

@@ -32,6 +32,10 @@ pub(crate) enum Op {
     QueryEmails,
     DeleteEmails,
     PutAttachment,
+    GetOriginal,
+    GetOriginalHtml,
+    GetOriginalPart,
+    GetOriginalRaw,
     GetSyncState,
     PutSyncState,
     ListKeyedSyncStates,
@@ -178,6 +182,11 @@ pub(crate) static ROUTES: &[Route] = &[
     route(DELETE, "api/_private/buckets/{bucket}/emails", Op::DeleteEmails, WRITE, Content::Nothing, &["id"]),
     route(POST, "api/_private/buckets/{bucket}/emails/query", Op::QueryEmails, ITEMS, Content::Json, NONE),
     route(PUT, "api/_private/buckets/{bucket}/emails/{email}/attachments/{index}", Op::PutAttachment, APPEND, Content::File, NONE),
+
+    route(GET, "api/_private/buckets/{bucket}/emails/{email}/original", Op::GetOriginal, ITEMS, Content::Nothing, NONE),
+    route(GET, "api/_private/buckets/{bucket}/emails/{email}/original/html", Op::GetOriginalHtml, ITEMS, Content::Nothing, &["remote"]),
+    route(GET, "api/_private/buckets/{bucket}/emails/{email}/original/parts/{index}", Op::GetOriginalPart, ITEMS, Content::Nothing, NONE),
+    route(GET, "api/_private/buckets/{bucket}/emails/{email}/original/raw", Op::GetOriginalRaw, ITEMS, Content::Nothing, NONE),
 
     route(GET, "api/_private/bucket-sync-state/{bucket}", Op::GetSyncState, READ, Content::Nothing, NONE),
     route(PUT, "api/_private/bucket-sync-state/{bucket}", Op::PutSyncState, APPEND, Content::State, NONE),

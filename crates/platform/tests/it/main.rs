@@ -6,6 +6,7 @@
 )]
 
 mod authorization;
+mod browser;
 mod comments;
 mod contents;
 mod conversion;
