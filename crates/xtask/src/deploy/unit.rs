@@ -61,8 +61,10 @@ fn verify(name: &str, unit: &Path, drop_in: Option<&Path>) -> Result<()> {
     }
     let mut command = Command::new("systemd-analyze");
     command.args(["verify", "--man=no"]).arg(format!("--root={}", root.display()));
-    let told =
-        command.arg(format!("{name}.service")).output().context("could not start systemd-analyze")?;
+    let told = command
+        .arg(format!("{name}.service"))
+        .output()
+        .context("could not start systemd-analyze")?;
     // It ends well although a line was ignored, and then says so. It also speaks of other units.
     let errors = String::from_utf8_lossy(&told.stderr);
     let ours: Vec<&str> = errors.lines().filter(|line| line.contains("tributary")).collect();
