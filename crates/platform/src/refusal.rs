@@ -16,11 +16,13 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
     /// Seconds after which it may be tried again.
     pub(crate) retry_after: Option<u32>,
+    /// Methods that the path knows, if it does not know this one.
+    pub(crate) allow: Option<String>,
 }
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), retry_after: None }
+        Self { status, message: message.into(), retry_after: None, allow: None }
     }
 
     /// What does not follow the schema.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hyper::{
     Response, StatusCode,
     body::{Body, Frame, SizeHint},
-    header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -71,6 +71,12 @@ impl Reply {
         Self { body: ReplyBody::Pieces(pieces), ..reply }
     }
 
+    /// Bytes of any kind that come by themselves.
+    pub(crate) fn bytes(pieces: mpsc::Receiver<io::Result<Bytes>>) -> Self {
+        let reply = Self::new(StatusCode::OK, "application/octet-stream", Vec::new());
+        Self { body: ReplyBody::Pieces(pieces), ..reply }
+    }
+
     pub(crate) fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
@@ -105,6 +111,10 @@ impl From<Refusal> for Reply {
         let mut reply = Self::new(refusal.status, "application/json", body);
         if refusal.status == StatusCode::UNAUTHORIZED {
             reply = reply.with(WWW_AUTHENTICATE, "Bearer");
+        }
+        // Spec: RFC 9110 §15.5.6.
+        if let Some(methods) = refusal.allow {
+            reply = reply.with(ALLOW, methods);
         }
         match refusal.retry_after {
             Some(seconds) => reply.with(RETRY_AFTER, seconds.to_string()),

@@ -29,6 +29,11 @@ const LAYERS = {
   remote: { document: "clean", policy: true, sandbox: true, query: "?remote=images" },
 };
 
+// Emails in one page, and milliseconds for whatever a browser is asked to do. They end nothing that
+// is tested; what comes late is counted.
+const AT_ONCE = 40;
+const PATIENCE = 60_000;
+
 let seen = [];
 let connections = 0;
 
@@ -36,7 +41,7 @@ function listen(server) {
   return new Promise((done) => server.listen(0, "127.0.0.1", () => done(server.address().port)));
 }
 
-/// Everything that arrives here got out of an email.
+// Everything that arrives here got out of an email.
 async function startCanary() {
   const server = http.createServer((request, response) => {
     seen.push(request.url);
@@ -60,19 +65,27 @@ async function ask(url) {
 
 const quoted = (text) => text.replaceAll("&", "&amp;").replaceAll('"', "&quot;");
 
-/// The site that shows emails: pages with a frame, and the platform behind it.
+// A script of an email speaks; the browser's own complaints may quote it.
+const ran = (message) => message.type() === "log" && /^(1337000|hit .*)$/.test(message.text());
+
+// The site that shows emails: pages with a frame, and the platform behind it.
 async function startSite() {
   const server = http.createServer(async (request, response) => {
     const url = new URL(request.url, "http://site");
     const [, what, layer, number] = url.pathname.split("/");
+    // Addresses without a server lead here as well.
+    if (!/^[0-9,]+$/.test(number ?? "")) return response.writeHead(404).end();
     const about = LAYERS[layer];
     const email = task.emails[Number(number)];
     if (what === "page") {
-      const sandbox = about.sandbox ? SANDBOX : "";
-      const clean = about.srcdoc ? (await ask(original(email) + "/html")).body.toString() : "";
-      const source = about.srcdoc ? `srcdoc="${quoted(clean)}"` : `src="/document/${layer}/${number}"`;
+      let html = "<!doctype html><title>page</title>";
+      for (const one of number.split(",")) {
+        const clean = about.srcdoc ? (await ask(original(task.emails[one]) + "/html")).body.toString() : "";
+        const source = about.srcdoc ? `srcdoc="${quoted(clean)}"` : `src="/document/${layer}/${one}"`;
+        html += `<iframe ${about.sandbox ? SANDBOX : ""} ${source} width=90 height=60></iframe>`;
+      }
       response.setHeader("content-type", "text/html; charset=utf-8");
-      response.end(`<!doctype html><title>page</title><iframe ${sandbox} ${source} width=600 height=400></iframe>`);
+      response.end(html);
     } else if (what === "document") {
       const answer = await ask(original(email) + "/html" + (about.query ?? ""));
       let body = answer.body.toString();
@@ -94,44 +107,39 @@ async function startSite() {
   return listen(server);
 }
 
-async function show(browser, site, layer, number) {
+// Shows some emails in one page, each in a frame of its own.
+async function show(browser, site, layer, numbers, result) {
   const context = await browser.newContext();
-  const found = { scripts: [], dialogs: 0, pages: 0 };
   const page = await context.newPage();
   page.on("console", (message) => {
-    if (/1337|hit /.test(message.text())) found.scripts.push(message.text());
+    if (!ran(message)) return;
+    const from = message.location().url.split("/document/" + layer + "/")[1];
+    result.scripts.push(from ? task.emails[Number(from)].name : message.location().url);
   });
   page.on("dialog", (dialog) => {
-    found.dialogs++;
+    result.dialogs++;
     dialog.dismiss().catch(() => {});
   });
-  context.on("page", () => found.pages++);
-  await page.goto(`http://127.0.0.1:${site}/page/${layer}/${number}`, { waitUntil: "load", timeout: 5000 }).catch(() => {});
-  // The pointer wanders over the email, as a reader's does.
-  for (const at of [30, 80, 200]) await page.mouse.move(at, at).catch(() => {});
-  await page.waitForLoadState("networkidle", { timeout: 5000 }).catch(() => {});
+  context.on("page", () => result.pages++);
+  const url = `http://127.0.0.1:${site}/page/${layer}/${numbers.join(",")}`;
+  await page.goto(url, { waitUntil: "load", timeout: PATIENCE }).catch(() => result.late++);
+  result.shown += (await page.locator("iframe").count());
+  // The pointer wanders over the emails, as a reader's does.
+  const places = await page.evaluate(() => [...document.querySelectorAll("iframe")].map((it) => it.getBoundingClientRect()));
+  for (const place of places) await page.mouse.move(place.x + 12, place.y + 12).catch(() => {});
+  // Half a second without any request.
+  await page.waitForLoadState("networkidle", { timeout: PATIENCE }).catch(() => result.late++);
   await context.close();
-  return found;
 }
 
-async function runLayer(browser, site, canary, layer) {
-  const result = { layer, requests: [], connections: 0, scripts: [], dialogs: 0, pages: 0, silent: [], shown: 0 };
-  const numbers = task.emails.map((_, number) => number);
-  // Some at a time: a page waits for the most part.
-  const one = async (number) => {
-    const found = await show(browser, site, layer, number);
-    result.shown++;
-    result.dialogs += found.dialogs;
-    result.pages += found.pages;
-    if (found.scripts.length) result.scripts.push(task.emails[number].name);
-  };
+async function runLayer(browser, site, layer) {
+  const result = { layer, requests: [], connections: 0, scripts: [], dialogs: 0, pages: 0, shown: 0, late: 0, silent: [] };
   seen = [];
   connections = 0;
-  const workers = Array.from({ length: 4 }, async () => {
-    while (numbers.length) await one(numbers.shift());
-  });
-  await Promise.all(workers);
+  const numbers = task.emails.map((_, number) => number);
+  while (numbers.length) await show(browser, site, layer, numbers.splice(0, AT_ONCE), result);
   result.requests = [...new Set(seen)].sort();
+  result.scripts = [...new Set(result.scripts)].sort();
   result.connections = connections;
   const loud = new Set(result.scripts);
   for (const url of result.requests) loud.add(url.split("/")[1].replace(/[0-9]*(\.js)?$/, ""));
@@ -139,7 +147,7 @@ async function runLayer(browser, site, canary, layer) {
   return result;
 }
 
-/// Files of an email are saved, never shown.
+// Files of an email are saved, never shown.
 async function runParts(browser, site) {
   const result = { layer: "parts", requests: [], scripts: [], dialogs: 0, saved: [], opened: [] };
   const number = task.emails.findIndex((email) => email.parts);
@@ -147,9 +155,9 @@ async function runParts(browser, site) {
   for (let part = 0; part < task.emails[number].parts; part++) {
     const context = await browser.newContext({ acceptDownloads: true });
     const page = await context.newPage();
-    page.on("console", (message) => /1337|hit /.test(message.text()) && result.scripts.push(String(part)));
+    page.on("console", (message) => ran(message) && result.scripts.push(String(part)));
     page.on("dialog", (dialog) => (result.dialogs++, dialog.dismiss().catch(() => {})));
-    const download = page.waitForEvent("download", { timeout: 5000 }).catch(() => null);
+    const download = page.waitForEvent("download", { timeout: 20_000 }).catch(() => null);
     await page.goto(`http://127.0.0.1:${site}/part/${part}/${number}`).then(
       () => result.opened.push(part),
       () => {},
@@ -180,14 +188,14 @@ async function main() {
       "--disable-background-networking", "--disable-component-update", "--disable-sync"],
   });
   for (const layer of task.layers ?? Object.keys(LAYERS)) {
-    console.log(JSON.stringify(await runLayer(browser, site, canary, layer)));
+    console.log(JSON.stringify(await runLayer(browser, site, layer)));
   }
   console.log(JSON.stringify(await runParts(browser, site)));
   await browser.close();
   process.exit(0);
 }
 
-/// The email with the canary's address in it.
+// The email with the canary's address in it.
 function fill(email, canary) {
   const put = (text) =>
     text.replaceAll("{host}", `127.0.0.1:${canary}/${email.name}`).replaceAll("{url}", `http://127.0.0.1:${canary}/${email.name}`)
