@@ -35,6 +35,7 @@ use crate::{
     state::State,
     status::Status,
     token::Token,
+    user::User,
 };
 
 #[derive(Subcommand)]
@@ -49,6 +50,9 @@ pub(crate) enum Command {
     /// Makes, lists and revokes tokens of the platform.
     #[command(subcommand)]
     Token(Token),
+    /// Makes, lists, disables and enables users of the platform, and makes links for passwords.
+    #[command(subcommand)]
+    User(User),
     /// Starts a simulated server.
     #[command(subcommand)]
     Simulate(Simulate),
@@ -159,6 +163,7 @@ impl Command {
             Self::Demo(demo) => demo.run(),
             Self::Serve(command) => command.run(),
             Self::Token(command) => command.run(),
+            Self::User(command) => command.run(),
             Self::Simulate(simulated) => simulated.run(),
             Self::Config(command) => command.run(),
             Self::Plan(command) => command.run(),

@@ -5,6 +5,7 @@ mod commands;
 mod demo;
 mod doctor;
 mod migrate_source;
+mod people;
 mod place;
 mod plan;
 mod platform;
@@ -15,6 +16,7 @@ mod serve;
 mod state;
 mod status;
 mod token;
+mod user;
 
 use std::{
     ffi::{OsStr, OsString},

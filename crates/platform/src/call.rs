@@ -6,13 +6,14 @@ use store::{Bucket, Project, Session, User};
 
 use crate::{
     access::{Caller, Target},
-    audit, buckets, configs, emails, projects, quotas,
+    account, audit, buckets, configs, emails, own_tokens, projects, quotas,
     refusal::Refusal,
     reply::Reply,
     request::{Head, Payload},
+    roles,
     routes::{Named, Op, Route},
     server::Shared,
-    states, users,
+    states, user_access, users,
 };
 
 pub(crate) struct Call<'a> {
@@ -92,5 +93,25 @@ pub(crate) async fn perform(call: &Call<'_>, payload: Payload) -> Result<Reply, 
         Op::QueryAuditEvents => audit::query(call, payload).await,
         Op::ListQuotas => quotas::list(call).await,
         Op::SetQuota => quotas::set(call, payload).await,
+
+        Op::SignOut => account::sign_out(call, payload).await,
+        Op::GetAccount => account::get(call).await,
+        Op::ChangePassword => account::change_password(call, payload).await,
+        Op::ListSessions => account::list_sessions(call).await,
+        Op::EndSessions => account::end_sessions(call).await,
+        Op::EndSession => account::end_session(call).await,
+        Op::ListTokens => own_tokens::list(call).await,
+        Op::CreateToken => own_tokens::create(call, payload).await,
+        Op::RevokeToken => own_tokens::revoke(call).await,
+        Op::ListRoles => Ok(roles::list()),
+        Op::MakeLink => user_access::make_link(call, payload).await,
+        Op::RevokeAccess => user_access::revoke(call, payload).await,
+        // `public` has these, for whoever comes.
+        Op::SignInOptions
+        | Op::SignIn
+        | Op::InspectLink
+        | Op::UseLink
+        | Op::StartOidc
+        | Op::FinishOidc => Err(Refusal::invalid("this path is for those who come in")),
     }
 }

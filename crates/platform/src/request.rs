@@ -15,7 +15,7 @@ use crate::{
     form,
     json::Json,
     refusal::Refusal,
-    routes::{Content, Op, Route},
+    routes::{ANY, Content, Op, Route},
     schema::wrong,
     server::Shared,
 };
@@ -76,7 +76,9 @@ impl Head {
     }
 
     pub(crate) fn check_query(&self, route: &Route) -> Result<(), Refusal> {
-        let unknown = |(name, _): &&(String, String)| !route.query.contains(&name.as_str());
+        let unknown = |(name, _): &&(String, String)| {
+            route.query != ANY && !route.query.contains(&name.as_str())
+        };
         if let Some((name, _)) = self.query.iter().find(unknown) {
             return Err(wrong(name, "unknown query parameter"));
         }

@@ -19,13 +19,19 @@ mod contents;
 mod emails;
 mod error;
 mod id;
+mod identities;
+mod links;
 mod migrate;
+mod passwords;
 mod projects;
 mod quotas;
 mod session;
+mod settings;
 mod states;
 mod tokens;
+mod uploads;
 mod users;
+mod web_sessions;
 
 use std::{
     path::{Path, PathBuf},
@@ -34,6 +40,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use record::Clock;
 use sqlx::{
     Any, AnyPool,
@@ -47,12 +54,15 @@ pub use configs::Config;
 pub use contents::{ContentReader, ContentWriter, Staged, Staging};
 pub use emails::{Email, EmailQuery, NewEmail};
 pub use error::{Result, StoreError};
+pub use identities::Identity;
+pub use links::{Link, LinkKind};
 pub use projects::{NewProject, Project};
 pub use quotas::Quota;
 pub use session::Session;
 pub use states::{Expected, SyncState};
-pub use tokens::{Grant, NewToken, Token};
+pub use tokens::{Credential, Grant, NewToken, Token};
 pub use users::{Holder, NewUser, User};
+pub use web_sessions::{NewWebSession, WebSession};
 
 /// Most connections that read at the same time.
 const READERS: u32 = 8;
@@ -130,6 +140,11 @@ impl Store {
     pub async fn write(&self) -> Result<Session> {
         let database = self.writer.begin_with(begin(self.kind, true)).await?;
         Ok(Session::new(database, self))
+    }
+
+    /// The time, as everything that is stored has it.
+    pub fn now(&self) -> DateTime<Utc> {
+        id::time(id::micros(self.clock.now()))
     }
 
     /// Where contents are staged before they are stored.

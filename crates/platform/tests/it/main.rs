@@ -2,9 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "what stands in a test's way fails it")]
 
 mod authorization;
+mod browser;
 mod contents;
+mod limits;
+mod oidc;
+mod own_account;
 mod people;
 mod server;
+mod sign_in;
 mod tls;
 
 use server::subject;

@@ -11,6 +11,8 @@ use store::{
 };
 use tempfile::TempDir;
 
+pub(crate) use crate::people::*;
+
 pub(crate) struct Opened {
     pub(crate) store: Store,
     _folder: TempDir,

@@ -6,6 +6,7 @@
 )]
 
 mod contract;
+mod people;
 mod sqlite;
 
 macro_rules! store_contract {
@@ -29,6 +30,15 @@ macro_rules! store_contract {
             configurations_keep_their_history,
             quotas_count_what_there_is,
             the_audit_chain_shows_what_was_changed,
+            sessions_end_when_they_are_told_to,
+            one_user_has_not_more_sessions_than_there_may_be,
+            a_link_is_the_only_one_and_good_once,
+            a_password_is_replaced_only_where_it_is_the_one_that_was_seen,
+            who_is_disabled_has_nothing,
+            identities_are_each_one_users,
+            what_groups_give_is_kept_apart_from_what_people_give,
+            the_first_upload_of_an_hour_is_told,
+            a_setting_is_the_last_that_was_written,
         );
     };
 }
