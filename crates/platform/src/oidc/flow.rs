@@ -166,7 +166,15 @@ fn redirect_uri(visit: &Visit<'_>) -> String {
 pub(crate) async fn finish(visit: &Visit<'_>) -> Result<Reply, Refusal> {
     let provider = provider(visit)?;
     let attempt = visit.shared.attempts.begin(None, visit.address)?;
-    let reply = match come_back(visit, provider).await? {
+    let outcome = match come_back(visit, provider).await {
+        // No room for one more user, or their name is taken: a person is not shown JSON.
+        Err(refusal) if refusal.status.is_client_error() => {
+            tracing::warn!("Somebody whom the provider knows cannot become a user: {refusal}");
+            Err(Failure::Failed)
+        }
+        outcome => outcome?,
+    };
+    let reply = match outcome {
         Ok(reply) => {
             attempt.withdrawn();
             reply

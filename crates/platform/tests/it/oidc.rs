@@ -278,6 +278,15 @@ async fn new_users_come_from_allowed_domains_and_get_what_their_groups_give() {
     assert_eq!((buckets, quotas), (404, 200));
     let (_, buckets, quotas) = sign_in(&mut provider, &[]).await;
     assert_eq!((buckets, quotas), (404, 403));
+    // A name that somebody else has is no reason to show a person an error of the API.
+    let mut session = server.store.write().await.unwrap();
+    let (username, email) = ("x@example.com".to_owned(), "y@example.com".to_owned());
+    session.create_user(store::NewUser { username, email }).await.unwrap();
+    session.commit().await.unwrap();
+    let taken = json!({ "sub": "x", "email": "x@example.com", "email_verified": true });
+    provider.set_person(&taken);
+    let refused = whole_way(&mut Browser::new(server.address)).await;
+    assert_eq!(refused, error("oidc_failed"));
     let events = events(&server).await;
     let kinds: BTreeSet<&str> = events.iter().map(|(kind, _)| kind.as_str()).collect();
     for kind in ["create_user", "update_user", "link_identity", "sign_in"] {
