@@ -16,7 +16,6 @@ use appliance::{
 };
 use clap::Args;
 use platform::{Limits, Options, PUBLIC_URL, Server, link_url};
-use record::{Chain, clock::SystemClock};
 use store::{Store, StoreError};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +25,7 @@ use crate::{
     commands::show,
     people::PeopleFlags,
     serve::{Signals, runtime},
+    storage::{Storage, stored},
 };
 
 /// Time for requests that are under way when the process is told to end. Kubernetes kills after
@@ -37,9 +37,8 @@ const LAST_WRITES: Duration = Duration::from_secs(1);
 
 #[derive(Args)]
 pub(crate) struct Serve {
-    /// Folder with the database and the mail. It is made if it is not there.
-    #[arg(long, value_name = "DIR", default_value = "tributary-data")]
-    data: PathBuf,
+    #[command(flatten)]
+    storage: Storage,
     /// Address to listen on.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8000")]
     bind: SocketAddr,
@@ -65,16 +64,6 @@ pub(crate) struct Serve {
     /// Form of the log lines. Without it: `text` on a terminal, `json` elsewhere.
     #[arg(long, value_name = "text|json")]
     log_format: Option<LogFormat>,
-}
-
-/// A failure of the store, with the exit code that says whether trying again may help.
-pub(crate) fn stored(error: &StoreError) -> Ending {
-    let exit = match error {
-        StoreError::TooNew { .. } => Exit::Config,
-        _ => Exit::Io,
-    };
-    let hint = error.hint().map(|hint| format!("\nHint: {hint}")).unwrap_or_default();
-    Ending::new(exit, format!("{}{hint}", Chain(error)))
 }
 
 impl Serve {
@@ -127,8 +116,7 @@ impl Serve {
         })?;
         let shutdown = CancellationToken::new();
         tokio::spawn(Signals::listen()?.obey(shutdown.clone(), Arc::default(), Arc::default()));
-        let store = Store::open(&self.data, Arc::new(SystemClock)).await;
-        let store = store.map_err(|err| stored(&err))?;
+        let store = self.storage.open_or_make().await?;
         let options = Options {
             bind: self.bind,
             tls,
@@ -151,7 +139,12 @@ impl Serve {
         let public = self.people.public_url().map_or_else(|| url.clone(), ToString::to_string);
         leave_address(&store, &public).await.map_err(|err| stored(&err))?;
         // After the port is taken: what is printed once must not be lost to a wrong flag.
-        if let Some(first) = platform::first_start(&store).await.map_err(|err| stored(&err))? {
+        let first = match platform::first_start(&store).await {
+            // Another process on the same database makes its first start at this moment.
+            Err(StoreError::Busy(_)) => platform::first_start(&store).await,
+            first => first,
+        };
+        if let Some(first) = first.map_err(|err| stored(&err))? {
             show(&format!(
                 "This is the first start. The user `admin` may do everything. Both of these are \
                  shown only now.\n\nTo set a password and sign in, open within a week:\n\n    \
@@ -167,7 +160,7 @@ impl Serve {
         if self.plain_http {
             warn!("Listening without TLS: only a proxy with a certificate may reach this port");
         }
-        info!("The platform is at `{url}`, its data in `{}`", self.data.display());
+        info!("The platform is at `{url}`, its data in `{}`", self.storage.place()?);
         server.serve(shutdown, GRACE).await;
         // A request that did not end in time may still hold a connection.
         if timeout(LAST_WRITES, store.close()).await.is_ok() {

@@ -6,13 +6,13 @@ use appliance::exit::{Ending, Exit};
 use clap::{Args, Subcommand};
 use platform::{PUBLIC_URL, PublicUrl, link_kind, link_lifetime, link_url};
 use serde_json::json;
-use store::{Holder, NewUser, Session, StoreError, User as Kept};
+use store::{Holder, NewUser, Session, StoreError, User as Kept, Version};
 
 use crate::{
     commands::{show, show_json},
-    platform::stored,
     serve::runtime,
-    token::{Data, operator, permission},
+    storage::{Storage, stored},
+    token::{operator, permission},
 };
 
 #[derive(Subcommand)]
@@ -22,7 +22,7 @@ pub(crate) enum User {
     /// Lists users.
     List {
         #[command(flatten)]
-        data: Data,
+        data: Storage,
         /// Prints JSON instead of a table.
         #[arg(long)]
         json: bool,
@@ -43,7 +43,7 @@ pub(crate) enum User {
 #[derive(Args)]
 pub(crate) struct Named {
     #[command(flatten)]
-    data: Data,
+    data: Storage,
     /// Name of the user.
     name: String,
 }
@@ -58,7 +58,7 @@ pub(crate) struct At {
 #[derive(Args)]
 pub(crate) struct Create {
     #[command(flatten)]
-    data: Data,
+    data: Storage,
     /// Name of the user.
     #[arg(value_parser = username)]
     name: String,
@@ -151,7 +151,7 @@ async fn link(session: &mut Session, user: &Kept, at: &At) -> Result<String, End
 
 impl Create {
     async fn run(self) -> Result<(), Ending> {
-        let store = self.data.open().await?;
+        let store = self.data.open(Version::Newest).await?;
         let mut session = store.write().await.map_err(failed)?;
         let new = NewUser { username: self.name, email: self.email };
         let user = session.create_user(new).await.map_err(failed)?;
@@ -190,7 +190,7 @@ impl Create {
 
 impl Named {
     async fn set_disabled(self, disabled: bool) -> Result<(), Ending> {
-        let store = self.data.open().await?;
+        let store = self.data.open(Version::Newest).await?;
         let mut session = store.write().await.map_err(failed)?;
         let user = named(&mut session, &self.name).await?;
         session.set_disabled(&user.id, disabled).await.map_err(failed)?;
@@ -207,7 +207,7 @@ impl Named {
     }
 
     async fn reset_link(self, at: &At) -> Result<(), Ending> {
-        let store = self.data.open().await?;
+        let store = self.data.open(Version::Newest).await?;
         let mut session = store.write().await.map_err(failed)?;
         let user = named(&mut session, &self.name).await?;
         if user.disabled_at.is_some() {
@@ -223,8 +223,8 @@ impl Named {
     }
 }
 
-async fn list(data: &Data, json: bool) -> Result<(), Ending> {
-    let store = data.open().await?;
+async fn list(data: &Storage, json: bool) -> Result<(), Ending> {
+    let store = data.open(Version::Newest).await?;
     let mut session = store.read().await.map_err(failed)?;
     let mut rows = Vec::new();
     for user in session.users().await.map_err(failed)? {

@@ -6,14 +6,14 @@ use store::{Bucket, Project, Session, User};
 
 use crate::{
     access::{Caller, Target},
-    account, audit, buckets, configs, emails, own_tokens, projects, quotas,
+    account, audit, buckets, configs, emails, original, own_tokens, projects, quotas,
     refusal::Refusal,
     reply::Reply,
     request::{Head, Payload},
     roles,
     routes::{Named, Op, Route},
     server::Shared,
-    states, user_access, users,
+    states, user_access, users, volume,
 };
 
 pub(crate) struct Call<'a> {
@@ -76,6 +76,10 @@ pub(crate) async fn perform(call: &Call<'_>, payload: Payload) -> Result<Reply, 
         Op::GetEmail => emails::one(call).await,
         Op::DeleteEmails => emails::delete(call).await,
         Op::PutAttachment => emails::put_attachment(call, payload).await,
+        Op::GetOriginal => original::get(call).await,
+        Op::GetOriginalHtml => original::html(call).await,
+        Op::GetOriginalPart => original::part(call).await,
+        Op::GetOriginalRaw => original::raw(call).await,
         Op::GetSyncState => states::get(call).await,
         Op::PutSyncState => states::put(call, payload).await,
         Op::ListKeyedSyncStates => states::list_keyed(call).await,
@@ -113,5 +117,7 @@ pub(crate) async fn perform(call: &Call<'_>, payload: Payload) -> Result<Reply, 
         | Op::UseLink
         | Op::StartOidc
         | Op::FinishOidc => Err(Refusal::invalid("this path is for those who come in")),
+        // For the web UI.
+        Op::BucketVolume => volume::of_bucket(call).await,
     }
 }

@@ -15,6 +15,7 @@
 
 mod access;
 mod account;
+mod again;
 mod attempts;
 mod audit;
 mod body;
@@ -30,6 +31,8 @@ mod json;
 mod links;
 mod metrics;
 mod oidc;
+mod openapi;
+mod original;
 mod own_tokens;
 mod passwords;
 mod permissions;
@@ -49,11 +52,14 @@ mod settings;
 mod sign_in;
 mod site;
 mod states;
+mod sweep;
 mod throttle;
 mod tls;
+mod ui;
 mod uploads;
 mod user_access;
 mod users;
+mod volume;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -63,6 +69,7 @@ pub use first_start::{FirstStart, first_start};
 pub use links::{link_kind, link_lifetime};
 pub use net::egress::Network;
 pub use oidc::settings::{GroupRole, NewUsers, Oidc};
+pub use openapi::{openapi, openapi_text};
 pub use permissions::{is_global, is_of_projects};
 pub use rate::RateLimit;
 pub use role_table::{ROLES, Role, Scope, role_named};

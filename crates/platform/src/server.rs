@@ -34,11 +34,13 @@ use tracing::{debug, info, warn};
 use crate::{
     CheckConfig, Limits, Options,
     access::Caller,
+    again,
     attempts::Attempts,
-    call::{Call, perform},
+    call::Call,
     cookies::Cookie,
     metrics::Metrics,
     oidc::Provider,
+    openapi, original,
     passwords::Passwords,
     public::{self, Visit},
     rate::Rates,
@@ -48,6 +50,7 @@ use crate::{
     routes::{self, Need, Op},
     settings::People,
     site::Site,
+    sweep, ui,
 };
 
 /// Most connections at once; more wait to be accepted.
@@ -78,6 +81,7 @@ pub(crate) struct Shared {
     rates: Arc<Rates>,
     base_path: String,
     bodies: Semaphore,
+    opened: Semaphore,
     draining: AtomicBool,
 }
 
@@ -86,6 +90,13 @@ impl Shared {
     pub(crate) async fn place_for_body(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Refusal> {
         let busy = || Refusal::busy("too many uploads at the same time", BODY_PAUSE);
         timeout(BODY_PATIENCE, self.bodies.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())
+    }
+
+    /// A place among those who look into an email.
+    pub(crate) async fn place_to_open(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Refusal> {
+        let busy =
+            || Refusal::busy("too many emails are being opened at the same time", BODY_PAUSE);
+        timeout(BODY_PATIENCE, self.opened.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())
     }
 
     async fn readiness(&self) -> Result<(), &'static str> {
@@ -136,6 +147,7 @@ impl Server {
             people,
             base_path: options.base_path,
             bodies: Semaphore::new(MAX_BODIES),
+            opened: Semaphore::new(original::MAX_OPENED),
             draining: AtomicBool::new(false),
         };
         Ok(Self { listener, address, tls: options.tls, shared: Arc::new(shared) })
@@ -149,6 +161,7 @@ impl Server {
     pub async fn serve(self, over: CancellationToken, grace: Duration) {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let connections = TaskTracker::new();
+        connections.spawn(sweep::sweep(self.shared.store.clone(), over.clone()));
         loop {
             let accepted = async {
                 let place = Arc::clone(&places).acquire_owned().await;
@@ -244,8 +257,14 @@ async fn answer(
     if let Some(reply) = probe(shared, &parts.method, parts.uri.path()).await {
         return reply.into_response();
     }
+    if let Some(reply) = openapi::answer(&parts.method, parts.uri.path(), &shared.base_path) {
+        return reply.into_response();
+    }
     let head = Head::new(parts);
     let from = shared.site.caller(from, &head.parts.headers);
+    if let Some(reply) = ui::answer(&head, &shared.base_path) {
+        return reply.into_response();
+    }
     let (op, outcome) = handle(shared, &head, &mut body, from).await;
     let reply = match outcome {
         Ok(reply) => reply,
@@ -305,7 +324,7 @@ async fn handle(
         head.check_query(route)?;
         let payload = request::take(shared, head, route, body).await?;
         let call = Call { shared, route, named: &named, head, caller: &caller, target };
-        perform(&call, payload).await
+        again::perform(&call, payload).await
     };
     (op, Box::pin(outcome).await)
 }

@@ -13,45 +13,53 @@
 //! - A migration that was released is never edited.
 
 mod audit;
+mod backup;
 mod buckets;
+mod check;
 mod configs;
 mod contents;
+mod database;
 mod emails;
 mod error;
 mod id;
 mod identities;
 mod links;
+mod locks;
 mod migrate;
+mod named;
 mod passwords;
 mod projects;
 mod quotas;
 mod session;
 mod settings;
 mod states;
+mod sweep;
+mod tables;
 mod tokens;
 mod uploads;
 mod users;
+mod volume;
 mod web_sessions;
 
 use std::{
     path::{Path, PathBuf},
-    str::FromStr,
     sync::{Arc, Once},
     time::Duration,
 };
 
 use chrono::{DateTime, Utc};
 use record::Clock;
-use sqlx::{
-    Any, AnyPool,
-    any::{AnyConnectOptions, AnyPoolOptions},
-    pool::PoolOptions,
-};
+use sqlx::{Any, AnyPool, any::AnyPoolOptions, pool::PoolOptions};
 
 pub use audit::{Actor, AuditEvent, AuditQuery};
+pub use backup::{Made, Manifest, Place, Progress, Restored, TableFile, Watcher, find, restore};
 pub use buckets::Bucket;
+pub use check::{Finding, Kind as FindingKind, Repair, Report};
 pub use configs::Config;
-pub use contents::{ContentReader, ContentWriter, Staged, Staging};
+pub use contents::{
+    ContentReader, ContentWriter, Contents, Folder, Listed, Staged, Staging, is_hash,
+};
+pub use database::{BadUrl, DatabaseUrl};
 pub use emails::{Email, EmailQuery, NewEmail};
 pub use error::{Result, StoreError};
 pub use identities::Identity;
@@ -60,8 +68,10 @@ pub use projects::{NewProject, Project};
 pub use quotas::Quota;
 pub use session::Session;
 pub use states::{Expected, SyncState};
+pub use sweep::Swept;
 pub use tokens::{Credential, Grant, NewToken, Token};
 pub use users::{Holder, NewUser, User};
+pub use volume::Volume;
 pub use web_sessions::{NewWebSession, WebSession};
 
 /// Most connections that read at the same time.
@@ -82,8 +92,33 @@ pub struct Store {
     readers: AnyPool,
     writer: AnyPool,
     kind: Kind,
-    contents: Arc<PathBuf>,
+    contents: Arc<dyn Contents>,
+    folder: Arc<PathBuf>,
     clock: Arc<dyn Clock>,
+}
+
+/// Which database, and where contents are.
+pub struct Opening<'a> {
+    /// Without one, the database is a file in the folder.
+    pub database: Option<&'a DatabaseUrl>,
+    pub folder: &'a Path,
+    /// Without any, contents that are too large for the database are files in the folder.
+    pub contents: Option<Arc<dyn Contents>>,
+    pub clock: Arc<dyn Clock>,
+    pub version: Version,
+}
+
+/// Which version the tables are to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// That of this program: they are brought forward, or made.
+    Newest,
+    /// That of this program, and nothing is changed for it.
+    AsItIs,
+    /// That of this program or an earlier one, and nothing is changed for it.
+    AnyKnown,
+    /// They are made with this one, as it was then.
+    Exactly(i64),
 }
 
 impl Store {
@@ -93,33 +128,61 @@ impl Store {
     ///
     /// [`StoreError::TooNew`] and [`StoreError::File`] are for the operator.
     pub async fn open(folder: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
+        let (contents, version) = (None, Version::Newest);
+        Self::with(Opening { database: None, folder, contents, clock, version }).await
+    }
+
+    /// Opens a database and a folder.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`], and what is wrong with the way to a server.
+    pub async fn with(opening: Opening<'_>) -> Result<Self> {
+        static DRIVERS: Once = Once::new();
+        DRIVERS.call_once(sqlx::any::install_default_drivers);
+        let Opening { database, folder, contents, clock, version } = opening;
         make_private(folder)?;
-        let path = folder.join("tributary.db");
-        let escaped = path.display().to_string().replace('%', "%25").replace('?', "%3f");
-        Self::connect(&format!("sqlite://{escaped}?mode=rwc"), folder, clock).await
+        let inside = folder.join("contents");
+        contents::sweep_staged(&inside)?;
+        let contents = match contents {
+            Some(contents) => contents,
+            None => Arc::new(Folder::open(&inside)?),
+        };
+        let kind = if database.is_some() { Kind::Postgres } else { Kind::Sqlite };
+        let options = match database {
+            Some(url) => database::connect(url).await?,
+            None => database::file(folder)?,
+        };
+        // SQLite has one writer: who waits here waits in order, and not for a lock.
+        let writers = if kind == Kind::Sqlite { 1 } else { READERS };
+        let writer = pool(kind, false).max_connections(writers).connect_with(options.clone());
+        let writer = writer.await?;
+        let mut transaction = writer.begin_with(begin(kind, true)).await?;
+        migrate::bring(&mut transaction, kind, id::micros(clock.now()), version).await?;
+        transaction.commit().await?;
+        let readers = pool(kind, true).max_connections(READERS).connect_with(options).await?;
+        Ok(Self { readers, writer, kind, contents, folder: Arc::new(folder.to_owned()), clock })
     }
 
     /// Opens the database at `url`, with contents in `folder` that are too large for it.
     ///
     /// # Errors
     ///
-    /// As [`Self::open`].
+    /// As [`Self::with`]; [`StoreError::Unsuitable`] for what is no URL.
     pub async fn connect(url: &str, folder: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
-        static DRIVERS: Once = Once::new();
-        DRIVERS.call_once(sqlx::any::install_default_drivers);
-        let kind = if url.starts_with("sqlite:") { Kind::Sqlite } else { Kind::Postgres };
-        let contents = folder.join("contents");
-        contents::prepare(&contents)?;
-        let options = AnyConnectOptions::from_str(url)?;
-        // SQLite has one writer: who waits here waits in order, and not for a lock.
-        let writers = if kind == Kind::Sqlite { 1 } else { READERS };
-        let writer = pool(kind, false).max_connections(writers).connect_with(options.clone());
-        let writer = writer.await?;
-        let mut database = writer.begin_with(begin(kind, true)).await?;
-        migrate::migrate(&mut database, kind, id::micros(clock.now())).await?;
-        database.commit().await?;
-        let readers = pool(kind, true).max_connections(READERS).connect_with(options).await?;
-        Ok(Self { readers, writer, kind, contents: Arc::new(contents), clock })
+        let url = DatabaseUrl::parse(url)?;
+        let (contents, version) = (None, Version::Newest);
+        Self::with(Opening { database: Some(&url), folder, contents, clock, version }).await
+    }
+
+    /// Whether others may write at the same time, so that a write can fail for that alone.
+    pub fn has_several_writers(&self) -> bool {
+        self.kind == Kind::Postgres
+    }
+
+    /// Where contents are that are too large for the database.
+    pub fn contents(&self) -> &Arc<dyn Contents> {
+        &self.contents
     }
 
     /// A snapshot to read from.
@@ -128,7 +191,7 @@ impl Store {
     ///
     /// No connection came free in time.
     pub async fn read(&self) -> Result<Session> {
-        let database = self.readers.begin_with(begin(self.kind, false)).await?;
+        let database = database::begin(&self.readers, self.kind, begin(self.kind, false)).await?;
         Ok(Session::new(database, self))
     }
 
@@ -138,7 +201,7 @@ impl Store {
     ///
     /// No connection came free in time.
     pub async fn write(&self) -> Result<Session> {
-        let database = self.writer.begin_with(begin(self.kind, true)).await?;
+        let database = database::begin(&self.writer, self.kind, begin(self.kind, true)).await?;
         Ok(Session::new(database, self))
     }
 
@@ -149,12 +212,12 @@ impl Store {
 
     /// Where contents are staged before they are stored.
     pub fn staging(&self) -> Staging {
-        Staging::new(Arc::clone(&self.contents))
+        Staging::new(Arc::new(self.folder.join("contents")))
     }
 
     /// A folder for bodies that are being received.
     pub fn temporary_folder(&self) -> PathBuf {
-        contents::temporary(&self.contents)
+        contents::temporary(&self.folder.join("contents"))
     }
 
     /// Waits for what is under way, and brings everything into the database file.

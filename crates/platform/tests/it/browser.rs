@@ -1,149 +1,174 @@
-//! A browser as far as signing in needs one: cookies for each host, and the headers that no page
-//! can set.
+//! Hostile emails in a real browser: nothing loads, nothing runs, with every layer of the defense
+//! and with each of them alone.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    net::SocketAddr,
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    process::Stdio,
 };
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::{HeaderMap, Request, client::conn::http1};
-use hyper_util::rt::TokioIo;
-use serde_json::Value;
-use tokio::net::TcpStream;
-use url::Url;
+use serde_json::{Value, json};
+use tokio::process::Command;
 
-/// Where the platform of these tests is, as its people see it: a proxy has the certificate.
-pub(crate) const PUBLIC: &str = "https://mail.example.com/base";
+use crate::server::Running;
 
-pub(crate) struct Browser {
-    platform: SocketAddr,
-    /// By host and port, then by name.
-    pub(crate) cookies: HashMap<String, BTreeMap<String, String>>,
-    pub(crate) agent: &'static str,
-    /// Headers that are not sent, and others that are.
-    pub(crate) without: &'static [&'static str],
-    pub(crate) with: Vec<(&'static str, String)>,
+const HOSTILE: &str = include_str!("../browser/hostile.txt");
+const PLAYWRIGHT: &str = "playwright-core@1.64.1";
+
+/// A folder with playwright-core in it, installed once for all runs.
+async fn modules() -> PathBuf {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/playwright");
+    if !home.join(PLAYWRIGHT).exists() {
+        std::fs::create_dir_all(&home).unwrap();
+        std::fs::write(home.join("package.json"), "{\"private\": true}").unwrap();
+        let mut install = Command::new("npm");
+        install.args(["install", "--silent", "--no-audit", "--no-fund", "--no-save"]);
+        install.args(["--ignore-scripts", PLAYWRIGHT]).current_dir(&home).stdin(Stdio::null());
+        assert!(install.status().await.unwrap().success(), "npm could not install {PLAYWRIGHT}");
+        std::fs::write(home.join(PLAYWRIGHT), "").unwrap();
+    }
+    home.join("node_modules")
 }
 
-#[derive(Debug)]
-pub(crate) struct Page {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Vec<u8>,
-    pub(crate) url: Url,
+fn chromium() -> &'static str {
+    let paths = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+    let found = paths.into_iter().find(|path| Path::new(path).exists());
+    found.expect("the tests need Chromium: apt-get install chromium")
 }
 
-impl Page {
-    pub(crate) fn json(&self) -> Value {
-        let text = String::from_utf8_lossy(&self.body);
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {text}"))
-    }
-
-    pub(crate) fn message(&self) -> String {
-        self.json()["message"].as_str().unwrap().to_owned()
-    }
-
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.to_str().unwrap())
-    }
-
-    fn location(&self) -> Option<Url> {
-        let location = self.header("location")?;
-        Some(self.url.join(location).unwrap())
-    }
-}
-
-impl Browser {
-    pub(crate) fn new(platform: SocketAddr) -> Self {
-        let (cookies, with) = (HashMap::new(), Vec::new());
-        Self { platform, cookies, agent: "Test Browser", without: &[], with }
-    }
-
-    /// The value of the platform's cookie whose name begins so.
-    pub(crate) fn cookie(&self, name: &str) -> Option<String> {
-        let own = self.cookies.get("mail.example.com")?;
-        own.iter().find(|(own, _)| own.starts_with(name)).map(|(_, value)| value.clone())
-    }
-
-    pub(crate) async fn get(&mut self, path: &str) -> Page {
-        self.visit(&Url::parse(&format!("{PUBLIC}{path}")).unwrap()).await
-    }
-
-    pub(crate) async fn post(&mut self, path: &str, body: Value) -> Page {
-        self.call("POST", path, body).await
-    }
-
-    pub(crate) async fn call(&mut self, method: &str, path: &str, body: Value) -> Page {
-        let url = Url::parse(&format!("{PUBLIC}{path}")).unwrap();
-        self.send(method, &url, &body).await
-    }
-
-    pub(crate) async fn visit(&mut self, url: &Url) -> Page {
-        self.send("GET", url, &Value::Null).await
-    }
-
-    /// Follows redirects until there are no more, or the next one leads to a page beginning with
-    /// `until`; the last page and the address that was not opened.
-    pub(crate) async fn follow(&mut self, mut page: Page, until: &str) -> (Page, Option<Url>) {
-        for _ in 0..20 {
-            match page.location() {
-                None => return (page, None),
-                Some(next) if next.as_str().starts_with(until) => return (page, Some(next)),
-                Some(next) => page = self.visit(&next).await,
+/// Names and HTML.
+fn payloads() -> Vec<(String, String)> {
+    let mut payloads: Vec<(String, String)> = Vec::new();
+    for line in HOSTILE.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+        let is_name = |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+        match line.split_once(": ").filter(|(name, _)| is_name(name)) {
+            Some((name, html)) => payloads.push((name.to_owned(), html.replace("{ff}", "\u{c}"))),
+            None => {
+                let (_, html) = payloads.last_mut().unwrap();
+                html.push('\n');
+                html.push_str(line);
             }
         }
-        panic!("the redirects have no end: {page:?}")
     }
+    payloads
+}
 
-    async fn send(&mut self, method: &str, url: &Url, body: &Value) -> Page {
-        let host = url[url::Position::BeforeHost..url::Position::AfterPort].to_owned();
-        let own = url.as_str().starts_with("https://mail.example.com");
-        let address: SocketAddr = if own { self.platform } else { host.parse().unwrap() };
-        // What a proxy passes on: the path as it was, below the base path.
-        let target = url[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
-        let mut request = Request::builder().method(method).uri(target);
-        let cookies = self.cookies.get(&host);
-        let pairs: Vec<String> =
-            cookies.into_iter().flatten().map(|(name, value)| format!("{name}={value}")).collect();
-        let mut headers = vec![
-            ("host", host.clone()),
-            ("user-agent", self.agent.to_owned()),
-            ("x-tributary-csrf", "1".to_owned()),
-            ("sec-fetch-site", if own { "same-origin" } else { "cross-site" }.to_owned()),
-            ("origin", "https://mail.example.com".to_owned()),
-        ];
-        if !pairs.is_empty() {
-            headers.push(("cookie", pairs.join("; ")));
-        }
-        if !body.is_null() {
-            headers.push(("content-type", "application/json".to_owned()));
-        }
-        headers.retain(|(name, _)| !self.without.contains(name));
-        headers.retain(|(name, _)| self.with.iter().all(|(other, _)| other != name));
-        for (name, value) in headers.iter().chain(&self.with) {
-            request = request.header(*name, value);
-        }
-        let bytes = if body.is_null() { Bytes::new() } else { body.to_string().into() };
-        let stream = TcpStream::connect(address).await.unwrap();
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
-        tokio::spawn(connection);
-        let request = request.body(Full::new(bytes)).unwrap();
-        let (head, body) = sender.send_request(request).await.unwrap().into_parts();
-        let body = body.collect().await.unwrap().to_bytes().to_vec();
-        let jar = self.cookies.entry(host).or_default();
-        for set in head.headers.get_all("set-cookie") {
-            let set = set.to_str().unwrap();
-            let (name, rest) = set.split_once('=').unwrap();
-            let value = rest.split(';').next().unwrap();
-            let over = value.is_empty() || set.contains("Max-Age=0") || set.contains("1970");
-            if over {
-                jar.remove(name);
-            } else {
-                jar.insert(name.to_owned(), value.to_owned());
-            }
-        }
-        Page { status: head.status.as_u16(), headers: head.headers, body, url: url.clone() }
+fn upload(name: &str, mime: &str) -> Value {
+    json!({
+        "id": format!("<{name}@hostile.example>"),
+        "mailbox": "abc@example.com",
+        "timestamp": "2026-11-02T08:00:00Z",
+        "mime_content": mime,
+    })
+}
+
+/// Files that do harm when a browser shows them, under names that try to have it do so.
+const FILES: &[(&str, &str, &str)] = &[
+    ("text/html", "a.html", "<script>{js}</script><img src='{url}'>"),
+    (
+        "image/svg+xml",
+        "b.svg",
+        "<svg xmlns='http://www.w3.org/2000/svg'><script>{js}</script></svg>",
+    ),
+    (
+        "application/xhtml+xml",
+        "c.xhtml",
+        "<html xmlns='http://www.w3.org/1999/xhtml'><script>{js}</script></html>",
+    ),
+    (
+        "text/xml",
+        "../../d.xml",
+        "<x xmlns='http://www.w3.org/1999/xhtml'><script>{js}</script></x>",
+    ),
+    ("image/png", "e.png\"; x=\".html", "<script>{js}</script>"),
+    ("text/html\"><script>{js}</script>", "<img src=x onerror={js}>.html", "<script>{js}</script>"),
+    ("text/javascript", "f\u{202e}gnp.js", "{js}"),
+    ("application/pdf", "g.pdf", "%PDF-1.4 /OpenAction << /S /JavaScript /JS (app.alert(1)) >>"),
+];
+
+fn with_files() -> String {
+    let mut mime = "From: \"<img src=x onerror={js}>\" <a@b>\nSubject: <script>{js}</script>\n\
+                    MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n\
+                    --x\nContent-Type: text/html\n\n<p>See the files</p>\n"
+        .to_owned();
+    for (kind, name, content) in FILES {
+        let name = name.replace('"', "\\\"");
+        mime.push_str(&format!(
+            "--x\nContent-Type: {kind}\nContent-Disposition: inline; filename=\"{name}\"\n\n{content}\n"
+        ));
     }
+    mime + "--x--\n"
+}
+
+/// What the browser saw of each layer.
+async fn look(server: &Running) -> Vec<Value> {
+    let mut emails: Vec<Value> = payloads()
+        .into_iter()
+        .map(|(name, html)| {
+            // Every other field that a page may show says the same.
+            let subject = html.replace(['\n', '\u{c}'], " ");
+            let mime = format!(
+                "From: a@example.com\nSubject: {subject}\nMIME-Version: 1.0\n\
+                 Content-Type: text/html; charset=utf-8\n\n{html}"
+            );
+            json!({ "name": name, "id": format!("<{name}@hostile.example>"), "html": html,
+                    "upload": upload(&name, &mime) })
+        })
+        .collect();
+    emails.push(json!({
+        "name": "files", "id": "<files@hostile.example>", "html": "", "parts": FILES.len(),
+        "upload": upload("files", &with_files()),
+    }));
+    let task = json!({
+        "url": server.url, "token": server.token, "bucket": "own/mail", "chromium": chromium(),
+        "modules": modules().await, "emails": emails,
+    });
+    let file = server.folder.path().join("task.json");
+    std::fs::write(&file, task.to_string()).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/canary.js");
+    let output = Command::new("node").arg(script).arg(&file).stdin(Stdio::null()).output();
+    let output = output.await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{complained}");
+    said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_hostile_email_loads_or_runs() {
+    let server = Running::start().await;
+    server.add_project("own").await;
+    let seen = look(&server).await;
+    let layer = |name: &str| seen.iter().find(|it| it["layer"] == name).unwrap();
+    let names = |value: &Value| -> BTreeSet<String> {
+        value.as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+    };
+    let count = payloads().len() + 1;
+    for name in ["whole", "srcdoc", "sanitizer", "policy"] {
+        let one = layer(name);
+        println!("{one}");
+        assert_eq!(one["shown"], count, "{one}");
+        assert_eq!(one["requests"], json!([]), "{name}");
+        assert_eq!(one["scripts"], json!([]), "{name}");
+        assert_eq!((&one["dialogs"], &one["pages"]), (&json!(0), &json!(0)), "{name}");
+        assert_eq!(one["late"], 0, "{one}");
+        // A policy does not keep a browser from connecting ahead; that is left to the others.
+        if name != "policy" {
+            assert_eq!(one["connections"], 0, "{name}");
+        }
+    }
+    assert_eq!(layer("sandbox")["scripts"], json!([]));
+    // Without all this, the emails do what they are meant to: else nothing was tested.
+    let nothing = layer("nothing");
+    println!("{nothing}");
+    assert!(nothing["scripts"].as_array().unwrap().len() >= 40, "{nothing}");
+    assert!(nothing["requests"].as_array().unwrap().len() >= 50, "{nothing}");
+    // Pictures, and nothing else, come when the reader asks for them, and never without TLS.
+    let remote = layer("remote");
+    assert_eq!((&remote["requests"], &remote["scripts"]), (&json!([]), &json!([])));
+    assert!(remote["connections"].as_u64().unwrap() > 0, "{remote}");
+    let parts = layer("parts");
+    assert_eq!((&parts["scripts"], &parts["requests"]), (&json!([]), &json!([])), "{parts}");
+    assert_eq!((&parts["opened"], &parts["dialogs"]), (&json!([]), &json!(0)), "{parts}");
+    assert_eq!(names(&parts["saved"]).len(), FILES.len(), "{parts}");
 }

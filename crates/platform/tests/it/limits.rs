@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use testkit::platform_contract::client::{BUCKET, Client, email, emails_of};
 
 use crate::{
-    browser::Browser,
     server::Running,
     sign_in::{Movable, events, options, signed_in},
+    visitor::Browser,
 };
 
 #[tokio::test]

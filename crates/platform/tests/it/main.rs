@@ -6,11 +6,13 @@ mod browser;
 mod contents;
 mod limits;
 mod oidc;
+mod openapi;
 mod own_account;
 mod people;
 mod server;
 mod sign_in;
 mod tls;
+mod visitor;
 
 use server::subject;
 

@@ -8,9 +8,9 @@ use testkit::oidc_provider::{OidcProvider, SECRET};
 use url::Url;
 
 use crate::{
-    browser::{Browser, Page},
     server::Running,
     sign_in::{events, options},
+    visitor::{Browser, Page},
 };
 
 const CALLBACK: &str = "https://mail.example.com/base/auth/oidc/callback";

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use testkit::platform_contract::client::Client;
 
 use crate::{
-    browser::Browser,
     server::Running,
     sign_in::{PASSWORD, events, invite, options, sign_in, signed_in},
+    visitor::Browser,
 };
 
 const ACCOUNT: &str = "/api/_private/account";

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use store::AuditQuery;
 
 use crate::{
-    browser::{Browser, PUBLIC},
     server::Running,
+    visitor::{Browser, PUBLIC},
 };
 
 pub(crate) const PASSWORD: &str = "correct horse battery";

@@ -15,13 +15,13 @@ pub(crate) use crate::people::*;
 
 pub(crate) struct Opened {
     pub(crate) store: Store,
-    _folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
 pub(crate) async fn sqlite() -> Opened {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), Arc::new(SystemClock)).await.unwrap();
-    Opened { store, _folder: folder }
+    Opened { store, folder }
 }
 
 pub(crate) async fn postgres() -> Opened {
@@ -29,10 +29,10 @@ pub(crate) async fn postgres() -> Opened {
     let url = tokio::task::spawn_blocking(database).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let store = Store::connect(&url, folder.path(), Arc::new(SystemClock)).await.unwrap();
-    Opened { store, _folder: folder }
+    Opened { store, folder }
 }
 
-async fn bucket(session: &mut Session, project: &str) -> Bucket {
+pub(crate) async fn bucket(session: &mut Session, project: &str) -> Bucket {
     let new = NewProject { name: project.to_owned(), ..NewProject::default() };
     session.create_project(new).await.unwrap();
     session.create_bucket(project, "mail", "Mail").await.unwrap()
@@ -56,7 +56,7 @@ fn email(store: &Store, number: i64, text: &str) -> NewEmail {
     }
 }
 
-async fn read(session: &mut Session, hash: &str) -> String {
+pub(crate) async fn read(session: &mut Session, hash: &str) -> String {
     let mut content = session.content(hash).await.unwrap();
     let (mut whole, mut piece) = (Vec::new(), [0; 7]);
     loop {
