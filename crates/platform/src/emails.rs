@@ -158,6 +158,7 @@ pub(crate) async fn put(call: &Call<'_>, payload: Payload) -> Result<Reply, Refu
     let project = (&*bucket.project_id, &*bucket.owner);
     uploads::note(call, &mut session, ("bucket", &full_name), project).await?;
     session.commit().await?;
+    call.shared.converter.wake();
     call.shared.metrics.accepted(count);
     Ok(Reply::ok())
 }

@@ -21,7 +21,14 @@ mod audit;
 mod body;
 mod buckets;
 mod call;
+mod comment_change;
+mod comment_files;
+mod comment_filter;
+mod comment_pages;
+mod comment_shape;
+mod comments;
 mod configs;
+mod conversion;
 mod cookies;
 mod cross_site;
 mod emails;
@@ -40,6 +47,7 @@ mod projects;
 mod public;
 mod quotas;
 mod rate;
+mod raw_emails;
 mod refusal;
 mod reply;
 mod request;
@@ -51,6 +59,7 @@ mod server;
 mod settings;
 mod sign_in;
 mod site;
+mod sources;
 mod states;
 mod sweep;
 mod throttle;
@@ -65,6 +74,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use openssl::ssl::SslAcceptor;
 
+pub use conversion::Convert;
 pub use first_start::{FirstStart, first_start};
 pub use links::{link_kind, link_lifetime};
 pub use net::egress::Network;
@@ -100,6 +110,8 @@ pub struct Options {
     pub limits: Limits,
     pub check_config: Option<CheckConfig>,
     pub people: People,
+    /// What makes comments of emails; `None`: [`comment::convert`].
+    pub convert: Option<Convert>,
 }
 
 impl Default for Options {
@@ -111,6 +123,7 @@ impl Default for Options {
             limits: Limits::default(),
             check_config: None,
             people: People::default(),
+            convert: None,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! looks as declared.
 
 mod access;
+mod comments;
 mod mail;
 mod page;
 mod people;
@@ -27,10 +28,13 @@ use shape::{Answer, Body, Operation, hex, matching, object, of, one_of};
 
 /// Another form of a route has the same address for OpenAPI, which knows no difference between
 /// names of parameters.
-const SAME_ADDRESS: &str = "api/_private/buckets/{project}";
+const SAME_ADDRESS: [&str; 2] = ["api/_private/buckets/{project}", "api/v1/sources/{project}"];
 
 fn operation_of(op: Op) -> Option<Operation> {
-    mail::operation_of(op).or_else(|| people::operation_of(op)).or_else(|| access::operation_of(op))
+    mail::operation_of(op)
+        .or_else(|| people::operation_of(op))
+        .or_else(|| access::operation_of(op))
+        .or_else(|| comments::operation_of(op))
 }
 
 /// Routes that nobody has described, as `METHOD /path`.
@@ -46,7 +50,7 @@ pub fn openapi(base_path: &str) -> Value {
     let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
     let mut used: BTreeMap<String, usize> = BTreeMap::new();
     let mut tags: Vec<&str> = Vec::new();
-    for route in ROUTES.iter().filter(|route| route.path != SAME_ADDRESS) {
+    for route in ROUTES.iter().filter(|route| !SAME_ADDRESS.contains(&route.path)) {
         let Some(operation) = operation_of(route.op) else { continue };
         if !tags.contains(&operation.tag) {
             tags.push(operation.tag);
@@ -58,7 +62,8 @@ pub fn openapi(base_path: &str) -> Value {
         path.insert(route.method.as_str().to_ascii_lowercase(), described);
     }
     let tags: Vec<Value> = tags.iter().map(|name| json!({ "name": name })).collect();
-    let schemas = mail::schemas().into_iter().chain(people::schemas()).chain(access::schemas());
+    let schemas = mail::schemas().into_iter().chain(people::schemas());
+    let schemas = schemas.chain(access::schemas()).chain(comments::schemas());
     let mut schemas: Map<String, Value> =
         schemas.map(|(name, shape)| (name.to_owned(), shape)).collect();
     schemas.insert("Error".to_owned(), error());
@@ -179,7 +184,7 @@ fn parameters(route: &Route, operation: &Operation) -> Vec<Value> {
 
 fn path_parameter(name: &str) -> Value {
     match name {
-        "bucket" => matching(
+        "bucket" | "source" => matching(
             "^(id:[0-9a-f]{16}|[A-Za-z0-9_.-]{1,200}/[A-Za-z0-9_-]{1,200})$",
             "example/mail",
         ),
@@ -224,6 +229,10 @@ fn responses(route: &Route, operation: Operation) -> Value {
     }
     if route.path.contains('{') {
         refusals.push(404);
+    }
+    if route.path.ends_with("buckets/{bucket}") {
+        // One part that is no id is the name of a project, whose buckets can only be listed.
+        refusals.push(405);
     }
     if route.content != Content::Nothing {
         refusals.extend([408, 413, 415]);

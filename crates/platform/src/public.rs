@@ -6,6 +6,7 @@ use hyper::body::Incoming;
 use store::Actor;
 
 use crate::{
+    access::Target,
     cross_site, links,
     oidc::flow,
     refusal::Refusal,
@@ -41,7 +42,8 @@ pub(crate) async fn answer(visit: &Visit<'_>, body: &mut Incoming) -> Result<Rep
     // Nobody is to be signed in by a page of another site, as somebody whom that page has chosen.
     cross_site::check(&visit.shared.site, &visit.head.parts.method, &visit.head.parts.headers)?;
     visit.head.check_query(visit.route)?;
-    let payload = request::take(visit.shared, visit.head, visit.route, body).await?;
+    let nothing = Target::default();
+    let payload = request::take(visit.shared, visit.head, visit.route, &nothing, body).await?;
     perform(visit, payload).await
 }
 

@@ -11,6 +11,8 @@ use crate::routes::Op;
 const BUCKETS: &str = "Buckets";
 const EMAILS: &str = "Emails";
 const ORIGINALS: &str = "Original messages";
+/// What a continuation of emails looks like: a time in microseconds, and a number.
+const AFTER: &str = "^after-(0|-?[1-9][0-9]{0,17})-(0|[1-9][0-9]{0,17})$";
 const STATES: &str = "Sync states";
 
 pub(super) fn operation_of(op: Op) -> Option<Operation> {
@@ -107,7 +109,7 @@ pub(super) fn operation_of(op: Op) -> Option<Operation> {
 
 fn page_fields() -> Vec<super::shape::Field> {
     let limit = about(between(1, 256), "Most emails of the page. Default: 64.");
-    vec![may("continuation", continuation("after-0-0")), may("limit", limit)]
+    vec![may("continuation", continuation(AFTER, "after-0-0")), may("limit", limit)]
 }
 
 /// What of an email came beside its content.

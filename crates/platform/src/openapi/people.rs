@@ -103,7 +103,7 @@ pub(super) fn operation_of(op: Op) -> Option<Operation> {
                     may("maximum", time()),
                 ]))])),
                 may("limit", between(1, 1024)),
-                may("continuation", continuation("0000000000000001")),
+                may("continuation", continuation("^[0-7][0-9a-f]{15}$", "0000000000000001")),
             ])
             .gives(vec![
                 must("audit_events", list(of("AuditEvent"))),

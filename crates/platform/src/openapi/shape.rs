@@ -109,9 +109,11 @@ pub(super) fn hex(digits: usize) -> Value {
 }
 
 /// The position after a page, only there if more follow.
-pub(super) fn continuation(example: &str) -> Value {
-    let shape = json!({ "type": "string", "maxLength": 1024, "examples": [example] });
-    about(shape, "Where the next page begins, as the answer to this one said; opaque.")
+pub(super) fn continuation(pattern: &str, example: &str) -> Value {
+    about(
+        matching(pattern, example),
+        "Where the next page begins, as the answer to this one said; opaque.",
+    )
 }
 
 /// What one operation takes and gives.

@@ -1,16 +1,24 @@
 //! The platform's API from outside.
-#![expect(clippy::unwrap_used, reason = "what stands in a test's way fails it")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what stands in a test's way fails it"
+)]
 
 mod authorization;
 mod browser;
+mod comments;
 mod contents;
+mod conversion;
 mod limits;
 mod oidc;
 mod openapi;
 mod own_account;
 mod people;
+mod raw_emails;
 mod server;
 mod sign_in;
+mod sources;
 mod tls;
 mod visitor;
 
