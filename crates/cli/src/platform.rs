@@ -124,6 +124,7 @@ impl Serve {
             limits: Limits::default(),
             check_config: Some(Arc::new(check_config)),
             people,
+            ..Options::default()
         };
         let server = Server::bind(store.clone(), options).await.map_err(|err| {
             if err.kind() == io::ErrorKind::Other {
