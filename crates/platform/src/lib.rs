@@ -18,7 +18,14 @@ mod audit;
 mod body;
 mod buckets;
 mod call;
+mod comment_change;
+mod comment_files;
+mod comment_filter;
+mod comment_pages;
+mod comment_shape;
+mod comments;
 mod configs;
+mod conversion;
 mod emails;
 mod first_start;
 mod form;
@@ -27,12 +34,14 @@ mod metrics;
 mod permissions;
 mod projects;
 mod quotas;
+mod raw_emails;
 mod refusal;
 mod reply;
 mod request;
 mod routes;
 mod schema;
 mod server;
+mod sources;
 mod states;
 mod tls;
 mod users;
@@ -41,6 +50,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use openssl::ssl::SslAcceptor;
 
+pub use conversion::Convert;
 pub use first_start::first_token;
 pub use permissions::{is_global, is_of_projects};
 pub use routes::routes;
@@ -63,6 +73,8 @@ pub struct Options {
     pub base_path: String,
     pub limits: Limits,
     pub check_config: Option<CheckConfig>,
+    /// What makes comments of emails; `None`: [`comment::convert`].
+    pub convert: Option<Convert>,
 }
 
 impl Default for Options {
@@ -73,6 +85,7 @@ impl Default for Options {
             base_path: String::new(),
             limits: Limits::default(),
             check_config: None,
+            convert: None,
         }
     }
 }
