@@ -12,8 +12,9 @@ use crate::{
     reply::Reply,
     request::{Head, Payload},
     routes::{Named, Op, Route},
+    search,
     server::Shared,
-    sources, states, users,
+    sources, states, users, volume,
 };
 
 pub(crate) struct Call<'a> {
@@ -126,5 +127,8 @@ pub(crate) async fn perform(call: &Call<'_>, payload: Payload) -> Result<Reply, 
         Op::QueryAuditEvents => audit::query(call, payload).await,
         Op::ListQuotas => quotas::list(call).await,
         Op::SetQuota => quotas::set(call, payload).await,
+        Op::Search => search::search(call, payload).await,
+        Op::SearchVolume => volume::volume(call, payload).await,
+        Op::GetThread => comment_pages::thread(call).await,
     }
 }

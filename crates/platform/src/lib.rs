@@ -40,11 +40,14 @@ mod reply;
 mod request;
 mod routes;
 mod schema;
+mod search;
+mod search_reply;
 mod server;
 mod sources;
 mod states;
 mod tls;
 mod users;
+mod volume;
 
 use std::{net::SocketAddr, sync::Arc};
 

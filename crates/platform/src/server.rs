@@ -140,6 +140,7 @@ impl Server {
         let connections = TaskTracker::new();
         let converting = conversion::work(Arc::clone(&self.shared), over.clone());
         self.shared.tasks.spawn(converting);
+        self.shared.tasks.spawn(crate::volume::rebuild(Arc::clone(&self.shared), over.clone()));
         loop {
             let accepted = async {
                 let place = Arc::clone(&places).acquire_owned().await;

@@ -22,6 +22,7 @@ mod conversions;
 mod emails;
 mod error;
 mod id;
+mod index;
 mod migrate;
 mod projects;
 mod quotas;
@@ -56,6 +57,7 @@ pub use contents::{ContentReader, ContentWriter, Staged, Staging};
 pub use conversions::{Claim, Claimant, Conversion, Quarantined};
 pub use emails::{Email, EmailQuery, NewEmail};
 pub use error::{Result, StoreError};
+pub use index::{Count, Progress, Search, ThreadHit, ThreadPage, Volume};
 pub use projects::{NewProject, Project};
 pub use quotas::Quota;
 pub use session::Session;
@@ -121,14 +123,12 @@ impl Store {
         migrate::migrate(&mut database, kind, id::micros(clock.now())).await?;
         database.commit().await?;
         let readers = pool(kind, true).max_connections(READERS).connect_with(options).await?;
-        Ok(Self {
-            readers,
-            writer,
-            kind,
-            contents: Arc::new(contents),
-            clock,
-            places: Arc::default(),
-        })
+        let contents = Arc::new(contents);
+        let store = Self { readers, writer, kind, contents, clock, places: Arc::default() };
+        let mut session = store.write().await?;
+        session.begin_search().await?;
+        session.commit().await?;
+        Ok(store)
     }
 
     /// A snapshot to read from.

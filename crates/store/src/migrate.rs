@@ -5,8 +5,11 @@ use sqlx::{Any, AssertSqlSafe, Row, Transaction};
 use crate::{Kind, Result, StoreError};
 
 /// Every version there ever was, oldest first. One that was released is never edited.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_buckets.sql"), include_str!("migrations/0002_comments.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_buckets.sql"),
+    include_str!("migrations/0002_comments.sql"),
+    include_str!("migrations/0003_search.sql"),
+];
 
 /// Applies what is missing, within the transaction of the caller.
 pub(crate) async fn migrate(
@@ -54,5 +57,11 @@ fn statements(text: &str, kind: Kind) -> Vec<String> {
     let text = lines.collect::<Vec<_>>().join("\n");
     let text = text.replace("{serial}", serial).replace("{key}", key).replace("{bytes}", bytes);
     let statements = text.split(';').map(str::trim).filter(|statement| !statement.is_empty());
-    statements.map(str::to_owned).collect()
+    // Behind one of these words, a statement is for one database alone.
+    let (own, other) = match kind {
+        Kind::Sqlite => ("{sqlite}", "{postgres}"),
+        Kind::Postgres => ("{postgres}", "{sqlite}"),
+    };
+    let statements = statements.filter(|statement| !statement.starts_with(other));
+    statements.map(|statement| statement.trim_start_matches(own).to_owned()).collect()
 }

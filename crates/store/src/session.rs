@@ -71,6 +71,10 @@ impl Session {
         Ok(())
     }
 
+    pub(crate) fn kind(&self) -> Kind {
+        self.store.kind
+    }
+
     pub(crate) fn store(&self) -> &Store {
         &self.store
     }

@@ -11,6 +11,7 @@ mod contents;
 mod conversion;
 mod people;
 mod raw_emails;
+mod search;
 mod server;
 mod sources;
 mod tls;
