@@ -6,13 +6,13 @@ use store::{Bucket, Project, Session, Source, User};
 
 use crate::{
     access::{Caller, Target},
-    audit, buckets, comment_files, comment_pages, comments, configs, conversion, emails, projects,
-    quotas,
+    audit, buckets, comment_files, comment_pages, comments, configs, conversion, emails, original,
+    projects, quotas,
     refusal::Refusal,
     reply::Reply,
     request::{Head, Payload},
     routes::{Named, Op, Route},
-    search,
+    search, search_volume,
     server::Shared,
     sources, states, users, volume,
 };
@@ -89,6 +89,10 @@ pub(crate) async fn perform(call: &Call<'_>, payload: Payload) -> Result<Reply, 
         Op::GetEmail => emails::one(call).await,
         Op::DeleteEmails => emails::delete(call).await,
         Op::PutAttachment => emails::put_attachment(call, payload).await,
+        Op::GetOriginal => original::get(call).await,
+        Op::GetOriginalHtml => original::html(call).await,
+        Op::GetOriginalPart => original::part(call).await,
+        Op::GetOriginalRaw => original::raw(call).await,
         Op::GetSyncState => states::get(call).await,
         Op::PutSyncState => states::put(call, payload).await,
         Op::ListKeyedSyncStates => states::list_keyed(call).await,
@@ -128,7 +132,9 @@ pub(crate) async fn perform(call: &Call<'_>, payload: Payload) -> Result<Reply, 
         Op::ListQuotas => quotas::list(call).await,
         Op::SetQuota => quotas::set(call, payload).await,
         Op::Search => search::search(call, payload).await,
-        Op::SearchVolume => volume::volume(call, payload).await,
+        Op::SearchVolume => search_volume::volume(call, payload).await,
         Op::GetThread => comment_pages::thread(call).await,
+        // For the web UI.
+        Op::BucketVolume => volume::of_bucket(call).await,
     }
 }

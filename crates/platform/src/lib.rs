@@ -14,6 +14,7 @@
 //! - A success means that what was sent is on the disk.
 
 mod access;
+mod again;
 mod audit;
 mod body;
 mod buckets;
@@ -31,6 +32,8 @@ mod first_start;
 mod form;
 mod json;
 mod metrics;
+mod openapi;
+mod original;
 mod permissions;
 mod projects;
 mod quotas;
@@ -42,10 +45,13 @@ mod routes;
 mod schema;
 mod search;
 mod search_reply;
+mod search_volume;
 mod server;
 mod sources;
 mod states;
+mod sweep;
 mod tls;
+mod ui;
 mod users;
 mod volume;
 
@@ -55,6 +61,7 @@ use openssl::ssl::SslAcceptor;
 
 pub use conversion::Convert;
 pub use first_start::first_token;
+pub use openapi::{openapi, openapi_text};
 pub use permissions::{is_global, is_of_projects};
 pub use routes::routes;
 pub use server::Server;

@@ -1,132 +1,57 @@
-//! How many comments there are, by day, week or month, and the comments of one thread.
+//! How much mail there was when: what the web UI draws its charts from.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
-
-use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Utc};
-use record::Chain;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
-use store::Search;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     call::Call,
     refusal::Refusal,
     reply::Reply,
-    request::Payload,
-    schema::{one_of, show, top},
-    search::{Scope, Wanted},
-    server::Shared,
+    schema::{show, time, wrong},
 };
 
-/// Comments that are looked at when a query has words: the newest.
-const LOOKED_AT: usize = 100_000;
-/// Comments that one transaction puts into an index that is built anew.
-const REBUILT: usize = 200;
-/// How long a rebuild waits after a failure.
-const PAUSE: Duration = Duration::from_secs(10);
+/// Spans, by their names.
+const INTERVALS: &[(&str, TimeDelta)] =
+    &[("hour", TimeDelta::hours(1)), ("day", TimeDelta::days(1)), ("week", TimeDelta::weeks(1))];
+/// Days that are counted if the request names none.
+const DAYS: i64 = 30;
+/// Most spans in an answer.
+const MAX_SPANS: i64 = 2000;
 
-/// `POST /api/_private/search/volume`
-pub(crate) async fn volume(call: &Call<'_>, payload: Payload) -> Result<Reply, Refusal> {
-    let mut body = top(payload.json()?)?;
-    let wanted = Wanted::read(&mut body)?;
-    let interval = body.required("interval", one_of(&["day", "week", "month"]))?;
-    body.finish()?;
-    let mut session = call.shared.store.read().await?;
-    let scope = Scope::of(call, &mut session).await?;
-    let (days, since) = if wanted.is_of_sources_alone() {
-        let (from, to) = wanted.range();
-        (session.source_volume(&wanted.sources(&scope)?, from, to).await?, None)
-    } else {
-        let query = wanted.query(&scope)?;
-        let projects = scope.projects.into_values().collect();
-        let search = Search { query, projects, after: None };
-        let found = session.search_volume(&search, LOOKED_AT).await?;
-        (found.days, found.since)
+pub(crate) async fn of_bucket(call: &Call<'_>) -> Result<Reply, Refusal> {
+    let parameter = |name: &str| call.head.parameters(name).next();
+    let wanted = parameter("interval").unwrap_or("day");
+    let known = INTERVALS.iter().find(|(name, _)| *name == wanted);
+    let Some((interval, span)) = known else {
+        let names: Vec<_> = INTERVALS.iter().map(|(name, _)| *name).collect();
+        let message = format!("'{wanted}' is not one of {}", names.join(", "));
+        return Err(wrong("interval", message));
     };
-    let total: u64 = days.values().sum();
-    let mut intervals = BTreeMap::new();
-    for (day, count) in days {
-        *intervals.entry(start(day, &interval)).or_insert(0_u64) += count;
+    let at = |name: &str| {
+        parameter(name).map(|text| time(name, Value::String(text.to_owned()))).transpose()
+    };
+    let mut session = call.shared.store.read().await?;
+    let to = at("to")?.unwrap_or_else(|| session.now());
+    let from = at("from")?.unwrap_or_else(|| earlier(to, TimeDelta::days(DAYS)));
+    let spans = (to - from).num_seconds() / span.num_seconds().max(1);
+    if spans > MAX_SPANS {
+        let message = format!("from there to `to` there are more than {MAX_SPANS} spans");
+        return Err(wrong("from", format!("{message}; choose a longer `interval`")));
     }
-    let volume: Vec<Value> = intervals
-        .into_iter()
-        .map(|(start, count)| json!({ "start": show(start), "count": count }))
+    let volume = session.volume(&call.bucket()?.id, from, to, *span).await?;
+    let shown: Vec<_> = volume
+        .spans
+        .iter()
+        .map(|(begin, count)| json!({ "timestamp": show(*begin), "count": count }))
         .collect();
     Ok(Reply::json(json!({
-        "volume": volume,
-        "total": total,
-        "complete": since.is_none(),
-        "since": since.map(show),
+        "interval": interval,
+        "volume": shown,
+        "first": volume.range.map(|(first, _)| show(first)),
+        "last": volume.range.map(|(_, last)| show(last)),
     })))
 }
 
-/// The beginning of the interval that a day, counted from 1970, is in.
-fn start(day: i64, interval: &str) -> DateTime<Utc> {
-    let epoch = NaiveDate::default();
-    let date = TimeDelta::try_days(day).and_then(|days| epoch.checked_add_signed(days));
-    let date = date.unwrap_or(epoch);
-    let first = match interval {
-        "week" => {
-            let monday = i64::from(date.weekday().num_days_from_monday());
-            date.checked_sub_signed(TimeDelta::days(monday))
-        }
-        "month" => date.with_day(1),
-        _ => Some(date),
-    };
-    first.unwrap_or(date).and_time(chrono::NaiveTime::MIN).and_utc()
-}
-
-/// Builds the index anew where it is of another version or was not restored, beside all else.
-pub(crate) async fn rebuild(shared: Arc<Shared>, over: CancellationToken) {
-    let mut is_told = false;
-    while !over.is_cancelled() {
-        let step = async {
-            let mut session = shared.store.write().await?;
-            let more = session.rebuild_search(REBUILT).await?;
-            session.commit().await?;
-            Ok::<_, store::StoreError>(more)
-        };
-        match step.await {
-            Ok(true) => {
-                if !std::mem::replace(&mut is_told, true) {
-                    tracing::info!("The search index is built anew; until then searches find less");
-                }
-                // Those who write wait in the same line.
-                tokio::task::yield_now().await;
-            }
-            Ok(false) => {
-                if is_told {
-                    tracing::info!("The search index is complete");
-                }
-                return;
-            }
-            Err(error) => {
-                tracing::error!("The search index could not be built anew: {}", Chain(&error));
-                tokio::select! {
-                    () = over.cancelled() => return,
-                    () = tokio::time::sleep(PAUSE) => {}
-                }
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn intervals_begin_on_mondays_and_firsts() {
-        let day =
-            |text: &str| (text.parse::<NaiveDate>().unwrap() - NaiveDate::default()).num_days();
-        for (date, interval, expected) in [
-            ("2026-03-01", "day", "2026-03-01"),
-            ("2026-03-01", "week", "2026-02-23"),
-            ("2026-02-23", "week", "2026-02-23"),
-            ("2026-03-31", "month", "2026-03-01"),
-            ("1969-12-31", "week", "1969-12-29"),
-        ] {
-            assert_eq!(start(day(date), interval).date_naive().to_string(), expected, "{date}");
-        }
-    }
+fn earlier(time: DateTime<Utc>, by: TimeDelta) -> DateTime<Utc> {
+    time.checked_sub_signed(by).unwrap_or_default()
 }

@@ -6,9 +6,11 @@
 )]
 
 mod authorization;
+mod browser;
 mod comments;
 mod contents;
 mod conversion;
+mod openapi;
 mod people;
 mod raw_emails;
 mod search;

@@ -213,9 +213,9 @@ impl Session {
         // From word to word, past all their places. Nothing that a token holds sorts before `0`,
         // so that a word with it at its end is where the next can begin.
         let sql = "WITH RECURSIVE words (word) AS ( \
-                       SELECT (SELECT term FROM search_terms WHERE term >= $1 LIMIT 1) \
+                       SELECT (SELECT term FROM search_words_terms WHERE term >= $1 LIMIT 1) \
                        UNION ALL \
-                       SELECT (SELECT term FROM search_terms WHERE term >= words.word || '0' \
+                       SELECT (SELECT term FROM search_words_terms WHERE term >= words.word || '0' \
                                LIMIT 1) \
                        FROM words WHERE words.word IS NOT NULL AND words.word < $2 \
                    ) SELECT word FROM words WHERE word >= $1 AND word < $2 LIMIT $3";

@@ -2,13 +2,13 @@
 
 -- The row of a comment is its place, so that the newest come first without being sorted. It keeps
 -- no text: tokens of letters and digits come from the `search` crate, and nothing is to be folded
--- here. An index of prefixes would double the work of every write; `search_terms` names the words
+-- here. An index of prefixes would double the work of every write; `search_words_terms` names the words
 -- that begin with one.
 {sqlite} CREATE VIRTUAL TABLE search_words USING fts5(
     subject, sender, recipients, body, marks,
     content = '', contentless_delete = 1, tokenize = "ascii tokenchars '_'"
 );
-{sqlite} CREATE VIRTUAL TABLE search_terms USING fts5vocab(search_words, instance);
+{sqlite} CREATE VIRTUAL TABLE search_words_terms USING fts5vocab(search_words, instance);
 
 -- The weights of `words` tell subject, sender, recipients and body apart; places of words are not
 -- kept, since there is no room for those of long texts. `texts` has the tokens in their order, one
