@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use search::{Mark, Names, Node, Query, QueryError};
 use serde_json::{Map, Value, json};
-use store::{Comment, Count, Progress, Search, Session, Source};
+use store::{Comment, Count, Search, SearchProgress, Session, Source};
 
 use crate::{
     call::Call,
@@ -293,7 +293,7 @@ pub(crate) async fn search(call: &Call<'_>, payload: Payload) -> Result<Reply, R
     if let Some(after) = after {
         reply.insert("continuation".to_owned(), format!("before_{after}").into());
     }
-    let is_complete = session.search_progress().await? == Progress::Complete;
+    let is_complete = session.search_progress().await? == SearchProgress::Complete;
     reply.insert("index".to_owned(), json!({ "complete": is_complete }));
     drop(session);
     // Reading long texts again keeps a processor busy.

@@ -65,7 +65,7 @@ pub use conversions::{Claim, Claimant, Conversion, Quarantined};
 pub use database::{BadUrl, DatabaseUrl};
 pub use emails::{Email, EmailQuery, NewEmail};
 pub use error::{Result, StoreError};
-pub use index::{Count, Progress, Search, ThreadHit, ThreadPage, Volume};
+pub use index::{Count, Search, SearchProgress, SearchVolume, ThreadHit, ThreadPage};
 pub use projects::{NewProject, Project};
 pub use quotas::Quota;
 pub use session::Session;

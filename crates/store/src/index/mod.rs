@@ -9,9 +9,9 @@ mod threads;
 mod volume;
 
 pub use ask::{Count, Search};
-pub use rebuild::Progress;
+pub use rebuild::SearchProgress;
 pub use threads::{ThreadHit, ThreadPage};
-pub use volume::Volume;
+pub use volume::SearchVolume;
 
 /// Microseconds of a day.
 pub(crate) const DAY: i64 = 24 * 3600 * 1_000_000;

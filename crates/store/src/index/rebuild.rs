@@ -13,7 +13,7 @@ use crate::{
 
 /// How far the index is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub enum SearchProgress {
     Complete,
     /// Comments up to this place are in it.
     Upto(i64),
@@ -25,11 +25,11 @@ impl Session {
     /// # Errors
     ///
     /// The database failed.
-    pub async fn search_progress(&mut self) -> Result<Progress> {
+    pub async fn search_progress(&mut self) -> Result<SearchProgress> {
         Ok(match self.indexed_to().await? {
-            ALL => Progress::Complete,
-            i64::MIN => Progress::Missing,
-            place => Progress::Upto(place),
+            ALL => SearchProgress::Complete,
+            i64::MIN => SearchProgress::Missing,
+            place => SearchProgress::Upto(place),
         })
     }
 

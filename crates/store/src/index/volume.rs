@@ -18,7 +18,7 @@ const SOURCES: usize = 500;
 
 /// Comments by day.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Volume {
+pub struct SearchVolume {
     /// By days since 1970, those without comments left out.
     pub days: BTreeMap<i64, u64>,
     /// Comments before this time were not counted: there were too many.
@@ -31,14 +31,14 @@ impl Session {
     /// # Errors
     ///
     /// The database failed.
-    pub async fn search_volume(&mut self, wanted: &Search, most: usize) -> Result<Volume> {
+    pub async fn search_volume(&mut self, wanted: &Search, most: usize) -> Result<SearchVolume> {
         let condition = self.condition(wanted).await?;
         let prefix = format!(
             "SELECT (place + {}) / {DAY} - {SHIFT}, COUNT(*), MIN(place) FROM",
             SHIFT * DAY
         );
         let rows = self.ask(&condition, &prefix, "GROUP BY 1 ORDER BY 1", most).await?;
-        let mut volume = Volume::default();
+        let mut volume = SearchVolume::default();
         let (mut total, mut oldest) = (0, i64::MAX);
         for row in rows {
             let (day, count): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use search::{Names, Query};
 use serde_json::{Value, json};
 use store::{
-    Comment, CommentWrite, Count, NewComment, NewProject, Progress, Search, Session, SourceDetails,
-    Store,
+    Comment, CommentWrite, Count, NewComment, NewProject, Search, SearchProgress, Session,
+    SourceDetails, Store,
 };
 
 use crate::contract::Opened;
@@ -433,12 +433,12 @@ pub(crate) async fn an_index_is_rebuilt_while_comments_change(opened: Opened) {
     session.commit().await.unwrap();
     fill(store, &world, &mut dice, 120).await;
     let mut session = store.write().await.unwrap();
-    assert_eq!(session.search_progress().await.unwrap(), Progress::Complete);
+    assert_eq!(session.search_progress().await.unwrap(), SearchProgress::Complete);
     session.discard_search().await.unwrap();
-    assert_eq!(session.search_progress().await.unwrap(), Progress::Missing);
+    assert_eq!(session.search_progress().await.unwrap(), SearchProgress::Missing);
     assert!(session.search(&world.search(""), 9).await.unwrap().is_empty());
     assert!(session.rebuild_search(10).await.unwrap());
-    assert!(matches!(session.search_progress().await.unwrap(), Progress::Upto(_)));
+    assert!(matches!(session.search_progress().await.unwrap(), SearchProgress::Upto(_)));
     session.commit().await.unwrap();
     // Some of what is written now is behind what was rebuilt, and some before it.
     let all = fill(store, &world, &mut dice, 120).await;
@@ -454,7 +454,7 @@ pub(crate) async fn an_index_is_rebuilt_while_comments_change(opened: Opened) {
     }
     assert!(rounds > 3, "{rounds}");
     let mut session = store.read().await.unwrap();
-    assert_eq!(session.search_progress().await.unwrap(), Progress::Complete);
+    assert_eq!(session.search_progress().await.unwrap(), SearchProgress::Complete);
     let everything = found(&mut session, &world.search(""), 50).await;
     // Those of the first filling that the second did not touch are there too.
     assert!(places(&all).iter().all(|place| everything.contains(place)));
