@@ -13,6 +13,7 @@ use crate::{
     request::{Head, Payload},
     roles,
     routes::{Named, Op, Route},
+    search, search_volume,
     server::Shared,
     sources, states, user_access, users, volume,
 };
@@ -151,6 +152,9 @@ pub(crate) async fn perform(call: &Call<'_>, payload: Payload) -> Result<Reply, 
         | Op::UseLink
         | Op::StartOidc
         | Op::FinishOidc => Err(Refusal::invalid("this path is for those who come in")),
+        Op::Search => search::search(call, payload).await,
+        Op::SearchVolume => search_volume::volume(call, payload).await,
+        Op::GetThread => comment_pages::thread(call).await,
         // For the web UI.
         Op::BucketVolume => volume::of_bucket(call).await,
     }

@@ -10,6 +10,7 @@ mod comments;
 mod mail;
 mod page;
 mod people;
+mod search;
 mod shape;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ fn operation_of(op: Op) -> Option<Operation> {
         .or_else(|| people::operation_of(op))
         .or_else(|| access::operation_of(op))
         .or_else(|| comments::operation_of(op))
+        .or_else(|| search::operation_of(op))
 }
 
 /// Routes that nobody has described, as `METHOD /path`.
@@ -64,6 +66,7 @@ pub fn openapi(base_path: &str) -> Value {
     let tags: Vec<Value> = tags.iter().map(|name| json!({ "name": name })).collect();
     let schemas = mail::schemas().into_iter().chain(people::schemas());
     let schemas = schemas.chain(access::schemas()).chain(comments::schemas());
+    let schemas = schemas.chain(search::schemas());
     let mut schemas: Map<String, Value> =
         schemas.map(|(name, shape)| (name.to_owned(), shape)).collect();
     schemas.insert("Error".to_owned(), error());
@@ -108,6 +111,18 @@ fn error() -> Value {
     object(vec![
         shape::must("status", one_of(&["error"])),
         shape::must("message", shape::any_text()),
+        shape::may(
+            "position",
+            shape::about(
+                object(vec![
+                    shape::must("char_start", shape::natural()),
+                    shape::must("char_end", shape::natural()),
+                    shape::must("utf16_byte_start", shape::natural()),
+                    shape::must("utf16_byte_end", shape::natural()),
+                ]),
+                "Where in the query of a search the mistake is.",
+            ),
+        ),
     ])
 }
 

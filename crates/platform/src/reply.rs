@@ -112,7 +112,16 @@ pub(crate) fn ok(payload: Value) -> Vec<u8> {
 
 impl From<Refusal> for Reply {
     fn from(refusal: Refusal) -> Self {
-        let body = json!({ "status": "error", "message": refusal.message });
+        let mut body = json!({ "status": "error", "message": refusal.message });
+        if let (Some(at), Some(map)) = (refusal.position, body.as_object_mut()) {
+            let position = json!({
+                "char_start": at.char_start,
+                "char_end": at.char_end,
+                "utf16_byte_start": at.utf16_byte_start,
+                "utf16_byte_end": at.utf16_byte_end,
+            });
+            map.insert("position".to_owned(), position);
+        }
         let body = body.to_string().into_bytes();
         let mut reply = Self::new(refusal.status, "application/json", body);
         if refusal.status == StatusCode::UNAUTHORIZED {

@@ -95,6 +95,9 @@ pub(crate) enum Op {
     ListRoles,
     MakeLink,
     RevokeAccess,
+    Search,
+    SearchVolume,
+    GetThread,
     // For the web UI.
     BucketVolume,
 }
@@ -256,6 +259,10 @@ pub(crate) static ROUTES: &[Route] = &[
     route(GET, "api/_private/users/{user}", Op::GetUser, Need::User, Content::Nothing, NONE),
     route(POST, "api/_private/users/{user}", Op::UpdateUser, Need::User, Content::Json, NONE),
     route(DELETE, "api/_private/users/{user}", Op::DeleteUser, Need::Global("tenant-admin"), Content::Nothing, NONE),
+
+    route(POST, "api/_private/search", Op::Search, Need::Token, Content::Json, NONE),
+    route(POST, "api/_private/search/volume", Op::SearchVolume, Need::Token, Content::Json, NONE),
+    route(GET, "api/_private/sources/{source}/threads/{thread}", Op::GetThread, SOURCES, Content::Nothing, &["limit", "after", "include_markup"]),
 
     route(POST, "api/v1/audit_events/query", Op::QueryAuditEvents, Need::Global("audit-read"), Content::Json, NONE),
 

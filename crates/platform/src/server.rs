@@ -177,6 +177,9 @@ impl Server {
         let connections = TaskTracker::new();
         let converting = conversion::work(Arc::clone(&self.shared), over.clone());
         self.shared.tasks.spawn(converting);
+        self.shared
+            .tasks
+            .spawn(crate::search_volume::rebuild(Arc::clone(&self.shared), over.clone()));
         connections.spawn(sweep::sweep(self.shared.store.clone(), over.clone()));
         loop {
             let accepted = async {

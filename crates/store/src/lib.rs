@@ -26,6 +26,7 @@ mod emails;
 mod error;
 mod id;
 mod identities;
+mod index;
 mod links;
 mod locks;
 mod migrate;
@@ -71,6 +72,7 @@ pub use database::{BadUrl, DatabaseUrl};
 pub use emails::{Email, EmailQuery, NewEmail};
 pub use error::{Result, StoreError};
 pub use identities::Identity;
+pub use index::{Count, Search, SearchProgress, SearchVolume, ThreadHit, ThreadPage};
 pub use links::{Link, LinkKind};
 pub use projects::{NewProject, Project};
 pub use quotas::Quota;
@@ -173,7 +175,13 @@ impl Store {
         transaction.commit().await?;
         let readers = pool(kind, true).max_connections(READERS).connect_with(options).await?;
         let (folder, places) = (Arc::new(folder.to_owned()), Arc::default());
-        Ok(Self { readers, writer, kind, contents, folder, clock, places })
+        let store = Self { readers, writer, kind, contents, folder, clock, places };
+        if version == Version::Newest {
+            let mut session = store.write().await?;
+            session.begin_search().await?;
+            session.commit().await?;
+        }
+        Ok(store)
     }
 
     /// Opens the database at `url`, with contents in `folder` that are too large for it.

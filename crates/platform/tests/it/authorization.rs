@@ -61,6 +61,7 @@ fn path_of(method: &str, path: &str, user: &str, source: &str) -> String {
     let letters = if makes_or_removes { "own/none" } else { "own/letters" };
     path.replace("{bucket}", bucket)
         .replace("{source}", letters)
+        .replace("{thread}", "t")
         .replace("{attachment}", &format!("{source}-e1-0"))
         .replace("{comment}", "c")
         .replace("{tag}", "tag:generic.0.CONVKER5")

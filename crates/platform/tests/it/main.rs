@@ -16,6 +16,7 @@ mod openapi;
 mod own_account;
 mod people;
 mod raw_emails;
+mod search;
 mod server;
 mod sign_in;
 mod sources;

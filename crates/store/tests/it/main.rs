@@ -9,6 +9,7 @@ mod backup;
 mod check;
 mod comments;
 mod contract;
+mod finding;
 mod people;
 mod sqlite;
 
@@ -55,5 +56,26 @@ macro_rules! store_contract {
     };
 }
 
+macro_rules! search_contract {
+    ($name:ident, $open:expr; $($case:ident),+ $(,)?) => {
+        mod $name {
+            $(#[tokio::test]
+            async fn $case() {
+                crate::finding::$case($open.await).await;
+            })+
+        }
+    };
+    ($name:ident, $open:expr) => {
+        search_contract!($name, $open;
+            search_finds_what_a_reader_finds,
+            an_index_is_rebuilt_while_comments_change,
+            nobody_finds_what_is_in_another_project,
+            no_query_is_an_error_of_the_database,
+        );
+    };
+}
+
 store_contract!(on_sqlite, crate::contract::sqlite());
 store_contract!(on_postgres, crate::contract::postgres());
+search_contract!(search_on_sqlite, crate::contract::sqlite());
+search_contract!(search_on_postgres, crate::contract::postgres());
