@@ -21,7 +21,9 @@ mod server;
 mod sign_in;
 mod sources;
 mod tls;
+mod ui;
 mod visitor;
+mod volume;
 
 use server::subject;
 

@@ -34,6 +34,7 @@ macro_rules! store_contract {
             configurations_keep_their_history,
             quotas_count_what_there_is,
             the_audit_chain_shows_what_was_changed,
+            volume_counts_each_email_in_one_span,
         } people {
             sessions_end_when_they_are_told_to,
             one_user_has_not_more_sessions_than_there_may_be,
