@@ -136,7 +136,9 @@ fn describe(route: &Route, operation: Operation, count: usize) -> Value {
                 "multipart/form-data": { "schema": form },
                 "application/octet-stream": { "schema": file },
             });
-            set("requestBody", json!({ "required": true, "content": content }));
+            // An attachment can be empty.
+            let required = route.op != Op::PutAttachment;
+            set("requestBody", json!({ "required": required, "content": content }));
         }
     }
     set("responses", responses(route, operation));
@@ -188,6 +190,10 @@ fn path_parameter(name: &str) -> Value {
         "index" => json!({ "type": "integer", "minimum": 0, "maximum": 9999 }),
         "tenant" => matching("^[A-Za-z0-9_-]{1,200}$", "tributary"),
         "kind" => one_of(&store::Quota::kinds().collect::<Vec<_>>()),
+        "email" => json!({
+            "type": "string", "minLength": 1, "maxLength": 4096, "pattern": "^[^\\u0000]+$",
+            "examples": ["<a@example.com>"],
+        }),
         _ => {
             json!({ "type": "string", "minLength": 1, "maxLength": 4096, "pattern": "^[^\\u0000]+$" })
         }

@@ -329,7 +329,7 @@ fn settings(user: &str, leaver: &str) -> String {
     ];
     let mut settings = format!(
         "[parameters]\nbucket = \"own/mail\"\nproject = \"own\"\nuser = \"{user}\"\n\
-         tenant = \"tributary\"\nname = \"config\"\n\"path.email\" = \"a\"\n\
+         tenant = \"tributary\"\nname = \"config\"\n\
          [checks.positive_data_acceptance]\nexpected-statuses = {accepted}]\n"
     );
     for (method, path) in meaningful {
@@ -362,7 +362,7 @@ async fn schemathesis_finds_nothing() {
     let mut client = scene.server.client().await;
     client.call("PUT", "/api/_private/buckets/own%2Fleaver", made).await;
     let email = json!({ "emails": [{
-        "id": "a", "mailbox": "a@example.com", "timestamp": "2026-11-02T08:00:00Z",
+        "id": "<a@example.com>", "mailbox": "a@example.com", "timestamp": "2026-11-02T08:00:00Z",
         "mime_content": "Subject: a\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\na\n\
                          --x\nContent-Type: application/pdf\n\nb\n--x--\n",
     }] });
