@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use hyper::{HeaderMap, StatusCode, header::AUTHORIZATION};
 use record::Secret;
-use store::{Actor, Bucket, Grant, Project, Session, User};
+use store::{Actor, Bucket, Grant, Project, Session, Source, User};
 
 use crate::{
     permissions::{PROJECTS_ADMIN, ROOT, TENANT_USERS_READ, including, project},
@@ -32,6 +32,7 @@ pub(crate) struct Caller {
 pub(crate) struct Target {
     pub(crate) project: Option<Project>,
     pub(crate) bucket: Option<Bucket>,
+    pub(crate) source: Option<Source>,
     pub(crate) user: Option<User>,
 }
 
@@ -127,6 +128,9 @@ impl Caller {
         if let Some(name) = &named.bucket {
             return self.enter_bucket(session, route.op, name, permission).await;
         }
+        if named.source.is_some() || named.attachment.is_some() {
+            return self.enter_source(session, route.op, named, permission).await;
+        }
         let name = named.project.as_deref().unwrap_or_default();
         let missing = || Refusal::not_found(format_args!("the project `{name}`"));
         if !self.sees_project(name) || permission.is_some() && !self.is_member(name) {
@@ -177,7 +181,55 @@ impl Caller {
         }
         let no_project = || Refusal::not_found(format_args!("the project `{owner}`"));
         let project = Some(session.project(&owner).await?.ok_or_else(no_project)?);
-        Ok(Target { project, bucket, user: None })
+        Ok(Target { project, bucket, ..Target::default() })
+    }
+
+    /// The same for sources, which attachments lead to as well.
+    async fn enter_source(
+        &self,
+        session: &mut Session,
+        op: Op,
+        named: &Named,
+        permission: Option<&'static str>,
+    ) -> Result<Target, Refusal> {
+        let permission = permission.unwrap_or(project::SOURCES_READ);
+        if let Some(reference) = &named.attachment {
+            let missing = || Refusal::not_found(format_args!("the attachment `{reference}`"));
+            let source = reference.split('-').next().unwrap_or_default();
+            let source = session.source_by_id(source).await?.ok_or_else(missing)?;
+            if !self.is_member(&source.owner) {
+                return Err(missing());
+            }
+            if !self.may(&source.owner, permission) {
+                return Err(Refusal::forbidden(permission));
+            }
+            return Ok(Target { source: Some(source), ..Target::default() });
+        }
+        let Some(name) = &named.source else {
+            return Err(Refusal::invalid("the path names no source"));
+        };
+        let missing = || Refusal::not_found(format_args!("the source `{name}`"));
+        let (owner, source) = match name {
+            BucketName::Id(id) => {
+                let source = session.source_by_id(id).await?.ok_or_else(missing)?;
+                (source.owner.clone(), Some(source))
+            }
+            BucketName::Full { owner, name } => (owner.clone(), session.source(owner, name).await?),
+        };
+        let makes = op == Op::CreateSource;
+        let no_project = || Refusal::not_found(format_args!("the project `{owner}`"));
+        if !self.is_member(&owner) {
+            return Err(if makes { no_project() } else { missing() });
+        }
+        if !self.may(&owner, permission) {
+            return Err(Refusal::forbidden(permission));
+        }
+        if !makes {
+            let source = Some(source.ok_or_else(missing)?);
+            return Ok(Target { source, ..Target::default() });
+        }
+        let project = Some(session.project(&owner).await?.ok_or_else(no_project)?);
+        Ok(Target { project, source, ..Target::default() })
     }
 
     async fn enter_user(&self, session: &mut Session, named: &Named) -> Result<Target, Refusal> {

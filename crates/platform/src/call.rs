@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use store::{Bucket, Project, Session, User};
+use store::{Bucket, Project, Session, Source, User};
 
 use crate::{
     access::{Caller, Target},
-    audit, buckets, configs, emails, original, projects, quotas,
+    audit, buckets, comment_files, comment_pages, comments, configs, conversion, emails, original,
+    projects, quotas,
     refusal::Refusal,
     reply::Reply,
     request::{Head, Payload},
     routes::{Named, Op, Route},
     server::Shared,
-    states, users, volume,
+    sources, states, users, volume,
 };
 
 pub(crate) struct Call<'a> {
@@ -35,6 +36,18 @@ impl Call<'_> {
 
     pub(crate) fn user(&self) -> Result<&User, Refusal> {
         self.target.user.as_ref().ok_or_else(|| Refusal::invalid("the path names no user"))
+    }
+
+    pub(crate) fn source(&self) -> Result<&Source, Refusal> {
+        self.target.source.as_ref().ok_or_else(|| Refusal::invalid("the path names no source"))
+    }
+
+    /// The source as it is in the transaction that is about to change it.
+    pub(crate) async fn source_again(&self, session: &mut Session) -> Result<Source, Refusal> {
+        let source = self.source()?;
+        let full_name = format!("{}/{}", source.owner, source.name);
+        let missing = || Refusal::not_found(format_args!("the source `{full_name}`"));
+        session.source_by_id(&source.id).await?.ok_or_else(missing)
     }
 
     /// The bucket as it is in the transaction that is about to change it.
@@ -86,6 +99,27 @@ pub(crate) async fn perform(call: &Call<'_>, payload: Payload) -> Result<Reply, 
         Op::PutKeyedSyncState => states::put_keyed(call, payload).await,
         Op::DeleteKeyedSyncState => states::delete_keyed(call).await,
         Op::KeyedSyncStateIds => states::keys(call, payload).await,
+        Op::ListSources => sources::list(call).await,
+        Op::GetSource => sources::get(call),
+        Op::CreateSource => sources::create(call, payload).await,
+        Op::UpdateSource => sources::update(call, payload).await,
+        Op::DeleteSource => sources::delete(call).await,
+        Op::SourceStatistics => sources::statistics(call, payload).await,
+        Op::ListThreads => comment_pages::threads(call).await,
+        Op::ListTransformTags => Ok(sources::transform_tags()),
+        Op::GetTransformTag => sources::transform_tag(call),
+        Op::GetConversion => conversion::status(call).await,
+        Op::RetryConversion => conversion::retry(call, payload).await,
+        Op::PutComments => comments::put(call, payload).await,
+        Op::SyncComments => comments::sync(call, payload).await,
+        Op::SyncRawEmails => comments::sync_raw(call, payload).await,
+        Op::ListComments => comment_pages::page(call).await,
+        Op::GetComment => comment_pages::one(call).await,
+        Op::DeleteComments => comments::delete(call).await,
+        Op::PutCommentAttachment => comment_files::put(call, payload).await,
+        Op::PutAudio => comment_files::put_audio(call, payload).await,
+        Op::GetAudio => comment_files::audio(call).await,
+        Op::GetAttachment => comment_files::get(call).await,
         Op::GetConfig => configs::get(call).await,
         Op::PutConfig => configs::put(call, payload).await,
         Op::ListUsers | Op::ListUserNames => users::list(call).await,

@@ -19,7 +19,14 @@ mod audit;
 mod body;
 mod buckets;
 mod call;
+mod comment_change;
+mod comment_files;
+mod comment_filter;
+mod comment_pages;
+mod comment_shape;
+mod comments;
 mod configs;
+mod conversion;
 mod emails;
 mod first_start;
 mod form;
@@ -30,12 +37,14 @@ mod original;
 mod permissions;
 mod projects;
 mod quotas;
+mod raw_emails;
 mod refusal;
 mod reply;
 mod request;
 mod routes;
 mod schema;
 mod server;
+mod sources;
 mod states;
 mod sweep;
 mod tls;
@@ -47,6 +56,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use openssl::ssl::SslAcceptor;
 
+pub use conversion::Convert;
 pub use first_start::first_token;
 pub use openapi::{openapi, openapi_text};
 pub use permissions::{is_global, is_of_projects};
@@ -70,6 +80,8 @@ pub struct Options {
     pub base_path: String,
     pub limits: Limits,
     pub check_config: Option<CheckConfig>,
+    /// What makes comments of emails; `None`: [`comment::convert`].
+    pub convert: Option<Convert>,
 }
 
 impl Default for Options {
@@ -80,6 +92,7 @@ impl Default for Options {
             base_path: String::new(),
             limits: Limits::default(),
             check_config: None,
+            convert: None,
         }
     }
 }

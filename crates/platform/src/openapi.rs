@@ -5,6 +5,7 @@
 //! declarations to the code: every declared field is taken, every other refused, and every answer
 //! looks as declared.
 
+mod comments;
 mod mail;
 mod page;
 mod people;
@@ -26,10 +27,12 @@ use shape::{Answer, Body, Operation, hex, matching, object, of, one_of};
 
 /// Another form of a route has the same address for OpenAPI, which knows no difference between
 /// names of parameters.
-const SAME_ADDRESS: &str = "api/_private/buckets/{project}";
+const SAME_ADDRESS: [&str; 2] = ["api/_private/buckets/{project}", "api/v1/sources/{project}"];
 
 fn operation_of(op: Op) -> Option<Operation> {
-    mail::operation_of(op).or_else(|| people::operation_of(op))
+    mail::operation_of(op)
+        .or_else(|| people::operation_of(op))
+        .or_else(|| comments::operation_of(op))
 }
 
 /// Routes that nobody has described, as `METHOD /path`.
@@ -45,7 +48,7 @@ pub fn openapi(base_path: &str) -> Value {
     let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
     let mut used: BTreeMap<String, usize> = BTreeMap::new();
     let mut tags: Vec<&str> = Vec::new();
-    for route in ROUTES.iter().filter(|route| route.path != SAME_ADDRESS) {
+    for route in ROUTES.iter().filter(|route| !SAME_ADDRESS.contains(&route.path)) {
         let Some(operation) = operation_of(route.op) else { continue };
         if !tags.contains(&operation.tag) {
             tags.push(operation.tag);
@@ -57,7 +60,7 @@ pub fn openapi(base_path: &str) -> Value {
         path.insert(route.method.as_str().to_ascii_lowercase(), described);
     }
     let tags: Vec<Value> = tags.iter().map(|name| json!({ "name": name })).collect();
-    let schemas = mail::schemas().into_iter().chain(people::schemas());
+    let schemas = mail::schemas().into_iter().chain(people::schemas()).chain(comments::schemas());
     let mut schemas: Map<String, Value> =
         schemas.map(|(name, shape)| (name.to_owned(), shape)).collect();
     schemas.insert("Error".to_owned(), error());
@@ -179,7 +182,7 @@ fn parameters(route: &Route, operation: &Operation) -> Vec<Value> {
 
 fn path_parameter(name: &str) -> Value {
     match name {
-        "bucket" => matching(
+        "bucket" | "source" => matching(
             "^(id:[0-9a-f]{16}|[A-Za-z0-9_.-]{1,200}/[A-Za-z0-9_-]{1,200})$",
             "example/mail",
         ),

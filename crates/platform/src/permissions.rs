@@ -9,6 +9,9 @@ pub(crate) mod project {
     pub(crate) const APPLIANCE_CONFIG_READ: &str = "appliance-config-read";
     pub(crate) const APPLIANCE_CONFIG_WRITE: &str = "appliance-config-write";
     pub(crate) const INTEGRATIONS_WRITE: &str = "integrations-write";
+    pub(crate) const SOURCES_READ: &str = "sources-read";
+    pub(crate) const SOURCES_ADMIN: &str = "sources-admin";
+    pub(crate) const SOURCES_ADD_COMMENTS: &str = "sources-add-comments";
     pub(crate) const USERS_READ: &str = "users-read";
     pub(crate) const USERS_WRITE: &str = "users-write";
     /// Everything in the project.

@@ -16,6 +16,7 @@ use crate::{
     request::Payload,
     routes::Op,
     schema::{Fields, flag, is_name, list as array, show, text, top, wrong},
+    sources,
 };
 
 /// Most members that a new project begins with.
@@ -133,15 +134,27 @@ pub(crate) async fn delete(call: &Call<'_>) -> Result<Reply, Refusal> {
     let mut session = call.shared.store.write().await?;
     let project = call.project_again(&mut session).await?;
     let count = session.count_buckets(&project.id).await?;
-    if count > 0 && !force {
+    let sources = session.count_sources(&project.id).await?;
+    let children: Vec<String> = [("buckets", count), ("sources", sources)]
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(kind, count)| format!("\"{kind}\": {count}"))
+        .collect();
+    if !children.is_empty() && !force {
         // The official client knows these words.
         let message = format!(
-            "Project contains child resources but force deletion was not requested: \
-             {{\"buckets\": {count}}}"
+            "Project contains child resources but force deletion was not requested: {{{}}}",
+            children.join(", ")
         );
         return Err(Refusal::new(StatusCode::CONFLICT, message));
     }
     drop(session);
+    let all = call.shared.store.read().await?.sources().await?;
+    for source in all {
+        if source.project_id == project.id {
+            sources::empty(&call.shared.store, &source).await?;
+        }
+    }
     let all = call.shared.store.read().await?.buckets().await?;
     for bucket in all {
         if bucket.project_id == project.id {
@@ -150,12 +163,15 @@ pub(crate) async fn delete(call: &Call<'_>) -> Result<Reply, Refusal> {
     }
     let mut session = call.shared.store.write().await?;
     let project = call.project_again(&mut session).await?;
+    for source in session.sources().await?.iter().filter(|own| own.project_id == project.id) {
+        session.delete_source(&source.id).await?;
+    }
     for bucket in session.buckets().await?.iter().filter(|own| own.project_id == project.id) {
         session.delete_bucket(&bucket.id).await?;
     }
     session.delete_project(&project.id).await?;
     let about = [(&*project.id, &*project.name)];
-    let details = json!({ "buckets": count });
+    let details = json!({ "buckets": count, "sources": sources });
     session.audit(&call.caller.actor, "delete_project", &about, details).await?;
     session.commit().await?;
     Ok(Reply::ok())
@@ -167,5 +183,9 @@ pub(crate) async fn count(call: &Call<'_>) -> Result<Reply, Refusal> {
     let buckets = session.count_buckets(&project.id).await?;
     let users = session.users().await?;
     let users = users.iter().filter(|user| user.projects.contains_key(&project.name)).count();
-    Ok(Reply::json(json!({ "buckets": buckets, "users_with_permissions": users })))
+    let sources = session.count_sources(&project.id).await?;
+    let counts = json!({
+        "buckets": buckets, "sources": sources, "users_with_permissions": users,
+    });
+    Ok(Reply::json(counts))
 }

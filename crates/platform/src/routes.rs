@@ -52,6 +52,27 @@ pub(crate) enum Op {
     UpdateUser,
     DeleteUser,
     QueryAuditEvents,
+    ListSources,
+    GetSource,
+    CreateSource,
+    UpdateSource,
+    DeleteSource,
+    SourceStatistics,
+    ListThreads,
+    ListTransformTags,
+    GetTransformTag,
+    GetConversion,
+    RetryConversion,
+    PutComments,
+    SyncComments,
+    SyncRawEmails,
+    ListComments,
+    GetComment,
+    DeleteComments,
+    PutCommentAttachment,
+    PutAudio,
+    GetAudio,
+    GetAttachment,
     ListQuotas,
     SetQuota,
     // For the web UI.
@@ -83,13 +104,16 @@ pub(crate) enum Content {
     /// JSON with one long text.
     State,
     Emails,
+    Comments,
+    RawEmails,
     /// A form with a file, or the file itself.
     File,
 }
 
 pub(crate) struct Route {
     pub(crate) method: Method,
-    /// Literal parts, `{bucket}` for an id or a full name, `{…}` for any other single part.
+    /// Literal parts, `{bucket}` and `{source}` for an id or a full name, `{…}` for any other
+    /// single part.
     pub(crate) path: &'static str,
     pub(crate) op: Op,
     pub(crate) need: Need,
@@ -120,6 +144,18 @@ const APPEND: Need = Need::Project(project::BUCKETS_APPEND);
 const ITEMS: Need = Need::Project(project::BUCKETS_ITEMS_READ);
 const CONFIG_READ: Need = Need::Project(project::APPLIANCE_CONFIG_READ);
 const CONFIG_WRITE: Need = Need::Project(project::APPLIANCE_CONFIG_WRITE);
+const SOURCES: Need = Need::Project(project::SOURCES_READ);
+const SOURCES_ADMIN: Need = Need::Project(project::SOURCES_ADMIN);
+const ADD_COMMENTS: Need = Need::Project(project::SOURCES_ADD_COMMENTS);
+const PAGE_OF_COMMENTS: &[&str] = &[
+    "limit",
+    "after",
+    "from_timestamp",
+    "to_timestamp",
+    "include_markup",
+    "include_thread_properties",
+    "direction",
+];
 const NONE: &[&str] = &[];
 
 #[rustfmt::skip]
@@ -162,6 +198,29 @@ pub(crate) static ROUTES: &[Route] = &[
     route(PUT, "api/_private/buckets/{bucket}/keyed-sync-state/{key}", Op::PutKeyedSyncState, APPEND, Content::Json, NONE),
     route(DELETE, "api/_private/buckets/{bucket}/keyed-sync-state/{key}", Op::DeleteKeyedSyncState, WRITE, Content::Nothing, NONE),
 
+    route(GET, "api/v1/sources", Op::ListSources, Need::Token, Content::Nothing, NONE),
+    route(GET, "api/v1/sources/{project}", Op::ListSources, SOURCES, Content::Nothing, NONE),
+    route(GET, "api/v1/sources/{source}", Op::GetSource, SOURCES, Content::Nothing, NONE),
+    route(PUT, "api/v1/sources/{source}", Op::CreateSource, SOURCES_ADMIN, Content::Json, NONE),
+    route(POST, "api/v1/sources/{source}", Op::UpdateSource, SOURCES_ADMIN, Content::Json, NONE),
+    route(DELETE, "api/v1/sources/{source}", Op::DeleteSource, SOURCES_ADMIN, Content::Nothing, NONE),
+    route(POST, "api/v1/sources/{source}/statistics", Op::SourceStatistics, SOURCES, Content::Json, NONE),
+    route(GET, "api/v1/sources/{source}/threads", Op::ListThreads, SOURCES, Content::Nothing, &["limit", "after"]),
+    route(GET, "api/_private/sources/email-transform", Op::ListTransformTags, Need::Token, Content::Nothing, NONE),
+    route(GET, "api/_private/sources/email-transform/{tag}", Op::GetTransformTag, Need::Token, Content::Nothing, NONE),
+    route(GET, "api/_private/sources/{source}/conversion", Op::GetConversion, SOURCES, Content::Nothing, NONE),
+    route(POST, "api/_private/sources/{source}/conversion/retry", Op::RetryConversion, SOURCES_ADMIN, Content::Json, NONE),
+    route(PUT, "api/_private/sources/{source}/comments", Op::PutComments, ADD_COMMENTS, Content::Comments, &["no_charge"]),
+    route(GET, "api/_private/sources/{source}/comments", Op::ListComments, SOURCES, Content::Nothing, PAGE_OF_COMMENTS),
+    route(POST, "api/v1/sources/{source}/sync", Op::SyncComments, ADD_COMMENTS, Content::Comments, &["no_charge"]),
+    route(POST, "api/v1/sources/{source}/sync-raw-emails", Op::SyncRawEmails, ADD_COMMENTS, Content::RawEmails, &["no_charge"]),
+    route(GET, "api/v1/sources/{source}/comments/{comment}", Op::GetComment, SOURCES, Content::Nothing, &["include_markup"]),
+    route(DELETE, "api/v1/sources/{source}/comments", Op::DeleteComments, ADD_COMMENTS, Content::Nothing, &["id", "ids"]),
+    route(PUT, "api/_private/sources/{source}/comments/{comment}/attachments/{index}", Op::PutCommentAttachment, ADD_COMMENTS, Content::File, NONE),
+    route(PUT, "api/_private/sources/{source}/comments/{comment}/audio", Op::PutAudio, ADD_COMMENTS, Content::File, NONE),
+    route(GET, "api/_private/sources/{source}/comments/{comment}/audio", Op::GetAudio, SOURCES, Content::Nothing, NONE),
+    route(GET, "api/v1/attachments/{attachment}", Op::GetAttachment, SOURCES, Content::Nothing, NONE),
+
     route(GET, "api/v1/appliance-configs/{project}/{name}", Op::GetConfig, CONFIG_READ, Content::Nothing, NONE),
     route(PUT, "api/v1/appliance-configs/{project}/{name}", Op::PutConfig, CONFIG_WRITE, Content::File, NONE),
     route(GET, "api/_private/appliance-configs/{project}/{name}", Op::GetConfig, CONFIG_READ, Content::Nothing, NONE),
@@ -189,7 +248,7 @@ pub fn routes() -> impl Iterator<Item = String> {
     ROUTES.iter().map(|route| format!("{} /{}", route.method, route.path))
 }
 
-/// A bucket, as a path names it.
+/// A bucket or a source, as a path names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BucketName {
     Id(String),
@@ -209,6 +268,9 @@ impl std::fmt::Display for BucketName {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Named {
     pub(crate) bucket: Option<BucketName>,
+    pub(crate) source: Option<BucketName>,
+    /// The attachment that the path refers to.
+    pub(crate) attachment: Option<String>,
     pub(crate) project: Option<String>,
     /// The other parts in their order.
     pub(crate) others: Vec<String>,
@@ -268,6 +330,12 @@ fn matches(pattern: &str, mut parts: &[String]) -> Option<Named> {
                 named.bucket = Some(bucket);
                 parts = rest;
             }
+            "{source}" => {
+                let (source, rest) = bucket(part, rest)?;
+                named.source = Some(source);
+                parts = rest;
+            }
+            "{attachment}" => named.attachment = Some(part.clone()),
             "{project}" if !part.starts_with("id:") && !part.contains('/') => {
                 named.project = Some(part.clone());
             }

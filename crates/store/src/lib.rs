@@ -16,8 +16,11 @@ mod audit;
 mod backup;
 mod buckets;
 mod check;
+mod comment_pages;
+mod comments;
 mod configs;
 mod contents;
+mod conversions;
 mod database;
 mod emails;
 mod error;
@@ -28,6 +31,7 @@ mod named;
 mod projects;
 mod quotas;
 mod session;
+mod sources;
 mod states;
 mod sweep;
 mod tables;
@@ -36,11 +40,13 @@ mod users;
 mod volume;
 
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, Once},
+    sync::{Arc, Mutex, Once},
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use record::Clock;
 use sqlx::{Any, AnyPool, any::AnyPoolOptions, pool::PoolOptions};
 
@@ -48,16 +54,20 @@ pub use audit::{Actor, AuditEvent, AuditQuery};
 pub use backup::{Made, Manifest, Place, Progress, Restored, TableFile, Watcher, find, restore};
 pub use buckets::Bucket;
 pub use check::{Finding, Kind as FindingKind, Repair, Report};
+pub use comment_pages::{AUDIO, CommentQuery, Thread};
+pub use comments::{Comment, CommentWrite, NewComment};
 pub use configs::Config;
 pub use contents::{
     ContentReader, ContentWriter, Contents, Folder, Listed, Staged, Staging, is_hash,
 };
+pub use conversions::{Claim, Claimant, Conversion, Quarantined};
 pub use database::{BadUrl, DatabaseUrl};
 pub use emails::{Email, EmailQuery, NewEmail};
 pub use error::{Result, StoreError};
 pub use projects::{NewProject, Project};
 pub use quotas::Quota;
 pub use session::Session;
+pub use sources::{Source, SourceDetails};
 pub use states::{Expected, SyncState};
 pub use sweep::Swept;
 pub use tokens::{Grant, NewToken, Token};
@@ -81,10 +91,12 @@ pub(crate) enum Kind {
 pub struct Store {
     readers: AnyPool,
     writer: AnyPool,
-    kind: Kind,
+    pub(crate) kind: Kind,
     contents: Arc<dyn Contents>,
     folder: Arc<PathBuf>,
     clock: Arc<dyn Clock>,
+    /// Guards the last place that was given to a comment of each of some times.
+    pub(crate) places: Arc<Mutex<HashMap<i64, i64>>>,
 }
 
 /// Which database, and where contents are.
@@ -151,7 +163,8 @@ impl Store {
         migrate::bring(&mut transaction, kind, id::micros(clock.now()), version).await?;
         transaction.commit().await?;
         let readers = pool(kind, true).max_connections(READERS).connect_with(options).await?;
-        Ok(Self { readers, writer, kind, contents, folder: Arc::new(folder.to_owned()), clock })
+        let (folder, places) = (Arc::new(folder.to_owned()), Arc::default());
+        Ok(Self { readers, writer, kind, contents, folder, clock, places })
     }
 
     /// Opens the database at `url`, with contents in `folder` that are too large for it.
@@ -193,6 +206,11 @@ impl Store {
     pub async fn write(&self) -> Result<Session> {
         let database = database::begin(&self.writer, self.kind, begin(self.kind, true)).await?;
         Ok(Session::new(database, self))
+    }
+
+    /// The time that a transaction which began now would write.
+    pub fn now(&self) -> DateTime<Utc> {
+        id::time(id::micros(self.clock.now()))
     }
 
     /// Where contents are staged before they are stored.

@@ -18,9 +18,10 @@ pub struct Quota {
 /// Limit of a kind for which none was set.
 const DEFAULT: i64 = 10_000;
 
-const KINDS: [(&str, &str); 3] = [
+const KINDS: [(&str, &str); 4] = [
     ("buckets", "SELECT COUNT(*) FROM buckets"),
     ("projects", "SELECT COUNT(*) FROM projects"),
+    ("sources", "SELECT COUNT(*) FROM sources"),
     ("users", "SELECT COUNT(*) FROM users"),
 ];
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use record::Chain;
 use sqlx::{Any, AnyConnection, Transaction};
 
-use crate::{Contents, Result, Store, id};
+use crate::{Contents, Kind, Result, Store, id};
 
 /// A transaction. Dropped without [`Self::commit`], it changes nothing.
 pub struct Session {
@@ -35,6 +35,15 @@ impl Session {
         self.now
     }
 
+    /// A name that nobody else has.
+    ///
+    /// # Errors
+    ///
+    /// There are no random numbers.
+    pub fn new_name(&self) -> Result<String> {
+        id::new_id()
+    }
+
     /// Makes everything that was written visible and durable.
     ///
     /// # Errors
@@ -50,6 +59,18 @@ impl Session {
             tracing::warn!("Could not remove contents that are not needed: {}", Chain(&error));
         }
         Ok(())
+    }
+
+    /// Locks a row on a database with several writers; elsewhere there is one writer anyway.
+    pub(crate) async fn lock_row(&mut self, sql: &'static str, id: &str) -> Result<()> {
+        if self.store.kind == Kind::Postgres {
+            sqlx::query(sql).bind(id.to_owned()).fetch_optional(self.database()).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
     }
 
     pub(crate) fn database(&mut self) -> &mut AnyConnection {
