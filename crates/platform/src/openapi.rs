@@ -187,6 +187,9 @@ fn path_parameter(name: &str) -> Value {
             "example/mail",
         ),
         "project" => matching("^[A-Za-z0-9_.-]{1,200}$", "example"),
+        "comment" => matching("^[!-~]{1,1024}$", "3c613e"),
+        "attachment" => matching("^[A-Za-z0-9_-]{1,128}$", "00000000000000aa-e01-0"),
+        "tag" => matching("^[A-Za-z0-9_.-]{1,128}$", "generic.0.CONVKER5"),
         "name" => matching("^[A-Za-z0-9_-]{1,200}$", "config"),
         "user" => hex(16),
         "key" => matching("^[0-9a-f]{1,200}$", "00ff"),
@@ -228,8 +231,8 @@ fn responses(route: &Route, operation: Operation) -> Value {
     if route.path.contains('{') {
         refusals.push(404);
     }
-    if route.path.ends_with("buckets/{bucket}") {
-        // One part that is no id is the name of a project, whose buckets can only be listed.
+    if route.path.ends_with("buckets/{bucket}") || route.path.ends_with("sources/{source}") {
+        // One part that is no id is the name of a project, whose own can only be listed.
         refusals.push(405);
     }
     if route.content != Content::Nothing {

@@ -43,6 +43,22 @@ pub(super) fn operation_of(op: Op) -> Option<Operation> {
                 must("value", natural()),
             ]))]),
         )]),
+        Op::BucketVolume => operation(BUCKETS, "Count the emails of a bucket over time")
+            .asks("interval", about(one_of(&["hour", "day", "week"]), "Length of a span. Default: `day`."))
+            .asks("from", about(time(), "Default: 30 days before `to`."))
+            .asks("to", about(time(), "Default: now."))
+            .gives(vec![
+                must("interval", one_of(&["hour", "day", "week"])),
+                must(
+                    "volume",
+                    about(
+                        list(object(vec![must("timestamp", time()), must("count", natural())])),
+                        "Spans by their beginnings.",
+                    ),
+                ),
+                must("first", about(nullable(time()), "When the oldest email of all was sent.")),
+                must("last", nullable(time())),
+            ]),
         Op::PutEmails => operation(EMAILS, "Upload emails")
             .more("An email with the id of one that is there replaces it. All of them are stored, or none.")
             .asks("no_charge", flag())
