@@ -200,7 +200,7 @@ impl Scene {
             "num_shards" => *value = 1.into(),
             "id" => *value = format!("id{made}").into(),
             // Of what there is not.
-            "bucket_id" | "attachment_reference" | "context" => *value = Value::Null,
+            "bucket_id" | "context" => *value = Value::Null,
             "global_permissions" => *value = json!(["root"]),
             "hard_limit" => *value = 1000.into(),
             _ => {}
