@@ -168,7 +168,9 @@ impl<R: Read> Json<R> {
             }
             word.push(char::from(byte));
         }
-        serde_json::from_str(&word).map_err(|_| self.bad("a value was expected"))
+        let value: Value =
+            serde_json::from_str(&word).map_err(|_| self.bad("a value was expected"))?;
+        Ok(whole(&value).map_or(value, Value::from))
     }
 
     fn text(&mut self, path: &str) -> Result<String, Refusal> {
@@ -297,6 +299,15 @@ impl<R: Read> Json<R> {
     }
 }
 
+/// A number that is whole though it is written with a point: for JSON, `1.0` is `1`. Those who get
+/// it from here may look for an integer. Spec: RFC 8259 §6.
+fn whole(value: &Value) -> Option<u64> {
+    const MOST: f64 = 9_007_199_254_740_992.0;
+    let number = value.as_f64().filter(|_| value.is_f64())?;
+    let is_whole = number.fract() == 0.0 && (0.0..MOST).contains(&number);
+    is_whole.then(|| format!("{number:.0}").parse().ok()).flatten()
+}
+
 /// The refusal of a name that an object has twice.
 pub(crate) fn twice(path: &str, name: impl Display) -> Refusal {
     Refusal::invalid(format!("`{path}`: the field `{name}` appears twice"))
@@ -371,6 +382,14 @@ mod tests {
             let expected: Value = serde_json::from_str(text).unwrap();
             assert_eq!(read(text.as_bytes()), Ok(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn a_whole_number_is_an_integer_however_it_is_written() {
+        assert_eq!(
+            read(b"[49.0, 1e3, 0.0, 1.5, -2.0, 1e300]").unwrap().to_string(),
+            "[49,1000,0,1.5,-2.0,1e+300]"
+        );
     }
 
     #[test]

@@ -157,7 +157,9 @@ fn describe(route: &Route, operation: Operation, count: usize) -> Value {
                 "multipart/form-data": { "schema": form },
                 "application/octet-stream": { "schema": file },
             });
-            set("requestBody", json!({ "required": true, "content": content }));
+            // An attachment can be empty.
+            let required = route.op != Op::PutAttachment;
+            set("requestBody", json!({ "required": required, "content": content }));
         }
     }
     set("responses", responses(route, operation));
@@ -204,12 +206,19 @@ fn path_parameter(name: &str) -> Value {
             "example/mail",
         ),
         "project" => matching("^[A-Za-z0-9_.-]{1,200}$", "example"),
+        "comment" => matching("^[!-~]{1,1024}$", "3c613e"),
+        "attachment" => matching("^[A-Za-z0-9_-]{1,128}$", "00000000000000aa-e01-0"),
+        "tag" => matching("^[A-Za-z0-9_.-]{1,128}$", "generic.0.CONVKER5"),
         "name" => matching("^[A-Za-z0-9_-]{1,200}$", "config"),
         "user" | "session" | "token" => hex(16),
         "key" => matching("^[0-9a-f]{1,200}$", "00ff"),
         "index" => json!({ "type": "integer", "minimum": 0, "maximum": 9999 }),
         "tenant" => matching("^[A-Za-z0-9_-]{1,200}$", "tributary"),
         "kind" => one_of(&store::Quota::kinds().collect::<Vec<_>>()),
+        "email" => json!({
+            "type": "string", "minLength": 1, "maxLength": 4096, "pattern": "^[^\\u0000]+$",
+            "examples": ["<a@example.com>"],
+        }),
         _ => {
             json!({ "type": "string", "minLength": 1, "maxLength": 4096, "pattern": "^[^\\u0000]+$" })
         }
@@ -245,8 +254,8 @@ fn responses(route: &Route, operation: Operation) -> Value {
     if route.path.contains('{') {
         refusals.push(404);
     }
-    if route.path.ends_with("buckets/{bucket}") {
-        // One part that is no id is the name of a project, whose buckets can only be listed.
+    if route.path.ends_with("buckets/{bucket}") || route.path.ends_with("sources/{source}") {
+        // One part that is no id is the name of a project, whose own can only be listed.
         refusals.push(405);
     }
     if route.content != Content::Nothing {

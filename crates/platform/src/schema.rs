@@ -125,7 +125,9 @@ pub(crate) fn flag(path: &str, value: Value) -> Result<bool, Refusal> {
 }
 
 pub(crate) fn natural(path: &str, value: Value) -> Result<u64, Refusal> {
-    value.as_u64().ok_or_else(|| wrong(path, "expected an integer that is not negative"))
+    // Databases and other programs have a sign in their integers.
+    let number = value.as_u64().filter(|number| i64::try_from(*number).is_ok());
+    number.ok_or_else(|| wrong(path, "expected an integer that is not negative"))
 }
 
 /// A time with its offset. Spec: RFC 3339 §5.6.

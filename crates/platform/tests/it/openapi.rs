@@ -21,28 +21,28 @@ impl Document {
     /// A value with every field that the schema knows.
     fn sample(&self, schema: &Value) -> Value {
         let schema = self.follow(schema);
-        if let Some(any) = schema["anyOf"].as_array() {
+        if let Some(any) = schema["anyOf"].as_array().or_else(|| schema["oneOf"].as_array()) {
             return self.sample(&any[0]);
         }
         if let Some(example) = schema["examples"].get(0).or_else(|| schema["enum"].get(0)) {
             return example.clone();
         }
-        match schema["type"].as_str().unwrap() {
+        let kind = &schema["type"];
+        match kind.get(0).unwrap_or(kind).as_str().unwrap() {
             "object" => {
                 let fields = schema["properties"].as_object();
                 let field = |(name, schema): (&String, &Value)| (name.clone(), self.sample(schema));
                 match fields {
                     Some(fields) => fields.iter().map(field).collect(),
-                    // Anything at all.
-                    None if schema["additionalProperties"].is_boolean() => json!({}),
-                    // By names of projects, as far as there are any.
-                    None => json!({ "own": self.sample(&schema["additionalProperties"]) }),
+                    // What names there can be, a schema cannot tell.
+                    None => json!({}),
                 }
             }
             "array" if schema["maxItems"] == 0 => json!([]),
             "array" => json!([self.sample(&schema["items"])]),
             "string" => "a".repeat(schema["minLength"].as_u64().unwrap_or(1) as usize).into(),
             "integer" => schema["minimum"].clone(),
+            "number" => 1.into(),
             "boolean" => false.into(),
             other => panic!("{other}"),
         }
@@ -87,6 +87,7 @@ impl Document {
             return if fits { Vec::new() } else { tried.concat() };
         }
         let kind = match value {
+            Value::Number(number) if number.is_f64() => "number",
             Value::Null => "null",
             Value::Bool(_) => "boolean",
             Value::Number(_) => "integer",
@@ -94,7 +95,9 @@ impl Document {
             Value::Array(_) => "array",
             Value::Object(_) => "object",
         };
-        if schema["type"] != kind {
+        let known = &schema["type"];
+        let fits = |known: &Value| known == kind || known == "number" && kind == "integer";
+        if !fits(known) && !known.as_array().is_some_and(|all| all.iter().any(fits)) {
             return vec![format!("{at} is of type {kind}, not {}", schema["type"])];
         }
         let mut wrong = Vec::new();
@@ -107,7 +110,16 @@ impl Document {
             }
         }
         for (name, value) in value.as_object().into_iter().flatten() {
-            let own = schema["properties"].get(name).unwrap_or(&schema["additionalProperties"]);
+            let patterns = schema["patternProperties"].as_object().into_iter().flatten();
+            // All patterns of names that there are begin with a word and a colon.
+            let named = |pattern: &str| {
+                pattern
+                    .split_once(':')
+                    .is_some_and(|(word, _)| name.starts_with(word.trim_start_matches('^')))
+            };
+            let mut matching = patterns.filter(|(pattern, _)| named(pattern)).map(|(_, own)| own);
+            let own = schema["properties"].get(name).or_else(|| matching.next());
+            let own = own.unwrap_or(&schema["additionalProperties"]);
             match own {
                 Value::Bool(true) => {}
                 Value::Object(_) => wrong.extend(self.check(own, value, &format!("{at}/{name}"))),
@@ -133,6 +145,9 @@ impl Scene {
     async fn new() -> Self {
         let server = Running::start().await;
         server.add_project("own").await;
+        let made = json!({ "source": {} });
+        let made = server.client().await.call("PUT", "/api/v1/sources/own%2Fsource", made).await;
+        assert_eq!(made.status, 200, "{made:?}");
         let document = Document(server.get("/api/openapi.json").await);
         let user = server.get("/auth/user").await["user"]["id"].as_str().unwrap().to_owned();
         Self { server, document, user, made: 0 }
@@ -153,7 +168,16 @@ impl Scene {
         } else {
             "own".to_owned()
         };
+        let source = if makes && path.ends_with("sources/{source}") {
+            format!("own%2F{}", new("s", self.made))
+        } else {
+            "own%2Fsource".to_owned()
+        };
         path.replace("{bucket}", &bucket)
+            .replace("{source}", &source)
+            .replace("{comment}", "3c613e")
+            .replace("{tag}", "generic.0.CONVKER5")
+            .replace("{attachment}", "00000000000000aa-e01-0")
             .replace("{project}", &project)
             .replace("{user}", &self.user)
             .replace("{email}", "a")
@@ -176,6 +200,9 @@ impl Scene {
             "username" => *value = format!("u{made}").into(),
             "email" => *value = format!("u{made}@example.com").into(),
             "num_shards" => *value = 1.into(),
+            "id" => *value = format!("id{made}").into(),
+            // Of what there is not.
+            "bucket_id" | "context" => *value = Value::Null,
             "global_permissions" => *value = json!(["root"]),
             "hard_limit" => *value = 1000.into(),
             "project" if value.is_string() => *value = "own".into(),
@@ -338,6 +365,8 @@ fn settings(user: &str, leaver: &str) -> String {
     let meaningful = [
         // The shard must be one of the shards, members must exist, a file must be a configuration.
         ("POST", "/api/_private/buckets/{bucket}"),
+        // Not more than two thousand spans.
+        ("GET", "/api/_private/buckets/{bucket}/volume"),
         ("PUT", "/api/_private/projects/{project}"),
         ("PUT", "/api/_private/users"),
         ("POST", "/api/_private/users/{user}"),
@@ -345,8 +374,8 @@ fn settings(user: &str, leaver: &str) -> String {
         ("PUT", "/api/_private/appliance-configs/{project}/{name}"),
     ];
     let mut settings = format!(
-        "[parameters]\nbucket = \"own/mail\"\nproject = \"own\"\nuser = \"{user}\"\n\
-         tenant = \"tributary\"\nname = \"config\"\n\"path.email\" = \"a\"\n\
+        "[parameters]\nbucket = \"own/mail\"\nsource = \"own/source\"\nproject = \"own\"\nuser = \"{user}\"\n\
+         tenant = \"tributary\"\nname = \"config\"\n\
          [checks.positive_data_acceptance]\nexpected-statuses = {accepted}]\n"
     );
     for (method, path) in meaningful {
@@ -357,12 +386,13 @@ fn settings(user: &str, leaver: &str) -> String {
     }
     // What others need is not removed.
     for (path, name, value) in [
-        ("buckets/{bucket}", "bucket", "own/leaver"),
-        ("projects/{project}", "project", "leaver"),
-        ("users/{user}", "user", leaver),
+        ("_private/buckets/{bucket}", "bucket", "own/leaver"),
+        ("v1/sources/{source}", "source", "own/leaver"),
+        ("_private/projects/{project}", "project", "leaver"),
+        ("_private/users/{user}", "user", leaver),
     ] {
         settings.push_str(&format!(
-            "[[operations]]\ninclude-name = \"DELETE /api/_private/{path}\"\n\
+            "[[operations]]\ninclude-name = \"DELETE /api/{path}\"\n\
              parameters = {{ {name} = \"{value}\" }}\n"
         ));
     }
@@ -379,7 +409,7 @@ async fn schemathesis_finds_nothing() {
     let mut client = scene.server.client().await;
     client.call("PUT", "/api/_private/buckets/own%2Fleaver", made).await;
     let email = json!({ "emails": [{
-        "id": "a", "mailbox": "a@example.com", "timestamp": "2026-11-02T08:00:00Z",
+        "id": "<a@example.com>", "mailbox": "a@example.com", "timestamp": "2026-11-02T08:00:00Z",
         "mime_content": "Subject: a\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\na\n\
                          --x\nContent-Type: application/pdf\n\nb\n--x--\n",
     }] });
