@@ -4,6 +4,7 @@
 mod commands;
 mod demo;
 mod doctor;
+mod hosted;
 mod migrate_source;
 mod place;
 mod plan;

@@ -21,9 +21,11 @@ use store::{Store, StoreError};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use vault::Vault;
 
 use crate::{
     commands::show,
+    hosted::{EgressPolicy, Prober},
     serve::{Signals, runtime},
 };
 
@@ -55,6 +57,16 @@ pub(crate) struct Serve {
     /// Path before every route, such as `/mail`, for a proxy that passes it on.
     #[arg(long, value_name = "PATH", default_value = "")]
     base_path: String,
+    /// File with the keys that the credentials of integrations are sealed with. Without it:
+    /// `vault.key` in the data folder, which is made if it is not there. Keep a copy of it apart
+    /// from those of the data.
+    #[arg(long, value_name = "FILE")]
+    vault_key_file: Option<PathBuf>,
+    /// Addresses that integrations cannot make this program connect to: `metadata` blocks those
+    /// where clouds serve the credentials of machines, `private` blocks private addresses and
+    /// this machine as well, `off` blocks none.
+    #[arg(long, value_name = "off|metadata|private", default_value = "metadata")]
+    egress_policy: EgressPolicy,
     /// How much is logged: 0 = warnings, 1 = what the service does, 2 = every request.
     #[arg(long, value_name = "0|1|2", default_value = "1",
           value_parser = clap::value_parser!(u8).range(0..=2))]
@@ -122,12 +134,22 @@ impl Serve {
         tokio::spawn(Signals::listen()?.obey(shutdown.clone(), Arc::default(), Arc::default()));
         let store = Store::open(&self.data, Arc::new(SystemClock)).await;
         let store = store.map_err(|err| stored(&err))?;
+        let vault = match &self.vault_key_file {
+            Some(path) => Vault::open(path, false),
+            None => Vault::open(&self.data.join("vault.key"), true),
+        };
+        let vault = vault.map_err(|err| {
+            let hint = err.hint().map(|hint| format!("\nHint: {hint}")).unwrap_or_default();
+            Ending::new(Exit::Config, format!("{}{hint}", Chain(&err)))
+        })?;
         let options = Options {
             bind: self.bind,
             tls,
             base_path: self.base_path.clone(),
             limits: Limits::default(),
             check_config: Some(Arc::new(check_config)),
+            vault: Some(Arc::new(vault)),
+            exchange: Some(Prober::new(self.egress_policy)),
         };
         let server = Server::bind(store.clone(), options).await.map_err(|err| {
             let hint = "Stop the program that listens there, or give another `--bind`.";

@@ -10,12 +10,12 @@ use std::net::IpAddr;
 
 use hyper::{HeaderMap, StatusCode, header::AUTHORIZATION};
 use record::Secret;
-use store::{Actor, Bucket, Grant, Project, Session, User};
+use store::{Actor, Bucket, Dataset, Grant, Integration, Project, Session, User};
 
 use crate::{
     permissions::{PROJECTS_ADMIN, ROOT, TENANT_USERS_READ, including, project},
     refusal::Refusal,
-    routes::{BucketName, Named, Need, Op, Route},
+    routes::{BucketName, ItemName, Named, Need, Op, Route},
 };
 
 /// Longest text that is looked at as a token.
@@ -32,6 +32,8 @@ pub(crate) struct Caller {
 pub(crate) struct Target {
     pub(crate) project: Option<Project>,
     pub(crate) bucket: Option<Bucket>,
+    pub(crate) integration: Option<Integration>,
+    pub(crate) dataset: Option<Dataset>,
     pub(crate) user: Option<User>,
 }
 
@@ -87,7 +89,13 @@ impl Caller {
     /// Whether the token is worth that permission in the project of that name.
     pub(crate) fn may(&self, project: &str, permission: &str) -> bool {
         let own = self.grant.user.projects.get(project);
-        let has = |name: &str| own.is_some_and(|own| own.contains(name));
+        // What the official client calls streams, the description calls triggers.
+        let has = |name: &str| {
+            let other = name.strip_prefix("streams-").map(|rest| format!("triggers-{rest}"));
+            own.is_some_and(|own| {
+                own.contains(name) || other.is_some_and(|name| own.contains(&name))
+            })
+        };
         self.is_member(project)
             && (self.is_root() || has(permission) || has(project::ADMIN))
             && self.allows(permission)
@@ -126,6 +134,10 @@ impl Caller {
         };
         if let Some(name) = &named.bucket {
             return self.enter_bucket(session, route.op, name, permission).await;
+        }
+        if let Some(name) = &named.item {
+            let permission = permission.unwrap_or(project::ADMIN);
+            return self.enter_item(session, route, name, permission).await;
         }
         let name = named.project.as_deref().unwrap_or_default();
         let missing = || Refusal::not_found(format_args!("the project `{name}`"));
@@ -177,7 +189,53 @@ impl Caller {
         }
         let no_project = || Refusal::not_found(format_args!("the project `{owner}`"));
         let project = Some(session.project(&owner).await?.ok_or_else(no_project)?);
-        Ok(Target { project, bucket, user: None })
+        Ok(Target { project, bucket, ..Target::default() })
+    }
+
+    /// As with a bucket: an integration or a dataset.
+    async fn enter_item(
+        &self,
+        session: &mut Session,
+        route: &Route,
+        name: &ItemName,
+        permission: &'static str,
+    ) -> Result<Target, Refusal> {
+        let (is_dataset, makes) = match route.op {
+            Op::CreateIntegration => (false, true),
+            _ => (route.path.contains("{dataset}"), false),
+        };
+        let what = if is_dataset { "dataset" } else { "integration" };
+        let missing = || Refusal::not_found(format_args!("the {what} `{name}`"));
+        let mut target = Target::default();
+        match (is_dataset, name) {
+            (false, ItemName::Id(id)) => target.integration = session.integration_by_id(id).await?,
+            (false, ItemName::Full { owner, name }) => {
+                target.integration = session.integration(owner, name).await?;
+            }
+            (true, ItemName::Id(id)) => target.dataset = session.dataset_by_id(id).await?,
+            (true, ItemName::Full { owner, name }) => {
+                target.dataset = session.dataset(owner, name).await?;
+            }
+        }
+        let found = target.integration.as_ref().map(|own| &own.owner);
+        let found = found.or(target.dataset.as_ref().map(|own| &own.owner));
+        let owner = match name {
+            ItemName::Id(_) => found.ok_or_else(missing)?.clone(),
+            ItemName::Full { owner, .. } => owner.clone(),
+        };
+        let no_project = || Refusal::not_found(format_args!("the project `{owner}`"));
+        if !self.is_member(&owner) {
+            return Err(if makes { no_project() } else { missing() });
+        }
+        if !self.may(&owner, permission) {
+            return Err(Refusal::forbidden(permission));
+        }
+        if makes {
+            target.project = Some(session.project(&owner).await?.ok_or_else(no_project)?);
+        } else if target.integration.is_none() && target.dataset.is_none() {
+            return Err(missing());
+        }
+        Ok(target)
     }
 
     async fn enter_user(&self, session: &mut Session, named: &Named) -> Result<Target, Refusal> {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use store::{Bucket, Project, Session, User};
+use store::{Bucket, Integration, Project, Session, User};
 
 use crate::{
     access::{Caller, Target},
-    audit, buckets, configs, emails, projects, quotas,
+    audit, buckets, configs, emails, integrations, mail, projects, quotas,
     refusal::Refusal,
     reply::Reply,
     request::{Head, Payload},
@@ -43,6 +43,22 @@ impl Call<'_> {
         let full_name = format!("{}/{}", bucket.owner, bucket.name);
         let missing = || Refusal::not_found(format_args!("the bucket `{full_name}`"));
         session.bucket_by_id(&bucket.id).await?.ok_or_else(missing)
+    }
+
+    pub(crate) fn integration(&self) -> Result<&Integration, Refusal> {
+        let named = self.target.integration.as_ref();
+        named.ok_or_else(|| Refusal::invalid("the path names no integration"))
+    }
+
+    /// The integration as it is in the transaction that is about to change it.
+    pub(crate) async fn integration_again(
+        &self,
+        session: &mut Session,
+    ) -> Result<Integration, Refusal> {
+        let own = self.integration()?;
+        let full_name = format!("{}/{}", own.owner, own.name);
+        let missing = || Refusal::not_found(format_args!("the integration `{full_name}`"));
+        session.integration_by_id(&own.id).await?.ok_or_else(missing)
     }
 
     /// The project as it is in the transaction that is about to change it.
@@ -92,5 +108,20 @@ pub(crate) async fn perform(call: &Call<'_>, payload: Payload) -> Result<Reply, 
         Op::QueryAuditEvents => audit::query(call, payload).await,
         Op::ListQuotas => quotas::list(call).await,
         Op::SetQuota => quotas::set(call, payload).await,
+
+        Op::ListConfigs => configs::list(call).await,
+        Op::ListConfigVersions => configs::versions(call).await,
+        Op::GetConfigVersion => configs::version(call).await,
+        Op::ListIntegrations => integrations::list(call).await,
+        Op::GetIntegration => integrations::get(call),
+        Op::CreateIntegration => integrations::create(call, payload).await,
+        Op::UpdateIntegration => integrations::update(call, payload).await,
+        Op::DeleteIntegration => integrations::delete(call).await,
+        Op::IntegrationErrors => integrations::errors(call).await,
+        Op::IntegrationConfig => integrations::appliance_config(call),
+        Op::ValidateExchange => integrations::validate(call, payload).await,
+        Op::ListMails => mail::list(call).await,
+        Op::DeleteMail => mail::delete(call).await,
+        Op::WelcomeEmail => mail::send_welcome(call, payload).await,
     }
 }

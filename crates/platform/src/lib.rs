@@ -22,7 +22,9 @@ mod configs;
 mod emails;
 mod first_start;
 mod form;
+mod integrations;
 mod json;
+mod mail;
 mod metrics;
 mod permissions;
 mod projects;
@@ -39,7 +41,10 @@ mod users;
 
 use std::{net::SocketAddr, sync::Arc};
 
+use async_trait::async_trait;
 use openssl::ssl::SslAcceptor;
+use record::Secret;
+use vault::Vault;
 
 pub use first_start::first_token;
 pub use permissions::{is_global, is_of_projects};
@@ -53,6 +58,26 @@ const TENANT: (&str, &str) = ("0000000000000001", "tributary");
 /// Tells what is wrong with the configuration of an appliance.
 pub type CheckConfig = Arc<dyn Fn(&[u8]) -> Result<(), String> + Send + Sync>;
 
+/// One step of the way to a mailbox.
+pub struct Step {
+    /// A few words: `server tls`.
+    pub check: String,
+    /// `ok`, `warn` or `fail`.
+    pub outcome: &'static str,
+    pub detail: String,
+    /// What to do, as a complete sentence.
+    pub advice: Option<String>,
+}
+
+/// Whoever can read mailboxes: this crate knows no protocol.
+#[async_trait]
+pub trait Exchange: Send + Sync {
+    /// Goes the way that mail would come, step by step, with the configuration of an appliance;
+    /// nothing is fetched and nothing is written. The error is what is wrong with the
+    /// configuration.
+    async fn try_out(&self, config: Secret) -> Result<Vec<Step>, String>;
+}
+
 /// Settings of the server.
 #[derive(Clone)]
 pub struct Options {
@@ -63,6 +88,10 @@ pub struct Options {
     pub base_path: String,
     pub limits: Limits,
     pub check_config: Option<CheckConfig>,
+    /// Seals credentials; none are kept without it.
+    pub vault: Option<Arc<Vault>>,
+    /// Tries credentials; none are tried without it.
+    pub exchange: Option<Arc<dyn Exchange>>,
 }
 
 impl Default for Options {
@@ -73,6 +102,8 @@ impl Default for Options {
             base_path: String::new(),
             limits: Limits::default(),
             check_config: None,
+            vault: None,
+            exchange: None,
         }
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod project {
     pub(crate) const BUCKETS_ITEMS_READ: &str = "buckets-items-read";
     pub(crate) const APPLIANCE_CONFIG_READ: &str = "appliance-config-read";
     pub(crate) const APPLIANCE_CONFIG_WRITE: &str = "appliance-config-write";
+    pub(crate) const INTEGRATIONS_READ: &str = "integrations-read";
     pub(crate) const INTEGRATIONS_WRITE: &str = "integrations-write";
     pub(crate) const USERS_READ: &str = "users-read";
     pub(crate) const USERS_WRITE: &str = "users-write";

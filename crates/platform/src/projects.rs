@@ -133,11 +133,21 @@ pub(crate) async fn delete(call: &Call<'_>) -> Result<Reply, Refusal> {
     let mut session = call.shared.store.write().await?;
     let project = call.project_again(&mut session).await?;
     let count = session.count_buckets(&project.id).await?;
-    if count > 0 && !force {
+    let children = [
+        ("buckets", count),
+        ("datasets", session.count_datasets(&project.id).await?),
+        ("integrations", session.count_integrations(&project.id).await?),
+    ];
+    let children: Vec<String> = children
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(kind, count)| format!("\"{kind}\": {count}"))
+        .collect();
+    if !children.is_empty() && !force {
         // The official client knows these words.
         let message = format!(
-            "Project contains child resources but force deletion was not requested: \
-             {{\"buckets\": {count}}}"
+            "Project contains child resources but force deletion was not requested: {{{}}}",
+            children.join(", ")
         );
         return Err(Refusal::new(StatusCode::CONFLICT, message));
     }
@@ -153,6 +163,12 @@ pub(crate) async fn delete(call: &Call<'_>) -> Result<Reply, Refusal> {
     for bucket in session.buckets().await?.iter().filter(|own| own.project_id == project.id) {
         session.delete_bucket(&bucket.id).await?;
     }
+    for own in session.integrations().await?.iter().filter(|own| own.project_id == project.id) {
+        session.delete_integration(&own.id).await?;
+    }
+    for own in session.datasets().await?.iter().filter(|own| own.project_id == project.id) {
+        session.delete_dataset(&own.id).await?;
+    }
     session.delete_project(&project.id).await?;
     let about = [(&*project.id, &*project.name)];
     let details = json!({ "buckets": count });
@@ -165,7 +181,12 @@ pub(crate) async fn count(call: &Call<'_>) -> Result<Reply, Refusal> {
     let project = call.project()?;
     let mut session = call.shared.store.read().await?;
     let buckets = session.count_buckets(&project.id).await?;
+    let datasets = session.count_datasets(&project.id).await?;
+    let integrations = session.count_integrations(&project.id).await?;
     let users = session.users().await?;
     let users = users.iter().filter(|user| user.projects.contains_key(&project.name)).count();
-    Ok(Reply::json(json!({ "buckets": buckets, "users_with_permissions": users })))
+    Ok(Reply::json(json!({
+        "buckets": buckets, "datasets": datasets, "integrations": integrations,
+        "users_with_permissions": users,
+    })))
 }

@@ -50,6 +50,21 @@ pub(crate) enum Op {
     QueryAuditEvents,
     ListQuotas,
     SetQuota,
+
+    ListConfigs,
+    ListConfigVersions,
+    GetConfigVersion,
+    ListIntegrations,
+    GetIntegration,
+    CreateIntegration,
+    UpdateIntegration,
+    DeleteIntegration,
+    IntegrationErrors,
+    IntegrationConfig,
+    ValidateExchange,
+    ListMails,
+    DeleteMail,
+    WelcomeEmail,
 }
 
 /// What a token must be worth. `crate::access` says what becomes of those that are not.
@@ -116,6 +131,10 @@ const CONFIG_READ: Need = Need::Project(project::APPLIANCE_CONFIG_READ);
 const CONFIG_WRITE: Need = Need::Project(project::APPLIANCE_CONFIG_WRITE);
 const NONE: &[&str] = &[];
 
+const INTEGRATIONS: Need = Need::Project(project::INTEGRATIONS_READ);
+const INTEGRATE: Need = Need::Project(project::INTEGRATIONS_WRITE);
+const TENANT_ADMIN: Need = Need::Global("tenant-admin");
+
 #[rustfmt::skip]
 pub(crate) static ROUTES: &[Route] = &[
     route(GET, "auth/user", Op::CurrentUser, Need::Token, Content::Nothing, NONE),
@@ -168,6 +187,24 @@ pub(crate) static ROUTES: &[Route] = &[
     route(GET, "api/_private/quotas", Op::ListQuotas, Need::Global("tenant-quota-read"), Content::Nothing, NONE),
     route(GET, "api/_private/quotas/{tenant}", Op::ListQuotas, Need::Global("tenant-quota-read"), Content::Nothing, NONE),
     route(POST, "api/_private/quotas/{tenant}/{kind}", Op::SetQuota, Need::Global("tenant-quota-write"), Content::Json, NONE),
+
+    route(GET, "api/_private/appliance-configs/{project}", Op::ListConfigs, CONFIG_READ, Content::Nothing, NONE),
+    route(GET, "api/_private/appliance-configs/{project}/{name}/versions", Op::ListConfigVersions, CONFIG_READ, Content::Nothing, &["before"]),
+    route(GET, "api/_private/appliance-configs/{project}/{name}/versions/{version}", Op::GetConfigVersion, CONFIG_READ, Content::Nothing, NONE),
+
+    route(GET, "api/_private/integrations", Op::ListIntegrations, Need::Token, Content::Nothing, NONE),
+    route(GET, "api/_private/integrations/{project}", Op::ListIntegrations, INTEGRATIONS, Content::Nothing, NONE),
+    route(GET, "api/_private/integrations/{integration}", Op::GetIntegration, INTEGRATIONS, Content::Nothing, NONE),
+    route(PUT, "api/_private/integrations/{integration}", Op::CreateIntegration, INTEGRATE, Content::Json, NONE),
+    route(POST, "api/_private/integrations/{integration}", Op::UpdateIntegration, INTEGRATE, Content::Json, NONE),
+    route(DELETE, "api/_private/integrations/{integration}", Op::DeleteIntegration, INTEGRATE, Content::Nothing, NONE),
+    route(GET, "api/_private/integrations/{integration}/errors", Op::IntegrationErrors, INTEGRATIONS, Content::Nothing, NONE),
+    route(GET, "api/_private/integrations/{integration}/appliance-config", Op::IntegrationConfig, INTEGRATIONS, Content::Nothing, NONE),
+    route(PUT, "api/_private/validate-exchange-credentials", Op::ValidateExchange, Need::Token, Content::Json, NONE),
+
+    route(GET, "api/_private/mail-outbox", Op::ListMails, TENANT_ADMIN, Content::Nothing, &["limit", "before"]),
+    route(DELETE, "api/_private/mail-outbox/{mail}", Op::DeleteMail, TENANT_ADMIN, Content::Nothing, NONE),
+    route(POST, "api/_private/users/{user}/welcome-email", Op::WelcomeEmail, TENANT_ADMIN, Content::Json, NONE),
 ];
 
 /// Every route as `METHOD /path`.
@@ -191,11 +228,16 @@ impl std::fmt::Display for BucketName {
     }
 }
 
+/// An integration or a dataset, as a path names it: in the same ways as a bucket.
+pub(crate) use BucketName as ItemName;
+
 /// What the path of a request names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Named {
     pub(crate) bucket: Option<BucketName>,
     pub(crate) project: Option<String>,
+    /// The integration or the dataset.
+    pub(crate) item: Option<ItemName>,
     /// The other parts in their order.
     pub(crate) others: Vec<String>,
 }
@@ -250,6 +292,11 @@ fn matches(pattern: &str, mut parts: &[String]) -> Option<Named> {
             "{bucket}" => {
                 let (bucket, rest) = bucket(part, rest)?;
                 named.bucket = Some(bucket);
+                parts = rest;
+            }
+            "{integration}" | "{dataset}" => {
+                let (item, rest) = bucket(part, rest)?;
+                named.item = Some(item);
                 parts = rest;
             }
             "{project}" if !part.starts_with("id:") && !part.contains('/') => {

@@ -16,14 +16,18 @@ mod audit;
 mod buckets;
 mod configs;
 mod contents;
+mod datasets;
 mod emails;
 mod error;
 mod id;
+mod integrations;
 mod migrate;
+mod outbox;
 mod projects;
 mod quotas;
 mod session;
 mod states;
+mod streams;
 mod tokens;
 mod users;
 
@@ -43,14 +47,18 @@ use sqlx::{
 
 pub use audit::{Actor, AuditEvent, AuditQuery};
 pub use buckets::Bucket;
-pub use configs::Config;
+pub use configs::{Config, ConfigVersion};
 pub use contents::{ContentReader, ContentWriter, Staged, Staging};
+pub use datasets::{Annotation, Dataset};
 pub use emails::{Email, EmailQuery, NewEmail};
 pub use error::{Result, StoreError};
+pub use integrations::{Integration, IntegrationError};
+pub use outbox::{NewMail, WaitingMail};
 pub use projects::{NewProject, Project};
 pub use quotas::Quota;
 pub use session::Session;
 pub use states::{Expected, SyncState};
+pub use streams::Stream;
 pub use tokens::{Grant, NewToken, Token};
 pub use users::{Holder, NewUser, User};
 

@@ -5,7 +5,10 @@ use sqlx::{Any, AssertSqlSafe, Row, Transaction};
 use crate::{Kind, Result, StoreError};
 
 /// Every version there ever was, oldest first. One that was released is never edited.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_buckets.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_buckets.sql"),
+    include_str!("migrations/0005_integrations.sql"),
+];
 
 /// Applies what is missing, within the transaction of the caller.
 pub(crate) async fn migrate(

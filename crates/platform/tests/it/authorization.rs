@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use record::Secret;
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::NewToken;
 use testkit::platform_contract::client::{Answer, Client};
 
@@ -22,6 +22,8 @@ const IN_PROJECT: &[&str] = &[
     "buckets-items-read",
     "appliance-config-read",
     "appliance-config-write",
+    "integrations-read",
+    "integrations-write",
 ];
 
 fn rows() -> Vec<(&'static str, &'static str, &'static str)> {
@@ -46,6 +48,7 @@ fn every_route_is_in_the_matrix_and_nothing_else() {
 fn path_of(method: &str, path: &str, user: &str) -> String {
     let removes = method == "DELETE" || method == "PUT" && path.ends_with("{bucket}");
     let bucket = if removes && path.ends_with("{bucket}") { "own/none" } else { "own/mail" };
+    let removes_item = method == "DELETE" || method == "PUT";
     let project = if path.ends_with("projects/{project}") && method != "GET" && method != "POST" {
         if method == "PUT" { "fresh" } else { "own" }
     } else {
@@ -53,6 +56,9 @@ fn path_of(method: &str, path: &str, user: &str) -> String {
     };
     path.replace("{bucket}", bucket)
         .replace("{project}", project)
+        .replace("{integration}", if removes_item { "own/none" } else { "own/ex" })
+        .replace("{version}", "1")
+        .replace("{mail}", "0123456789abcdef")
         .replace("{name}", "config")
         .replace("{user}", user)
         .replace("{email}", "e")
@@ -84,7 +90,10 @@ async fn tokens() -> Tokens {
     let server = Running::start().await;
     server.add_project("own").await;
     server.add_project("other").await;
-    let client = server.client().await;
+    let mut client = server.client().await;
+    let integration = json!({ "integration": { "configuration": { "mailboxes": [] } } });
+    let path = "/api/_private/integrations/own/ex";
+    assert_eq!(client.call("PUT", path, integration).await.status, 200);
     // Sees and is seen by nobody but members of `own` who may read users.
     let (user, _) = server.add_user("target", &[], &[("own", &["voc"])]).await;
     Tokens { server, client, user }

@@ -3,6 +3,8 @@
 
 mod authorization;
 mod contents;
+mod integrations;
+mod mails;
 mod people;
 mod server;
 mod tls;

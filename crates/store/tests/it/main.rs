@@ -6,6 +6,7 @@
 )]
 
 mod contract;
+mod integrations;
 mod sqlite;
 
 macro_rules! store_contract {
@@ -33,5 +34,26 @@ macro_rules! store_contract {
     };
 }
 
+/// The same with the cases of another file.
+macro_rules! integrations_contract {
+    ($name:ident, $open:expr; $($case:ident),+ $(,)?) => {
+        mod $name {
+            $(#[tokio::test]
+            async fn $case() {
+                crate::integrations::$case($open.await).await;
+            })+
+        }
+    };
+    ($name:ident, $open:expr) => {
+        integrations_contract!($name, $open;
+            integrations_change_and_keep_their_last_errors,
+            a_mail_waits_exactly_when_what_it_is_about_has_happened,
+            datasets_hold_their_sources_in_order_and_take_the_rest_along,
+        );
+    };
+}
+
+integrations_contract!(integrations_on_sqlite, crate::contract::sqlite());
+integrations_contract!(integrations_on_postgres, crate::contract::postgres());
 store_contract!(on_sqlite, crate::contract::sqlite());
 store_contract!(on_postgres, crate::contract::postgres());

@@ -26,7 +26,7 @@ async fn a_database_of_a_later_version_is_refused_and_left_alone() {
     open(folder.path()).await.unwrap().close().await;
     tamper(folder.path(), "INSERT INTO schema_versions VALUES (99, 0)").await;
     let refused = open(folder.path()).await.err().unwrap();
-    assert!(matches!(refused, StoreError::TooNew { found: 99, known: 1 }), "{refused:?}");
+    assert!(matches!(refused, StoreError::TooNew { found: 99, .. }), "{refused:?}");
     assert!(refused.hint().is_some());
 }
 

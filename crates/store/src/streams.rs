@@ -1,0 +1,176 @@
+//! Streams: how far one reader of a dataset's comments has come.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::{AssertSqlSafe, Row, any::AnyRow};
+
+use crate::{
+    Result, Session,
+    id::{hex, micros, random, time},
+};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stream {
+    pub id: String,
+    pub dataset_id: String,
+    pub name: String,
+    pub title: String,
+    pub description: String,
+    /// Filter and model, as JSON.
+    pub definition: String,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+const COLUMNS: &str = "SELECT id, dataset_id, name, title, description, definition, created_at, \
+                       updated_at FROM streams";
+
+fn stream(row: &AnyRow) -> Result<Stream> {
+    Ok(Stream {
+        id: row.try_get(0)?,
+        dataset_id: row.try_get(1)?,
+        name: row.try_get(2)?,
+        title: row.try_get(3)?,
+        description: row.try_get(4)?,
+        definition: row.try_get(5)?,
+        created_at: time(row.try_get(6)?),
+        updated_at: time(row.try_get(7)?),
+    })
+}
+
+impl Session {
+    /// The streams of a dataset by name.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn streams(&mut self, dataset_id: &str) -> Result<Vec<Stream>> {
+        let sql = AssertSqlSafe(format!("{COLUMNS} WHERE dataset_id = $1 ORDER BY name"));
+        let rows = sqlx::query(sql).bind(dataset_id.to_owned()).fetch_all(self.database()).await?;
+        rows.iter().map(stream).collect()
+    }
+
+    /// The stream of that name.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn stream(&mut self, dataset_id: &str, name: &str) -> Result<Option<Stream>> {
+        let sql = AssertSqlSafe(format!("{COLUMNS} WHERE dataset_id = $1 AND name = $2"));
+        let query = sqlx::query(sql).bind(dataset_id.to_owned()).bind(name.to_owned());
+        query.fetch_optional(self.database()).await?.as_ref().map(stream).transpose()
+    }
+
+    /// Makes a stream, or replaces what it is about; where its reader is stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn put_stream(&mut self, mut new: Stream) -> Result<Stream> {
+        // Ids of streams have twice the digits of others.
+        new.id = hex(&random::<16>()?);
+        sqlx::query(
+            "INSERT INTO streams (id, dataset_id, name, title, description, definition, \
+             created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $7) \
+             ON CONFLICT (dataset_id, name) DO UPDATE SET title = excluded.title, \
+             description = excluded.description, definition = excluded.definition, \
+             updated_at = excluded.updated_at",
+        )
+        .bind(new.id.clone())
+        .bind(new.dataset_id.clone())
+        .bind(new.name.clone())
+        .bind(new.title.clone())
+        .bind(new.description.clone())
+        .bind(new.definition.clone())
+        .bind(micros(self.now))
+        .execute(self.database())
+        .await?;
+        new.created_at = self.now;
+        new.updated_at = self.now;
+        Ok(self.stream(&new.dataset_id, &new.name).await?.unwrap_or(new))
+    }
+
+    /// How far the reader has come in each source.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn stream_positions(&mut self, id: &str) -> Result<BTreeMap<String, i64>> {
+        let sql = "SELECT source_id, reached FROM stream_positions WHERE stream_id = $1";
+        let rows = sqlx::query(sql).bind(id.to_owned()).fetch_all(self.database()).await?;
+        let own = |row: &AnyRow| Ok((row.try_get(0)?, row.try_get(1)?));
+        rows.iter().map(own).collect()
+    }
+
+    /// Writes down how far the reader has come; sources that are not named stay where they are.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn move_stream(&mut self, id: &str, reached: &BTreeMap<String, i64>) -> Result<()> {
+        for (source_id, reached) in reached {
+            sqlx::query(
+                "INSERT INTO stream_positions (stream_id, source_id, reached) VALUES ($1, $2, $3) \
+                 ON CONFLICT (stream_id, source_id) DO UPDATE SET reached = excluded.reached",
+            )
+            .bind(id.to_owned())
+            .bind(source_id.clone())
+            .bind(*reached)
+            .execute(self.database())
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn delete_stream(&mut self, id: &str) -> Result<()> {
+        let sql = "DELETE FROM streams WHERE id = $1";
+        sqlx::query(sql).bind(id.to_owned()).execute(self.database()).await?;
+        Ok(())
+    }
+
+    /// Says that a comment of the stream needs a person. The last word counts.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn put_stream_exception(&mut self, id: &str, uid: &str, kind: &str) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO stream_exceptions (stream_id, comment_uid, kind, created_at) \
+             VALUES ($1, $2, $3, $4) ON CONFLICT (stream_id, comment_uid) \
+             DO UPDATE SET kind = excluded.kind, created_at = excluded.created_at",
+        )
+        .bind(id.to_owned())
+        .bind(uid.to_owned())
+        .bind(kind.to_owned())
+        .bind(micros(self.now))
+        .execute(self.database())
+        .await?;
+        Ok(())
+    }
+
+    /// Comments of the stream that need a person, with the reason, newest first.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn stream_exceptions(
+        &mut self,
+        id: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, String, DateTime<Utc>)>> {
+        let rows = sqlx::query(
+            "SELECT comment_uid, kind, created_at FROM stream_exceptions WHERE stream_id = $1 \
+             ORDER BY created_at DESC, comment_uid LIMIT $2",
+        )
+        .bind(id.to_owned())
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(self.database())
+        .await?;
+        let own = |row: &AnyRow| Ok((row.try_get(0)?, row.try_get(1)?, time(row.try_get(2)?)));
+        rows.iter().map(own).collect()
+    }
+}
