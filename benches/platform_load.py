@@ -1,17 +1,22 @@
 """How many emails `tributary serve` takes durably: prepared uploads over several connections.
 
-Usage: platform_load.py TRIBUTARY [CONNECTIONS [SECONDS [EMAILS_OF_AN_UPLOAD [BYTES_OF_AN_EMAIL]]]]
+Usage: platform_load.py [--source] TRIBUTARY [CONNECTIONS [SECONDS [EMAILS [BYTES]]]]
+
+EMAILS are those of one upload, BYTES those of one email. With --source, a source is attached to the
+bucket, and the time until the last email is a comment is told.
 
 Each connection is a process that sends uploads prepared beforehand, with ids of their own, one
-after the other. The content is base64 of random bytes with a header, as an attachment is.
+after the other. An email is a letter of 2 KB and an attachment of random bytes.
 """
 
 import base64
+import email.utils
 import http.client
 import json
 import multiprocessing
 import os
 import pathlib
+import random
 import re
 import resource
 import socket
@@ -39,19 +44,34 @@ def ask(port, token, method, path, body):
     return said
 
 
-def email(number, size):
-    text = base64.encodebytes(os.urandom(size * 3 // 4)).decode().replace("\n", "\r\n")
+def email_time(seconds):
+    return email.utils.formatdate(seconds)
+
+
+def letter_of(number, size):
+    words = "Please find the figures of this month in the attachment. ".split()
+    letter = "\r\n".join(" ".join(random.choices(words, k=12)) for _ in range(30))
+    head = (
+        f"From: ann@example.com\r\nTo: bob@example.com\r\nSubject: {number}\r\n"
+        f"Date: {email_time(random.randrange(10**9, 17 * 10**8))}\r\n"
+        f"Message-ID: <{number}@example.com>\r\n"
+        "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n"
+        f"{letter}\r\n--b\r\nContent-Type: application/pdf; name=a.pdf\r\n"
+        "Content-Transfer-Encoding: base64\r\n\r\n"
+    )
+    rest = max(size - len(head) - 10, 0)
+    text = base64.encodebytes(os.urandom(rest * 3 // 4)).decode().replace("\n", "\r\n")
     return {
         "id": f"<{number}@example.com>",
         "mailbox": "abc@example.com",
         "timestamp": "2026-01-01T00:00:00Z",
-        "mime_content": f"Subject: {number}\r\n\r\n{text[:size]}",
+        "mime_content": f"{head}{text[:rest]}\r\n--b--\r\n",
         "metadata": {"folder": ["Inbox"], "size": size, "received_at": "2026-01-01T00:00:00Z"},
     }
 
 
 def upload(port, token, process, seconds, emails, size, start, results):
-    template = json.dumps({"emails": [email(f"MARK.{n}", size) for n in range(emails)]}).encode()
+    template = json.dumps({"emails": [letter_of(f"MARK.{n}", size) for n in range(emails)]}).encode()
     headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
     connection = http.client.HTTPConnection("127.0.0.1", port)
     connection.connect()
@@ -73,10 +93,17 @@ def upload(port, token, process, seconds, emails, size, start, results):
     results.put((taken, slowest))
 
 
+def converted(port, token):
+    path = "/api/_private/sources/load/letters/conversion"
+    return ask(port, token, "GET", path, {})["conversion"]
+
+
 def main():
-    program = sys.argv[1]
+    arguments = [own for own in sys.argv[1:] if own != "--source"]
+    with_source = "--source" in sys.argv
+    program = arguments[0]
     connections, seconds, emails, size = (
-        int(given) for given in (sys.argv[2:] + ["8", "10", "80", "20000"][len(sys.argv) - 2 :])
+        int(given) for given in (arguments[1:] + ["8", "10", "80", "20000"][len(arguments) - 1 :])
     )
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
@@ -93,7 +120,10 @@ def main():
             if line.startswith("Try it"):
                 break
         ask(port, token, "PUT", "/api/_private/projects/load", {"project": {}})
-        ask(port, token, "PUT", BUCKET, {"bucket": {"bucket_type": "emails"}})
+        made = ask(port, token, "PUT", BUCKET, {"bucket": {"bucket_type": "emails"}})
+        if with_source:
+            source = {"source": {"bucket_id": made["bucket"]["id"]}}
+            ask(port, token, "PUT", "/api/v1/sources/load/letters", source)
         start, results = multiprocessing.Event(), multiprocessing.Queue()
         processes = [
             multiprocessing.Process(
@@ -111,6 +141,16 @@ def main():
         for process in processes:
             process.join()
         taken = sum(result[0] for result in all_results)
+        comments = ""
+        if with_source:
+            behind = converted(port, token)["waiting"]
+            while converted(port, token)["waiting"]:
+                time.sleep(0.05)
+            late = time.monotonic() - began - took
+            path = "/api/v1/sources/load/letters/statistics"
+            said = ask(port, token, "POST", path, {"comment_filter": {}})
+            assert said["statistics"]["num_comments"] == taken, said
+            comments = f"all of them comments {late:.1f} s later ({behind} were not yet), "
         said = ask(port, token, "GET", f"{BUCKET}/statistics", {})
         assert said["statistics"]["count"]["value"] == taken, said
         status = pathlib.Path(f"/proc/{server.pid}/status").read_text()
@@ -121,7 +161,7 @@ def main():
         stored = sum(path.stat().st_size for path in data.rglob("*") if path.is_file()) / 1e6
     print(
         f"{taken} emails of {size} bytes in {took:.1f} s over {connections} connections: "
-        f"{taken / took:.0f}/s, slowest upload {max(result[1] for result in all_results):.2f} s, "
+        f"{taken / took:.0f}/s, slowest upload {max(result[1] for result in all_results):.2f} s, {comments}"
         f"peak {peak} MiB, {stored:.0f} MB stored, "
         f"{used.ru_utime + used.ru_stime:.0f} CPU seconds of server and clients"
     )

@@ -150,6 +150,7 @@ impl Serve {
             check_config: Some(Arc::new(check_config)),
             vault: Some(Arc::new(vault)),
             exchange: Some(Prober::new(self.egress_policy)),
+            ..Options::default()
         };
         let server = Server::bind(store.clone(), options).await.map_err(|err| {
             let hint = "Stop the program that listens there, or give another `--bind`.";

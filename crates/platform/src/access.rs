@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use hyper::{HeaderMap, StatusCode, header::AUTHORIZATION};
 use record::Secret;
-use store::{Actor, Bucket, Dataset, Grant, Integration, Project, Session, User};
+use store::{Actor, Bucket, Dataset, Grant, Integration, Project, Session, Source, User};
 
 use crate::{
     permissions::{PROJECTS_ADMIN, ROOT, TENANT_USERS_READ, including, project},
@@ -34,6 +34,7 @@ pub(crate) struct Target {
     pub(crate) bucket: Option<Bucket>,
     pub(crate) integration: Option<Integration>,
     pub(crate) dataset: Option<Dataset>,
+    pub(crate) source: Option<Source>,
     pub(crate) user: Option<User>,
 }
 
@@ -139,6 +140,9 @@ impl Caller {
             let permission = permission.unwrap_or(project::ADMIN);
             return self.enter_item(session, route, name, permission).await;
         }
+        if named.source.is_some() || named.attachment.is_some() {
+            return self.enter_source(session, route.op, named, permission).await;
+        }
         let name = named.project.as_deref().unwrap_or_default();
         let missing = || Refusal::not_found(format_args!("the project `{name}`"));
         if !self.sees_project(name) || permission.is_some() && !self.is_member(name) {
@@ -202,6 +206,7 @@ impl Caller {
     ) -> Result<Target, Refusal> {
         let (is_dataset, makes) = match route.op {
             Op::CreateIntegration => (false, true),
+            Op::CreateDataset => (true, true),
             _ => (route.path.contains("{dataset}"), false),
         };
         let what = if is_dataset { "dataset" } else { "integration" };
@@ -236,6 +241,54 @@ impl Caller {
             return Err(missing());
         }
         Ok(target)
+    }
+
+    /// The same for sources, which attachments lead to as well.
+    async fn enter_source(
+        &self,
+        session: &mut Session,
+        op: Op,
+        named: &Named,
+        permission: Option<&'static str>,
+    ) -> Result<Target, Refusal> {
+        let permission = permission.unwrap_or(project::SOURCES_READ);
+        if let Some(reference) = &named.attachment {
+            let missing = || Refusal::not_found(format_args!("the attachment `{reference}`"));
+            let source = reference.split('-').next().unwrap_or_default();
+            let source = session.source_by_id(source).await?.ok_or_else(missing)?;
+            if !self.is_member(&source.owner) {
+                return Err(missing());
+            }
+            if !self.may(&source.owner, permission) {
+                return Err(Refusal::forbidden(permission));
+            }
+            return Ok(Target { source: Some(source), ..Target::default() });
+        }
+        let Some(name) = &named.source else {
+            return Err(Refusal::invalid("the path names no source"));
+        };
+        let missing = || Refusal::not_found(format_args!("the source `{name}`"));
+        let (owner, source) = match name {
+            BucketName::Id(id) => {
+                let source = session.source_by_id(id).await?.ok_or_else(missing)?;
+                (source.owner.clone(), Some(source))
+            }
+            BucketName::Full { owner, name } => (owner.clone(), session.source(owner, name).await?),
+        };
+        let makes = op == Op::CreateSource;
+        let no_project = || Refusal::not_found(format_args!("the project `{owner}`"));
+        if !self.is_member(&owner) {
+            return Err(if makes { no_project() } else { missing() });
+        }
+        if !self.may(&owner, permission) {
+            return Err(Refusal::forbidden(permission));
+        }
+        if !makes {
+            let source = Some(source.ok_or_else(missing)?);
+            return Ok(Target { source, ..Target::default() });
+        }
+        let project = Some(session.project(&owner).await?.ok_or_else(no_project)?);
+        Ok(Target { project, source, ..Target::default() })
     }
 
     async fn enter_user(&self, session: &mut Session, named: &Named) -> Result<Target, Refusal> {

@@ -37,6 +37,15 @@ pub(crate) enum Received {
 }
 
 impl Received {
+    /// The same body, to be read once more.
+    pub(crate) fn again(&self) -> io::Result<Self> {
+        match self {
+            Self::Memory(bytes) => Ok(Self::Memory(bytes.clone())),
+            // Both share one position: they are read one after the other.
+            Self::File(file) => file.try_clone().map(Self::File),
+        }
+    }
+
     /// Reads the body, after decompression at most `limit` bytes of it.
     pub(crate) fn reader(self, gzip: bool, limit: u64) -> io::Result<Measured> {
         let input: Box<dyn Read + Send> = match self {

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use store::{Bucket, Integration, Project, Session, User};
+use store::{Bucket, Dataset, Integration, Project, Session, Source, User};
 
 use crate::{
     access::{Caller, Target},
-    audit, buckets, configs, emails, integrations, mail, projects, quotas,
+    audit, buckets, comment_files, comment_pages, comments, configs, conversion, datasets, emails,
+    integrations, mail, projects, quotas,
     refusal::Refusal,
     reply::Reply,
     request::{Head, Payload},
     routes::{Named, Op, Route},
     server::Shared,
-    states, users,
+    sources, states, users,
 };
 
 pub(crate) struct Call<'a> {
@@ -37,12 +38,36 @@ impl Call<'_> {
         self.target.user.as_ref().ok_or_else(|| Refusal::invalid("the path names no user"))
     }
 
+    pub(crate) fn source(&self) -> Result<&Source, Refusal> {
+        self.target.source.as_ref().ok_or_else(|| Refusal::invalid("the path names no source"))
+    }
+
+    /// The source as it is in the transaction that is about to change it.
+    pub(crate) async fn source_again(&self, session: &mut Session) -> Result<Source, Refusal> {
+        let source = self.source()?;
+        let full_name = format!("{}/{}", source.owner, source.name);
+        let missing = || Refusal::not_found(format_args!("the source `{full_name}`"));
+        session.source_by_id(&source.id).await?.ok_or_else(missing)
+    }
+
     /// The bucket as it is in the transaction that is about to change it.
     pub(crate) async fn bucket_again(&self, session: &mut Session) -> Result<Bucket, Refusal> {
         let bucket = self.bucket()?;
         let full_name = format!("{}/{}", bucket.owner, bucket.name);
         let missing = || Refusal::not_found(format_args!("the bucket `{full_name}`"));
         session.bucket_by_id(&bucket.id).await?.ok_or_else(missing)
+    }
+
+    pub(crate) fn dataset(&self) -> Result<&Dataset, Refusal> {
+        self.target.dataset.as_ref().ok_or_else(|| Refusal::invalid("the path names no dataset"))
+    }
+
+    /// The dataset as it is in this transaction.
+    pub(crate) async fn dataset_again(&self, session: &mut Session) -> Result<Dataset, Refusal> {
+        let own = self.dataset()?;
+        let full_name = format!("{}/{}", own.owner, own.name);
+        let missing = || Refusal::not_found(format_args!("the dataset `{full_name}`"));
+        session.dataset_by_id(&own.id).await?.ok_or_else(missing)
     }
 
     pub(crate) fn integration(&self) -> Result<&Integration, Refusal> {
@@ -98,6 +123,27 @@ pub(crate) async fn perform(call: &Call<'_>, payload: Payload) -> Result<Reply, 
         Op::PutKeyedSyncState => states::put_keyed(call, payload).await,
         Op::DeleteKeyedSyncState => states::delete_keyed(call).await,
         Op::KeyedSyncStateIds => states::keys(call, payload).await,
+        Op::ListSources => sources::list(call).await,
+        Op::GetSource => sources::get(call),
+        Op::CreateSource => sources::create(call, payload).await,
+        Op::UpdateSource => sources::update(call, payload).await,
+        Op::DeleteSource => sources::delete(call).await,
+        Op::SourceStatistics => sources::statistics(call, payload).await,
+        Op::ListThreads => comment_pages::threads(call).await,
+        Op::ListTransformTags => Ok(sources::transform_tags()),
+        Op::GetTransformTag => sources::transform_tag(call),
+        Op::GetConversion => conversion::status(call).await,
+        Op::RetryConversion => conversion::retry(call, payload).await,
+        Op::PutComments => comments::put(call, payload).await,
+        Op::SyncComments => comments::sync(call, payload).await,
+        Op::SyncRawEmails => comments::sync_raw(call, payload).await,
+        Op::ListComments => comment_pages::page(call).await,
+        Op::GetComment => comment_pages::one(call).await,
+        Op::DeleteComments => comments::delete(call).await,
+        Op::PutCommentAttachment => comment_files::put(call, payload).await,
+        Op::PutAudio => comment_files::put_audio(call, payload).await,
+        Op::GetAudio => comment_files::audio(call).await,
+        Op::GetAttachment => comment_files::get(call).await,
         Op::GetConfig => configs::get(call).await,
         Op::PutConfig => configs::put(call, payload).await,
         Op::ListUsers | Op::ListUserNames => users::list(call).await,
@@ -123,5 +169,23 @@ pub(crate) async fn perform(call: &Call<'_>, payload: Payload) -> Result<Reply, 
         Op::ListMails => mail::list(call).await,
         Op::DeleteMail => mail::delete(call).await,
         Op::WelcomeEmail => mail::send_welcome(call, payload).await,
+        Op::ListDatasets => datasets::list(call).await,
+        Op::GetDataset => datasets::get(call),
+        Op::CreateDataset => datasets::create(call, payload).await,
+        Op::UpdateDataset => datasets::update(call, payload).await,
+        Op::DeleteDataset => datasets::delete(call).await,
+        Op::DatasetStatistics => datasets::statistics(call, payload).await,
+        Op::PutLabels => datasets::put_labels(call, payload).await,
+        Op::ListAnnotations => datasets::annotations(call).await,
+        Op::Annotate => datasets::annotate(call, payload).await,
+        Op::ListStreams => datasets::list_streams(call).await,
+        Op::PutStream => datasets::put_stream(call, payload).await,
+        Op::GetStream => datasets::get_stream(call).await,
+        Op::DeleteStream => datasets::delete_stream(call).await,
+        Op::FetchStream => datasets::fetch(call, payload).await,
+        Op::AdvanceStream => datasets::advance(call, payload).await,
+        Op::ResetStream => datasets::reset(call, payload).await,
+        Op::StreamExceptions => datasets::exceptions(call, payload).await,
+        Op::StreamResults => datasets::results(call).await,
     }
 }

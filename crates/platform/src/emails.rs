@@ -154,6 +154,7 @@ pub(crate) async fn put(call: &Call<'_>, payload: Payload) -> Result<Reply, Refu
     let bucket = call.bucket_again(&mut session).await?;
     session.put_emails(&bucket.id, emails, no_charge).await?;
     session.commit().await?;
+    call.shared.converter.wake();
     call.shared.metrics.accepted(count);
     Ok(Reply::ok())
 }

@@ -32,6 +32,11 @@ impl<R: Read> Json<R> {
         Self { input, buffer: Vec::new(), at: 0, before: 0, budget: MAX_VALUE }
     }
 
+    /// Lets the next values take so many bytes, whatever those before them took.
+    pub(crate) fn allow(&mut self, bytes: usize) {
+        self.budget = bytes;
+    }
+
     /// Reads an object; `each` must read the value of every name that it is given.
     pub(crate) fn object(
         &mut self,

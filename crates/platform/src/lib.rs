@@ -18,7 +18,15 @@ mod audit;
 mod body;
 mod buckets;
 mod call;
+mod comment_change;
+mod comment_files;
+mod comment_filter;
+mod comment_pages;
+mod comment_shape;
+mod comments;
 mod configs;
+mod conversion;
+mod datasets;
 mod emails;
 mod first_start;
 mod form;
@@ -29,12 +37,14 @@ mod metrics;
 mod permissions;
 mod projects;
 mod quotas;
+mod raw_emails;
 mod refusal;
 mod reply;
 mod request;
 mod routes;
 mod schema;
 mod server;
+mod sources;
 mod states;
 mod tls;
 mod users;
@@ -46,6 +56,7 @@ use openssl::ssl::SslAcceptor;
 use record::Secret;
 use vault::Vault;
 
+pub use conversion::Convert;
 pub use first_start::first_token;
 pub use permissions::{is_global, is_of_projects};
 pub use routes::routes;
@@ -92,6 +103,8 @@ pub struct Options {
     pub vault: Option<Arc<Vault>>,
     /// Tries credentials; none are tried without it.
     pub exchange: Option<Arc<dyn Exchange>>,
+    /// What makes comments of emails; `None`: [`comment::convert`].
+    pub convert: Option<Convert>,
 }
 
 impl Default for Options {
@@ -104,6 +117,7 @@ impl Default for Options {
             check_config: None,
             vault: None,
             exchange: None,
+            convert: None,
         }
     }
 }

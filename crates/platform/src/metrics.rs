@@ -20,6 +20,7 @@ type Requests = BTreeMap<(Option<Op>, u16), (u64, f64)>;
 #[derive(Default)]
 pub(crate) struct Metrics {
     emails: AtomicU64,
+    comments: AtomicU64,
     /// Guards the counts.
     requests: Mutex<Requests>,
 }
@@ -29,6 +30,10 @@ impl Metrics {
         self.emails.fetch_add(emails, Ordering::Relaxed);
     }
 
+    pub(crate) fn commented(&self, comments: u64) {
+        self.comments.fetch_add(comments, Ordering::Relaxed);
+    }
+
     pub(crate) fn answered(&self, op: Option<Op>, status: u16, took: Duration) {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = requests.entry((op, status)).or_default();
@@ -36,7 +41,8 @@ impl Metrics {
         entry.1 += took.as_secs_f64();
     }
 
-    pub(crate) fn text(&self, ready: bool) -> String {
+    /// `queue`: emails that wait to become comments, and emails that were set aside.
+    pub(crate) fn text(&self, ready: bool, queue: Option<(u64, u64)>) -> String {
         let mut text = String::new();
         let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, f64)]| {
             let mut all = format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
@@ -55,6 +61,20 @@ impl Metrics {
         let emails = self.emails.load(Ordering::Relaxed) as f64;
         let help = "Emails that were taken and are durable.";
         family("tributary_emails_accepted_total", "counter", help, &[(String::new(), emails)]);
+        #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
+        let comments = self.comments.load(Ordering::Relaxed) as f64;
+        let help = "Comments that were written or changed.";
+        family("tributary_comments_written_total", "counter", help, &[(String::new(), comments)]);
+        if let Some((waiting, aside)) = queue {
+            #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
+            let (waiting, aside) = (waiting as f64, aside as f64);
+            let help = "Emails that wait to become comments.";
+            let name = "tributary_conversions_waiting";
+            family(name, "gauge", help, &[(String::new(), waiting)]);
+            let help = "Emails that could not be converted and were set aside.";
+            let name = "tributary_conversions_quarantined";
+            family(name, "gauge", help, &[(String::new(), aside)]);
+        }
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let labels = |op: Option<Op>, status: u16| match op {
             Some(op) => format!("{{op=\"{op:?}\",code=\"{status}\"}}"),

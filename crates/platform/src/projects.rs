@@ -16,6 +16,7 @@ use crate::{
     request::Payload,
     routes::Op,
     schema::{Fields, flag, is_name, list as array, show, text, top, wrong},
+    sources,
 };
 
 /// Most members that a new project begins with.
@@ -133,10 +134,12 @@ pub(crate) async fn delete(call: &Call<'_>) -> Result<Reply, Refusal> {
     let mut session = call.shared.store.write().await?;
     let project = call.project_again(&mut session).await?;
     let count = session.count_buckets(&project.id).await?;
+    let sources = session.count_sources(&project.id).await?;
     let children = [
         ("buckets", count),
         ("datasets", session.count_datasets(&project.id).await?),
         ("integrations", session.count_integrations(&project.id).await?),
+        ("sources", sources),
     ];
     let children: Vec<String> = children
         .iter()
@@ -152,6 +155,12 @@ pub(crate) async fn delete(call: &Call<'_>) -> Result<Reply, Refusal> {
         return Err(Refusal::new(StatusCode::CONFLICT, message));
     }
     drop(session);
+    let all = call.shared.store.read().await?.sources().await?;
+    for source in all {
+        if source.project_id == project.id {
+            sources::empty(&call.shared.store, &source).await?;
+        }
+    }
     let all = call.shared.store.read().await?.buckets().await?;
     for bucket in all {
         if bucket.project_id == project.id {
@@ -160,6 +169,9 @@ pub(crate) async fn delete(call: &Call<'_>) -> Result<Reply, Refusal> {
     }
     let mut session = call.shared.store.write().await?;
     let project = call.project_again(&mut session).await?;
+    for source in session.sources().await?.iter().filter(|own| own.project_id == project.id) {
+        session.delete_source(&source.id).await?;
+    }
     for bucket in session.buckets().await?.iter().filter(|own| own.project_id == project.id) {
         session.delete_bucket(&bucket.id).await?;
     }
@@ -171,7 +183,7 @@ pub(crate) async fn delete(call: &Call<'_>) -> Result<Reply, Refusal> {
     }
     session.delete_project(&project.id).await?;
     let about = [(&*project.id, &*project.name)];
-    let details = json!({ "buckets": count });
+    let details = json!({ "buckets": count, "sources": sources });
     session.audit(&call.caller.actor, "delete_project", &about, details).await?;
     session.commit().await?;
     Ok(Reply::ok())
@@ -185,8 +197,9 @@ pub(crate) async fn count(call: &Call<'_>) -> Result<Reply, Refusal> {
     let integrations = session.count_integrations(&project.id).await?;
     let users = session.users().await?;
     let users = users.iter().filter(|user| user.projects.contains_key(&project.name)).count();
+    let sources = session.count_sources(&project.id).await?;
     Ok(Reply::json(json!({
         "buckets": buckets, "datasets": datasets, "integrations": integrations,
-        "users_with_permissions": users,
+        "sources": sources, "users_with_permissions": users,
     })))
 }

@@ -53,6 +53,12 @@ impl Reply {
         Self { body: ReplyBody::Pieces(pieces), ..reply }
     }
 
+    /// Bytes of any kind that come by themselves.
+    pub(crate) fn bytes(pieces: mpsc::Receiver<io::Result<Bytes>>) -> Self {
+        let reply = Self::new(StatusCode::OK, "application/octet-stream", Vec::new());
+        Self { body: ReplyBody::Pieces(pieces), ..reply }
+    }
+
     pub(crate) fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self

@@ -10,10 +10,13 @@ use serde_json::Value;
 use store::{NewEmail, Staged};
 
 use crate::{
+    access::Target,
     body::{Measured, drain, receive},
+    comment_shape::{Written, read_comments},
     emails::read_upload,
     form,
     json::Json,
+    raw_emails::{RawEmails, read_raw_emails},
     refusal::Refusal,
     routes::{Content, Op, Route},
     schema::wrong,
@@ -27,6 +30,11 @@ const MAX_STATE: u64 = 32 * 1024 * 1024;
 /// Largest configuration.
 const MAX_CONFIG: u64 = 16 * 1024 * 1024;
 
+/// Largest upload of comments: all of them are in memory at once.
+const MAX_COMMENTS: u64 = 64 * 1024 * 1024;
+/// Largest upload of raw emails; one HTML text may have 32 million characters.
+const MAX_RAW_EMAILS: u64 = 256 * 1024 * 1024;
+
 /// A request without its body.
 pub(crate) struct Head {
     pub(crate) parts: Parts,
@@ -38,6 +46,8 @@ pub(crate) enum Payload {
     None,
     Json(Value),
     Emails(Vec<NewEmail>),
+    Comments(Vec<Written>),
+    RawEmails(RawEmails),
     Config(Vec<u8>),
     File(Staged),
 }
@@ -105,6 +115,7 @@ pub(crate) async fn take(
     shared: &Shared,
     head: &Head,
     route: &Route,
+    target: &Target,
     body: &mut Incoming,
 ) -> Result<Payload, Refusal> {
     let limit = match (route.content, route.op) {
@@ -112,6 +123,8 @@ pub(crate) async fn take(
         (Content::Json, _) => MAX_JSON,
         (Content::State, _) => MAX_STATE,
         (Content::File, Op::PutConfig) => MAX_CONFIG,
+        (Content::Comments, _) => MAX_COMMENTS,
+        (Content::RawEmails, _) => MAX_RAW_EMAILS,
         (Content::Emails | Content::File, _) => shared.limits.max_body,
     }
     .min(shared.limits.max_body);
@@ -137,13 +150,21 @@ pub(crate) async fn take(
     let mut staging = shared.store.staging();
     let max_emails = shared.limits.max_emails;
     let (content, op) = (route.content, route.op);
+    let tag = target.source.as_ref().and_then(|source| source.details.transform_tag.clone());
+    let now = shared.store.now();
     // Parsing and compressing keep a processor busy.
     let parsed = tokio::task::spawn_blocking(move || {
+        if content == Content::RawEmails {
+            let tag = tag.as_deref();
+            let emails = read_raw_emails(&|| received.again()?.reader(gzip, limit), tag, now);
+            return emails.map(Payload::RawEmails);
+        }
         let mut input = received.reader(gzip, limit)?;
         match (content, op) {
             (Content::Emails, _) => {
                 read_upload(&mut input, &mut staging, max_emails).map(Payload::Emails)
             }
+            (Content::Comments, _) => read_comments(&mut input).map(Payload::Comments),
             (Content::File, Op::PutConfig) => {
                 let mut config = Vec::new();
                 file(&mut input, boundary.as_deref(), &mut |piece| {

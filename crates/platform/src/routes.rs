@@ -48,6 +48,27 @@ pub(crate) enum Op {
     UpdateUser,
     DeleteUser,
     QueryAuditEvents,
+    ListSources,
+    GetSource,
+    CreateSource,
+    UpdateSource,
+    DeleteSource,
+    SourceStatistics,
+    ListThreads,
+    ListTransformTags,
+    GetTransformTag,
+    GetConversion,
+    RetryConversion,
+    PutComments,
+    SyncComments,
+    SyncRawEmails,
+    ListComments,
+    GetComment,
+    DeleteComments,
+    PutCommentAttachment,
+    PutAudio,
+    GetAudio,
+    GetAttachment,
     ListQuotas,
     SetQuota,
 
@@ -65,6 +86,24 @@ pub(crate) enum Op {
     ListMails,
     DeleteMail,
     WelcomeEmail,
+    ListDatasets,
+    GetDataset,
+    CreateDataset,
+    UpdateDataset,
+    DeleteDataset,
+    DatasetStatistics,
+    PutLabels,
+    ListAnnotations,
+    Annotate,
+    ListStreams,
+    PutStream,
+    GetStream,
+    DeleteStream,
+    FetchStream,
+    AdvanceStream,
+    ResetStream,
+    StreamExceptions,
+    StreamResults,
 }
 
 /// What a token must be worth. `crate::access` says what becomes of those that are not.
@@ -92,13 +131,16 @@ pub(crate) enum Content {
     /// JSON with one long text.
     State,
     Emails,
+    Comments,
+    RawEmails,
     /// A form with a file, or the file itself.
     File,
 }
 
 pub(crate) struct Route {
     pub(crate) method: Method,
-    /// Literal parts, `{bucket}` for an id or a full name, `{…}` for any other single part.
+    /// Literal parts, `{bucket}` and `{source}` for an id or a full name, `{…}` for any other
+    /// single part.
     pub(crate) path: &'static str,
     pub(crate) op: Op,
     pub(crate) need: Need,
@@ -129,10 +171,28 @@ const APPEND: Need = Need::Project(project::BUCKETS_APPEND);
 const ITEMS: Need = Need::Project(project::BUCKETS_ITEMS_READ);
 const CONFIG_READ: Need = Need::Project(project::APPLIANCE_CONFIG_READ);
 const CONFIG_WRITE: Need = Need::Project(project::APPLIANCE_CONFIG_WRITE);
+const SOURCES: Need = Need::Project(project::SOURCES_READ);
+const SOURCES_ADMIN: Need = Need::Project(project::SOURCES_ADMIN);
+const ADD_COMMENTS: Need = Need::Project(project::SOURCES_ADD_COMMENTS);
+const PAGE_OF_COMMENTS: &[&str] = &[
+    "limit",
+    "after",
+    "from_timestamp",
+    "to_timestamp",
+    "include_markup",
+    "include_thread_properties",
+    "direction",
+];
 const NONE: &[&str] = &[];
 
 const INTEGRATIONS: Need = Need::Project(project::INTEGRATIONS_READ);
 const INTEGRATE: Need = Need::Project(project::INTEGRATIONS_WRITE);
+const DATASETS: Need = Need::Project(project::DATASETS_READ);
+const DATASETS_ADMIN: Need = Need::Project(project::DATASETS_ADMIN);
+const REVIEW: Need = Need::Project(project::DATASETS_REVIEW);
+const STREAMS: Need = Need::Project(project::STREAMS_READ);
+const STREAM_WRITE: Need = Need::Project(project::STREAMS_WRITE);
+const CONSUME: Need = Need::Project(project::STREAMS_CONSUME);
 const TENANT_ADMIN: Need = Need::Global("tenant-admin");
 
 #[rustfmt::skip]
@@ -170,6 +230,29 @@ pub(crate) static ROUTES: &[Route] = &[
     route(PUT, "api/_private/buckets/{bucket}/keyed-sync-state/{key}", Op::PutKeyedSyncState, APPEND, Content::Json, NONE),
     route(DELETE, "api/_private/buckets/{bucket}/keyed-sync-state/{key}", Op::DeleteKeyedSyncState, WRITE, Content::Nothing, NONE),
 
+    route(GET, "api/v1/sources", Op::ListSources, Need::Token, Content::Nothing, NONE),
+    route(GET, "api/v1/sources/{project}", Op::ListSources, SOURCES, Content::Nothing, NONE),
+    route(GET, "api/v1/sources/{source}", Op::GetSource, SOURCES, Content::Nothing, NONE),
+    route(PUT, "api/v1/sources/{source}", Op::CreateSource, SOURCES_ADMIN, Content::Json, NONE),
+    route(POST, "api/v1/sources/{source}", Op::UpdateSource, SOURCES_ADMIN, Content::Json, NONE),
+    route(DELETE, "api/v1/sources/{source}", Op::DeleteSource, SOURCES_ADMIN, Content::Nothing, NONE),
+    route(POST, "api/v1/sources/{source}/statistics", Op::SourceStatistics, SOURCES, Content::Json, NONE),
+    route(GET, "api/v1/sources/{source}/threads", Op::ListThreads, SOURCES, Content::Nothing, &["limit", "after"]),
+    route(GET, "api/_private/sources/email-transform", Op::ListTransformTags, Need::Token, Content::Nothing, NONE),
+    route(GET, "api/_private/sources/email-transform/{tag}", Op::GetTransformTag, Need::Token, Content::Nothing, NONE),
+    route(GET, "api/_private/sources/{source}/conversion", Op::GetConversion, SOURCES, Content::Nothing, NONE),
+    route(POST, "api/_private/sources/{source}/conversion/retry", Op::RetryConversion, SOURCES_ADMIN, Content::Json, NONE),
+    route(PUT, "api/_private/sources/{source}/comments", Op::PutComments, ADD_COMMENTS, Content::Comments, &["no_charge"]),
+    route(GET, "api/_private/sources/{source}/comments", Op::ListComments, SOURCES, Content::Nothing, PAGE_OF_COMMENTS),
+    route(POST, "api/v1/sources/{source}/sync", Op::SyncComments, ADD_COMMENTS, Content::Comments, &["no_charge"]),
+    route(POST, "api/v1/sources/{source}/sync-raw-emails", Op::SyncRawEmails, ADD_COMMENTS, Content::RawEmails, &["no_charge"]),
+    route(GET, "api/v1/sources/{source}/comments/{comment}", Op::GetComment, SOURCES, Content::Nothing, &["include_markup"]),
+    route(DELETE, "api/v1/sources/{source}/comments", Op::DeleteComments, ADD_COMMENTS, Content::Nothing, &["id", "ids"]),
+    route(PUT, "api/_private/sources/{source}/comments/{comment}/attachments/{index}", Op::PutCommentAttachment, ADD_COMMENTS, Content::File, NONE),
+    route(PUT, "api/_private/sources/{source}/comments/{comment}/audio", Op::PutAudio, ADD_COMMENTS, Content::File, NONE),
+    route(GET, "api/_private/sources/{source}/comments/{comment}/audio", Op::GetAudio, SOURCES, Content::Nothing, NONE),
+    route(GET, "api/v1/attachments/{attachment}", Op::GetAttachment, SOURCES, Content::Nothing, NONE),
+
     route(GET, "api/v1/appliance-configs/{project}/{name}", Op::GetConfig, CONFIG_READ, Content::Nothing, NONE),
     route(PUT, "api/v1/appliance-configs/{project}/{name}", Op::PutConfig, CONFIG_WRITE, Content::File, NONE),
     route(GET, "api/_private/appliance-configs/{project}/{name}", Op::GetConfig, CONFIG_READ, Content::Nothing, NONE),
@@ -205,6 +288,27 @@ pub(crate) static ROUTES: &[Route] = &[
     route(GET, "api/_private/mail-outbox", Op::ListMails, TENANT_ADMIN, Content::Nothing, &["limit", "before"]),
     route(DELETE, "api/_private/mail-outbox/{mail}", Op::DeleteMail, TENANT_ADMIN, Content::Nothing, NONE),
     route(POST, "api/_private/users/{user}/welcome-email", Op::WelcomeEmail, TENANT_ADMIN, Content::Json, NONE),
+
+    route(GET, "api/v1/datasets", Op::ListDatasets, Need::Token, Content::Nothing, NONE),
+    route(GET, "api/v1/datasets/{project}", Op::ListDatasets, DATASETS, Content::Nothing, NONE),
+    route(GET, "api/v1/datasets/{dataset}", Op::GetDataset, DATASETS, Content::Nothing, NONE),
+    route(PUT, "api/v1/datasets/{dataset}", Op::CreateDataset, DATASETS_ADMIN, Content::Json, NONE),
+    route(POST, "api/v1/datasets/{dataset}", Op::UpdateDataset, DATASETS_ADMIN, Content::Json, NONE),
+    route(DELETE, "api/v1/datasets/{dataset}", Op::DeleteDataset, DATASETS_ADMIN, Content::Nothing, NONE),
+    route(POST, "api/_private/datasets/{dataset}/statistics", Op::DatasetStatistics, DATASETS, Content::Json, NONE),
+    route(PUT, "api/_private/datasets/{dataset}/labels/{group}", Op::PutLabels, DATASETS_ADMIN, Content::Json, NONE),
+    route(GET, "api/_private/datasets/{dataset}/labellings", Op::ListAnnotations, DATASETS, Content::Nothing, &["id", "source_id", "return_predictions", "after", "limit"]),
+    route(POST, "api/_private/datasets/{dataset}/labellings/{comment}", Op::Annotate, REVIEW, Content::Json, NONE),
+
+    route(GET, "api/v1/datasets/{dataset}/streams", Op::ListStreams, STREAMS, Content::Nothing, NONE),
+    route(PUT, "api/v1/datasets/{dataset}/streams", Op::PutStream, STREAM_WRITE, Content::Json, NONE),
+    route(GET, "api/v1/datasets/{dataset}/streams/{stream}", Op::GetStream, STREAMS, Content::Nothing, NONE),
+    route(DELETE, "api/v1/datasets/{dataset}/streams/{stream}", Op::DeleteStream, STREAM_WRITE, Content::Nothing, NONE),
+    route(POST, "api/v1/datasets/{dataset}/streams/{stream}/fetch", Op::FetchStream, CONSUME, Content::Json, NONE),
+    route(POST, "api/v1/datasets/{dataset}/streams/{stream}/advance", Op::AdvanceStream, CONSUME, Content::Json, NONE),
+    route(POST, "api/v1/datasets/{dataset}/streams/{stream}/reset", Op::ResetStream, CONSUME, Content::Json, NONE),
+    route(PUT, "api/v1/datasets/{dataset}/streams/{stream}/exceptions", Op::StreamExceptions, CONSUME, Content::Json, NONE),
+    route(GET, "api/v1/datasets/{dataset}/streams/{stream}/results", Op::StreamResults, CONSUME, Content::Nothing, &["max_results"]),
 ];
 
 /// Every route as `METHOD /path`.
@@ -212,7 +316,7 @@ pub fn routes() -> impl Iterator<Item = String> {
     ROUTES.iter().map(|route| format!("{} /{}", route.method, route.path))
 }
 
-/// A bucket, as a path names it.
+/// A bucket or a source, as a path names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BucketName {
     Id(String),
@@ -235,6 +339,9 @@ pub(crate) use BucketName as ItemName;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Named {
     pub(crate) bucket: Option<BucketName>,
+    pub(crate) source: Option<BucketName>,
+    /// The attachment that the path refers to.
+    pub(crate) attachment: Option<String>,
     pub(crate) project: Option<String>,
     /// The integration or the dataset.
     pub(crate) item: Option<ItemName>,
@@ -299,6 +406,12 @@ fn matches(pattern: &str, mut parts: &[String]) -> Option<Named> {
                 named.item = Some(item);
                 parts = rest;
             }
+            "{source}" => {
+                let (source, rest) = bucket(part, rest)?;
+                named.source = Some(source);
+                parts = rest;
+            }
+            "{attachment}" => named.attachment = Some(part.clone()),
             "{project}" if !part.starts_with("id:") && !part.contains('/') => {
                 named.project = Some(part.clone());
             }

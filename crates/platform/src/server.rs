@@ -36,6 +36,7 @@ use crate::{
     CheckConfig, Exchange, Limits, Options,
     access::Caller,
     call::{Call, perform},
+    conversion::{self, Converter},
     metrics::Metrics,
     refusal::Refusal,
     reply::{Reply, ReplyBody},
@@ -49,6 +50,8 @@ const MAX_CONNECTIONS: usize = 1024;
 const MAX_BODIES: usize = 64;
 const BODY_PATIENCE: Duration = Duration::from_secs(10);
 const BODY_PAUSE: u32 = 5;
+/// Most emails that attachments are being taken out of.
+const MAX_UNPACKING: usize = 4;
 /// Time for the head of the next request of a connection.
 const HEAD_TIME: Duration = Duration::from_secs(75);
 const HANDSHAKE_TIME: Duration = Duration::from_secs(20);
@@ -63,6 +66,8 @@ pub(crate) struct Shared {
     pub(crate) vault: Option<Arc<Vault>>,
     pub(crate) exchange: Option<Arc<dyn Exchange>>,
     pub(crate) metrics: Metrics,
+    pub(crate) converter: Converter,
+    unpacking: Arc<Semaphore>,
     /// Tasks that finish their work before the server ends.
     pub(crate) tasks: TaskTracker,
     base_path: String,
@@ -71,6 +76,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// A place among those who take attachments out of emails, which are in memory for that.
+    pub(crate) async fn place_for_unpacking(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let busy = || Refusal::busy("too many attachments at the same time", BODY_PAUSE);
+        let place = Arc::clone(&self.unpacking).acquire_owned();
+        timeout(BODY_PATIENCE, place).await.map_err(|_| busy())?.map_err(|_| busy())
+    }
+
     /// A place among those whose bodies are received.
     pub(crate) async fn place_for_body(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Refusal> {
         let busy = || Refusal::busy("too many uploads at the same time", BODY_PAUSE);
@@ -113,6 +125,8 @@ impl Server {
             vault: options.vault,
             exchange: options.exchange,
             metrics: Metrics::default(),
+            converter: Converter::new(options.convert),
+            unpacking: Arc::new(Semaphore::new(MAX_UNPACKING)),
             tasks: TaskTracker::new(),
             base_path: options.base_path,
             bodies: Semaphore::new(MAX_BODIES),
@@ -129,6 +143,8 @@ impl Server {
     pub async fn serve(self, over: CancellationToken, grace: Duration) {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let connections = TaskTracker::new();
+        let converting = conversion::work(Arc::clone(&self.shared), over.clone());
+        self.shared.tasks.spawn(converting);
         loop {
             let accepted = async {
                 let place = Arc::clone(&places).acquire_owned().await;
@@ -272,7 +288,7 @@ async fn handle(
             session.commit().await?;
         }
         head.check_query(route)?;
-        let payload = request::take(shared, head, route, body).await?;
+        let payload = request::take(shared, head, route, &target, body).await?;
         let call = Call { shared, route, named: &named, head, caller: &caller, target };
         perform(&call, payload).await
     };
@@ -291,8 +307,9 @@ async fn probe(shared: &Shared, method: &Method, path: &str) -> Option<Reply> {
     let reply = match path {
         "/metrics" => {
             let ready = shared.readiness().await.is_ok();
+            let queue = conversion::queue(shared).await;
             let kind = "text/plain; version=0.0.4; charset=utf-8";
-            Reply::new(StatusCode::OK, kind, shared.metrics.text(ready).into())
+            Reply::new(StatusCode::OK, kind, shared.metrics.text(ready, queue).into())
         }
         "/readyz" => match shared.readiness().await {
             Ok(()) => text(StatusCode::OK, "ok\n".to_owned()),

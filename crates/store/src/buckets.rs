@@ -123,6 +123,8 @@ impl Session {
     ///
     /// The database failed.
     pub async fn delete_bucket(&mut self, id: &str) -> Result<()> {
+        while self.delete_oldest_emails(id, 500).await? {}
+        self.detach_sources(id).await?;
         let mut hashes: Vec<String> = Vec::new();
         for sql in [
             "SELECT DISTINCT hash FROM emails WHERE bucket_id = $1",

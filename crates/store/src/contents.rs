@@ -326,7 +326,8 @@ impl Session {
             let dropped = sqlx::query(
                 "DELETE FROM contents WHERE hash = $1 \
                  AND NOT EXISTS (SELECT 1 FROM emails WHERE hash = $1) \
-                 AND NOT EXISTS (SELECT 1 FROM email_attachments WHERE hash = $1)",
+                 AND NOT EXISTS (SELECT 1 FROM email_attachments WHERE hash = $1) \
+                 AND NOT EXISTS (SELECT 1 FROM comment_attachments WHERE hash = $1)",
             )
             .bind(hash.clone())
             .execute(self.database())

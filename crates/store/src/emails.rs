@@ -85,6 +85,33 @@ fn email(row: &AnyRow) -> Result<Email> {
     })
 }
 
+/// What decides whether an upload changes an email.
+#[derive(Clone, Debug)]
+struct Held {
+    hash: String,
+    /// Mailbox, time, metadata and attachments.
+    about: (String, i64, Option<String>, String),
+    number: Option<i64>,
+}
+
+impl PartialEq for Held {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.about == other.about
+    }
+}
+
+impl From<&NewEmail> for Held {
+    fn from(new: &NewEmail) -> Self {
+        let about = (
+            new.mailbox.clone(),
+            micros(new.sent_at),
+            new.metadata.clone(),
+            new.attachments.clone(),
+        );
+        Self { hash: new.content.hash.clone(), about, number: None }
+    }
+}
+
 impl Email {
     /// What [`EmailQuery::after`] wants to go on behind this one.
     pub fn place(&self) -> (i64, i64) {
@@ -105,21 +132,30 @@ impl Session {
         emails: Vec<NewEmail>,
         no_charge: bool,
     ) -> Result<()> {
-        let mut held = self.hashes(bucket_id, emails.iter().map(|email| &*email.id)).await?;
+        let is_converted = self.is_converted(bucket_id).await?;
+        let mut held = self.held(bucket_id, emails.iter().map(|email| &*email.id)).await?;
         let (mut replaced, mut rows) = (Vec::new(), Vec::with_capacity(ROWS));
+        let mut changed = Vec::new();
         for email in emails {
             // One statement must not write a row twice.
             let is_full = rows.len() == ROWS;
             if is_full || rows.iter().any(|(row, _): &(NewEmail, bool)| row.id == email.id) {
                 self.put_rows(bucket_id, std::mem::take(&mut rows), no_charge).await?;
             }
-            let hash = email.content.hash.clone();
-            let old = held.insert(email.id.clone(), hash.clone());
-            let is_new = old.as_ref() != Some(&hash);
+            let own = Held::from(&email);
+            let old = held.insert(email.id.clone(), own.clone());
+            if is_converted && old.as_ref() != Some(&own) {
+                changed.push(email.id.clone());
+            }
+            let old = old.map(|old| old.hash);
+            let is_new = old.as_ref() != Some(&own.hash);
             replaced.extend(old.filter(|_| is_new));
             rows.push((email, is_new));
         }
         self.put_rows(bucket_id, rows, no_charge).await?;
+        changed.sort_unstable();
+        changed.dedup();
+        self.queue_emails(bucket_id, &changed).await?;
         self.drop_unused(replaced).await
     }
 
@@ -164,25 +200,31 @@ impl Session {
         Ok(())
     }
 
-    /// The hashes of those emails that are there, by id.
-    async fn hashes<'a>(
+    /// Those of the emails that are there, by id.
+    async fn held<'a>(
         &mut self,
         bucket_id: &str,
         ids: impl Iterator<Item = &'a str>,
-    ) -> Result<HashMap<String, String>> {
+    ) -> Result<HashMap<String, Held>> {
         let mut held = HashMap::new();
         let ids: Vec<&str> = ids.collect();
         for ids in ids.chunks(LOOKED_FOR) {
             let places: Vec<String> =
                 (0..ids.len()).map(|place| format!("${}", place + 2)).collect();
             let sql = format!(
-                "SELECT id, hash FROM emails WHERE bucket_id = $1 AND id IN ({})",
+                "SELECT id, hash, mailbox, sent_at, metadata, attachments, number FROM emails \
+                 WHERE bucket_id = $1 AND id IN ({})",
                 places.join(", ")
             );
             let query = sqlx::query(AssertSqlSafe(sql)).bind(bucket_id.to_owned());
             let query = ids.iter().fold(query, |query, id| query.bind((*id).to_owned()));
             for row in query.fetch_all(self.database()).await? {
-                held.insert(row.try_get(0)?, row.try_get(1)?);
+                let own = Held {
+                    hash: row.try_get(1)?,
+                    about: (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?, row.try_get(5)?),
+                    number: Some(row.try_get(6)?),
+                };
+                held.insert(row.try_get(0)?, own);
             }
         }
         Ok(held)
@@ -246,6 +288,19 @@ impl Session {
         query.fetch_optional(self.database()).await?.as_ref().map(email).transpose()
     }
 
+    /// The email with that number, and the id of its bucket.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn email_by_number(&mut self, number: i64) -> Result<Option<(String, Email)>> {
+        let sql = "SELECT bucket_id, id FROM emails WHERE number = $1";
+        let row = sqlx::query(sql).bind(number).fetch_optional(self.database()).await?;
+        let Some(row) = row else { return Ok(None) };
+        let (bucket_id, id): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        Ok(self.email(&bucket_id, &id).await?.map(|email| (bucket_id, email)))
+    }
+
     /// # Errors
     ///
     /// The database failed.
@@ -263,10 +318,16 @@ impl Session {
     ///
     /// The database failed.
     pub async fn delete_emails(&mut self, bucket_id: &str, ids: &[String]) -> Result<()> {
-        let held = self.hashes(bucket_id, ids.iter().map(String::as_str)).await?;
+        let held = self.held(bucket_id, ids.iter().map(String::as_str)).await?;
         let mut hashes = Vec::new();
-        for (id, hash) in held {
-            hashes.push(hash);
+        for (id, own) in held {
+            hashes.push(own.hash);
+            // Who is about to write its comment ends first, or finds it gone from the queue.
+            let sql = "DELETE FROM conversions WHERE email = $1";
+            sqlx::query(sql).bind(own.number).execute(self.database()).await?;
+            if let Some(number) = own.number {
+                self.delete_comments_of(bucket_id, number).await?;
+            }
             let attachments = sqlx::query(
                 "SELECT hash FROM email_attachments WHERE bucket_id = $1 AND email_id = $2",
             );

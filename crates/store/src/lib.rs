@@ -14,8 +14,11 @@
 
 mod audit;
 mod buckets;
+mod comment_pages;
+mod comments;
 mod configs;
 mod contents;
+mod conversions;
 mod datasets;
 mod emails;
 mod error;
@@ -26,18 +29,21 @@ mod outbox;
 mod projects;
 mod quotas;
 mod session;
+mod sources;
 mod states;
 mod streams;
 mod tokens;
 mod users;
 
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
     str::FromStr,
-    sync::{Arc, Once},
+    sync::{Arc, Mutex, Once},
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use record::Clock;
 use sqlx::{
     Any, AnyPool,
@@ -47,8 +53,11 @@ use sqlx::{
 
 pub use audit::{Actor, AuditEvent, AuditQuery};
 pub use buckets::Bucket;
+pub use comment_pages::{AUDIO, CommentQuery, Thread};
+pub use comments::{Comment, CommentWrite, NewComment};
 pub use configs::{Config, ConfigVersion};
 pub use contents::{ContentReader, ContentWriter, Staged, Staging};
+pub use conversions::{Claim, Claimant, Conversion, Quarantined};
 pub use datasets::{Annotation, Dataset};
 pub use emails::{Email, EmailQuery, NewEmail};
 pub use error::{Result, StoreError};
@@ -57,8 +66,9 @@ pub use outbox::{NewMail, WaitingMail};
 pub use projects::{NewProject, Project};
 pub use quotas::Quota;
 pub use session::Session;
+pub use sources::{Source, SourceDetails};
 pub use states::{Expected, SyncState};
-pub use streams::Stream;
+pub use streams::{ChangePlace, Stream, changes_before};
 pub use tokens::{Grant, NewToken, Token};
 pub use users::{Holder, NewUser, User};
 
@@ -79,9 +89,11 @@ pub(crate) enum Kind {
 pub struct Store {
     readers: AnyPool,
     writer: AnyPool,
-    kind: Kind,
+    pub(crate) kind: Kind,
     contents: Arc<PathBuf>,
     clock: Arc<dyn Clock>,
+    /// Guards the last place that was given to a comment of each of some times.
+    pub(crate) places: Arc<Mutex<HashMap<i64, i64>>>,
 }
 
 impl Store {
@@ -117,7 +129,14 @@ impl Store {
         migrate::migrate(&mut database, kind, id::micros(clock.now())).await?;
         database.commit().await?;
         let readers = pool(kind, true).max_connections(READERS).connect_with(options).await?;
-        Ok(Self { readers, writer, kind, contents: Arc::new(contents), clock })
+        Ok(Self {
+            readers,
+            writer,
+            kind,
+            contents: Arc::new(contents),
+            clock,
+            places: Arc::default(),
+        })
     }
 
     /// A snapshot to read from.
@@ -138,6 +157,11 @@ impl Store {
     pub async fn write(&self) -> Result<Session> {
         let database = self.writer.begin_with(begin(self.kind, true)).await?;
         Ok(Session::new(database, self))
+    }
+
+    /// The time that a transaction which began now would write.
+    pub fn now(&self) -> DateTime<Utc> {
+        id::time(id::micros(self.clock.now()))
     }
 
     /// Where contents are staged before they are stored.

@@ -33,6 +33,7 @@ const KINDS: &[(&str, &str)] = &[
     ("labels_per_dataset", "SELECT COALESCE(MAX(labels), 0) FROM datasets"),
     ("mailboxes_per_integration", "SELECT COALESCE(MAX(mailboxes), 0) FROM integrations"),
     ("projects", "SELECT COUNT(*) FROM projects"),
+    ("sources", "SELECT COUNT(*) FROM sources"),
     (
         "sources_per_dataset",
         "SELECT COALESCE(MAX(count), 0) FROM \

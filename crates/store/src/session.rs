@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use chrono::{DateTime, Utc};
 use sqlx::{Any, AnyConnection, Transaction};
 
-use crate::{Result, Store, contents, id};
+use crate::{Kind, Result, Store, contents, id};
 
 /// A transaction. Dropped without [`Self::commit`], it changes nothing.
 pub struct Session {
@@ -34,6 +34,15 @@ impl Session {
         self.now
     }
 
+    /// A name that nobody else has.
+    ///
+    /// # Errors
+    ///
+    /// There are no random numbers.
+    pub fn new_name(&self) -> Result<String> {
+        id::new_id()
+    }
+
     /// Makes everything that was written visible and durable.
     ///
     /// # Errors
@@ -52,6 +61,18 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Locks a row on a database with several writers; elsewhere there is one writer anyway.
+    pub(crate) async fn lock(&mut self, sql: &'static str, id: &str) -> Result<()> {
+        if self.store.kind == Kind::Postgres {
+            sqlx::query(sql).bind(id.to_owned()).fetch_optional(self.database()).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
     }
 
     pub(crate) fn database(&mut self) -> &mut AnyConnection {

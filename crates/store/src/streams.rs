@@ -6,9 +6,13 @@ use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
 
 use crate::{
-    Result, Session,
+    Comment, Result, Session,
     id::{hex, micros, random, time},
 };
+
+/// A change of a comment within its source: the time of the change, and the place of the comment
+/// among those that changed together.
+pub type ChangePlace = (i64, i64);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stream {
@@ -37,6 +41,12 @@ fn stream(row: &AnyRow) -> Result<Stream> {
         created_at: time(row.try_get(6)?),
         updated_at: time(row.try_get(7)?),
     })
+}
+
+/// A place before the changes of all comments that were made since then: none of them was changed
+/// before it was there.
+pub fn changes_before(since: DateTime<Utc>) -> ChangePlace {
+    (micros(since).saturating_sub(1), i64::MAX)
 }
 
 impl Session {
@@ -96,10 +106,10 @@ impl Session {
     /// # Errors
     ///
     /// The database failed.
-    pub async fn stream_positions(&mut self, id: &str) -> Result<BTreeMap<String, i64>> {
-        let sql = "SELECT source_id, reached FROM stream_positions WHERE stream_id = $1";
+    pub async fn stream_positions(&mut self, id: &str) -> Result<BTreeMap<String, ChangePlace>> {
+        let sql = "SELECT source_id, reached, place FROM stream_positions WHERE stream_id = $1";
         let rows = sqlx::query(sql).bind(id.to_owned()).fetch_all(self.database()).await?;
-        let own = |row: &AnyRow| Ok((row.try_get(0)?, row.try_get(1)?));
+        let own = |row: &AnyRow| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?)));
         rows.iter().map(own).collect()
     }
 
@@ -108,19 +118,79 @@ impl Session {
     /// # Errors
     ///
     /// The database failed.
-    pub async fn move_stream(&mut self, id: &str, reached: &BTreeMap<String, i64>) -> Result<()> {
-        for (source_id, reached) in reached {
+    pub async fn move_stream(
+        &mut self,
+        id: &str,
+        reached: &BTreeMap<String, ChangePlace>,
+    ) -> Result<()> {
+        for (source_id, (reached, place)) in reached {
             sqlx::query(
-                "INSERT INTO stream_positions (stream_id, source_id, reached) VALUES ($1, $2, $3) \
-                 ON CONFLICT (stream_id, source_id) DO UPDATE SET reached = excluded.reached",
+                "INSERT INTO stream_positions (stream_id, source_id, reached, place) \
+                 VALUES ($1, $2, $3, $4) ON CONFLICT (stream_id, source_id) \
+                 DO UPDATE SET reached = excluded.reached, place = excluded.place",
             )
             .bind(id.to_owned())
             .bind(source_id.clone())
             .bind(*reached)
+            .bind(*place)
             .execute(self.database())
             .await?;
         }
         Ok(())
+    }
+
+    /// The last change of each source that has comments.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn last_changes(
+        &mut self,
+        source_ids: &[String],
+    ) -> Result<BTreeMap<String, ChangePlace>> {
+        let mut ends = BTreeMap::new();
+        for id in source_ids {
+            let row = sqlx::query(
+                "SELECT updated_at, place FROM comments WHERE source_id = $1 \
+                 ORDER BY updated_at DESC, place DESC LIMIT 1",
+            )
+            .bind(id.clone())
+            .fetch_optional(self.database())
+            .await?;
+            if let Some(row) = row {
+                ends.insert(id.clone(), (row.try_get(0)?, row.try_get(1)?));
+            }
+        }
+        Ok(ends)
+    }
+
+    /// The comments of a source in the order of their changes, behind a place.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn changed_comments(
+        &mut self,
+        source_id: &str,
+        after: ChangePlace,
+        limit: usize,
+    ) -> Result<Vec<Comment>> {
+        let rows = sqlx::query(
+            "SELECT place FROM comments WHERE source_id = $1 \
+             AND (updated_at > $2 OR updated_at = $2 AND place > $3) \
+             ORDER BY updated_at, place LIMIT $4",
+        )
+        .bind(source_id.to_owned())
+        .bind(after.0)
+        .bind(after.1)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(self.database())
+        .await?;
+        let mut comments = Vec::with_capacity(rows.len());
+        for row in rows {
+            comments.extend(self.comment_at(row.try_get(0)?).await?);
+        }
+        Ok(comments)
     }
 
     /// # Errors
@@ -172,5 +242,12 @@ impl Session {
         .await?;
         let own = |row: &AnyRow| Ok((row.try_get(0)?, row.try_get(1)?, time(row.try_get(2)?)));
         rows.iter().map(own).collect()
+    }
+}
+
+impl Comment {
+    /// Where its last change stands among those of its source.
+    pub fn change(&self) -> ChangePlace {
+        (micros(self.updated_at), self.place)
     }
 }

@@ -55,7 +55,9 @@ impl Served {
         let (owner, _) = BUCKET.split_once('/').unwrap();
         served.call("PUT", &format!("/api/_private/projects/{owner}"), json!({ "project": {} }));
         let bucket = json!({ "bucket": { "bucket_type": "emails" } });
-        served.call("PUT", &format!("/api/_private/buckets/{BUCKET}"), bucket);
+        let made = served.call("PUT", &format!("/api/_private/buckets/{BUCKET}"), bucket);
+        let source = json!({ "source": { "bucket_id": made["bucket"]["id"] } });
+        served.call("PUT", &format!("/api/v1/sources/{owner}/letters"), source);
         served
     }
 
@@ -126,6 +128,35 @@ impl Served {
         }
     }
 
+    /// Waits until nothing waits to become a comment, and checks that each of the emails is one.
+    fn check_comments<'a>(&self, emails: impl Iterator<Item = &'a String>) {
+        let (owner, _) = BUCKET.split_once('/').unwrap();
+        let source = format!("/api/_private/sources/{owner}/letters");
+        let began = Instant::now();
+        loop {
+            let answer = self.call("GET", &format!("{source}/conversion"), Value::Null);
+            assert_eq!(answer["conversion"]["quarantined"], 0, "{answer}");
+            if answer["conversion"]["waiting"] == 0 {
+                break;
+            }
+            assert!(began.elapsed() < PATIENCE, "{answer}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let (mut comments, mut after) = (BTreeSet::new(), String::new());
+        loop {
+            let path = format!("{source}/comments?limit=256{after}");
+            let page = self.call("GET", &path, Value::Null);
+            for comment in page["comments"].as_array().unwrap() {
+                let id = comment["id"].as_str().unwrap().to_owned();
+                assert!(comments.insert(id), "it is there twice: {comment}");
+            }
+            let Some(continuation) = page["continuation"].as_str() else { break };
+            after = format!("&after={continuation}");
+        }
+        let expected: BTreeSet<String> = emails.map(|id| hex(id.as_bytes())).collect();
+        assert_eq!(comments, expected);
+    }
+
     fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(PROGRAM);
         command.args(arguments).arg("--data").arg(self.data()).env_clear();
@@ -179,6 +210,7 @@ fn an_appliance_fills_a_platform_while_both_are_killed() {
         let is_this = |(own, _, known): &(String, _, String)| (own, known) == (mailbox, hash);
         assert!(expected[id].iter().any(is_this), "{id}: {mailbox} {hash}");
     }
+    served.check_comments(stored.keys());
     // The scope of the token ends where the appliance has no business.
     let path = format!("/api/_private/buckets/{BUCKET}/emails");
     let refused = served.runtime.block_on(async {
@@ -274,6 +306,7 @@ fn whatever_was_acknowledged_survives_kill_at_any_time() {
     }
     // What was not acknowledged may be there, but then a whole upload of it.
     assert_eq!(stored.len() % 20, 0);
+    served.check_comments(stored.keys());
     assert!(acknowledged.len() >= 320);
 }
 

@@ -13,6 +13,8 @@ use testkit::platform_contract::client::{Answer, Client};
 use crate::server::Running;
 
 const MATRIX: &str = include_str!("authorization.txt");
+/// An id that nothing has.
+const NOBODY: &str = "0123456789abcdef";
 const GLOBAL: &[&str] =
     &["projects-admin", "tenant-admin", "audit-read", "tenant-quota-read", "tenant-quota-write"];
 const IN_PROJECT: &[&str] = &[
@@ -24,6 +26,15 @@ const IN_PROJECT: &[&str] = &[
     "appliance-config-write",
     "integrations-read",
     "integrations-write",
+    "voc-readonly",
+    "datasets-admin",
+    "datasets-review",
+    "streams-read",
+    "streams-write",
+    "streams-consume",
+    "sources-read",
+    "sources-admin",
+    "sources-add-comments",
 ];
 
 fn rows() -> Vec<(&'static str, &'static str, &'static str)> {
@@ -45,7 +56,7 @@ fn every_route_is_in_the_matrix_and_nothing_else() {
 
 /// The path with what there is in the project `own` filled in. What a row would remove or make
 /// does not exist.
-fn path_of(method: &str, path: &str, user: &str) -> String {
+fn path_of(method: &str, path: &str, user: &str, source: &str) -> String {
     let removes = method == "DELETE" || method == "PUT" && path.ends_with("{bucket}");
     let bucket = if removes && path.ends_with("{bucket}") { "own/none" } else { "own/mail" };
     let removes_item = method == "DELETE" || method == "PUT";
@@ -54,9 +65,21 @@ fn path_of(method: &str, path: &str, user: &str) -> String {
     } else {
         "own"
     };
+    let makes_or_removes = matches!(method, "DELETE" | "PUT") && path.ends_with("{source}");
+    let letters = if makes_or_removes { "own/none" } else { "own/letters" };
     path.replace("{bucket}", bucket)
+        .replace("{source}", letters)
+        .replace("{attachment}", &format!("{source}-e1-0"))
+        .replace("{comment}", "c")
+        .replace("{tag}", "tag:generic.0.CONVKER5")
         .replace("{project}", project)
         .replace("{integration}", if removes_item { "own/none" } else { "own/ex" })
+        .replace(
+            "{dataset}",
+            if path.ends_with("{dataset}") && removes_item { "own/none" } else { "own/ds" },
+        )
+        .replace("{stream}", "st")
+        .replace("{group}", "default")
         .replace("{version}", "1")
         .replace("{mail}", "0123456789abcdef")
         .replace("{name}", "config")
@@ -72,12 +95,14 @@ struct Tokens {
     server: Running,
     client: Client,
     user: String,
+    /// The id of the source `own/letters`.
+    source: String,
 }
 
 impl Tokens {
     async fn ask(&mut self, token: &str, method: &str, path: &str) -> Answer {
         self.client.token = token.to_owned();
-        let path = path_of(method, path, &self.user);
+        let path = path_of(method, path, &self.user, &self.source);
         self.client.call(method, &path, Value::Null).await
     }
 
@@ -94,9 +119,12 @@ async fn tokens() -> Tokens {
     let integration = json!({ "integration": { "configuration": { "mailboxes": [] } } });
     let path = "/api/_private/integrations/own/ex";
     assert_eq!(client.call("PUT", path, integration).await.status, 200);
+    let dataset = json!({ "dataset": { "source_ids": [] } });
+    assert_eq!(client.call("PUT", "/api/v1/datasets/own/ds", dataset).await.status, 200);
     // Sees and is seen by nobody but members of `own` who may read users.
     let (user, _) = server.add_user("target", &[], &[("own", &["voc"])]).await;
-    Tokens { server, client, user }
+    let source = server.add_source("own", None).await;
+    Tokens { server, client, user, source }
 }
 
 #[tokio::test]
@@ -175,13 +203,15 @@ async fn a_token_of_another_project_sees_nothing_that_a_made_up_name_does_not_sh
             continue;
         }
         let there = tokens.ask(&all, method, path).await;
-        let path = path_of(method, path, &tokens.user);
-        let made_up = path.replace("/own", "/nil").replace(&tokens.user, "0123456789abcdef");
+        let path = path_of(method, path, &tokens.user, &tokens.source);
+        let other = |text: &str| {
+            let text = text.replace("/own", "/nil").replace("`own", "`nil");
+            text.replace(&tokens.user, NOBODY).replace(&tokens.source, NOBODY)
+        };
+        let made_up = other(&path);
         let absent = tokens.client.call(method, &made_up, Value::Null).await;
         assert_eq!((there.status.as_u16(), absent.status.as_u16()), (404, 404), "{method} {path}");
-        let renamed =
-            there.message().replace("`own", "`nil").replace(&tokens.user, "0123456789abcdef");
-        assert_eq!(renamed, absent.message(), "{method} {path}");
+        assert_eq!(other(&there.message()), absent.message(), "{method} {path}");
     }
 }
 
@@ -212,7 +242,9 @@ async fn a_token_with_the_right_permission_and_no_other_is_let_in() {
         let shown = format!("{method} {path}: {} {}", answer.status, text(&answer));
         assert!(!matches!(answer.status.as_u16(), 401 | 403 | 405 | 500..), "{shown}");
         let hidden = answer.status == 404
-            && (text(&answer).contains("the project `own`") || text(&answer).contains("own/mail`"));
+            && ["the project `own`", "own/mail`", "own/letters`"]
+                .iter()
+                .any(|hidden| text(&answer).contains(hidden));
         assert!(!hidden, "{shown}");
     }
     let token = tokens.token("remover", &["tenant-admin"], &[]).await;

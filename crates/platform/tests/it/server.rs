@@ -60,6 +60,22 @@ impl Running {
         assert_eq!(client.call("PUT", &path, bucket).await.status, 200);
     }
 
+    /// The source `letters` in a project, attached to its bucket `mail` if a tag is given.
+    pub(crate) async fn add_source(&self, project: &str, tag: Option<&str>) -> String {
+        let mut source = json!({});
+        if let Some(tag) = tag {
+            let bucket = self.get(&format!("/api/_private/buckets/{project}/mail")).await;
+            source = json!({
+                "bucket_id": bucket["bucket"]["id"], "email_transform_tag": tag,
+            });
+        }
+        let path = format!("/api/v1/sources/{project}/letters");
+        let mut client = self.client().await;
+        let made = client.call("PUT", &path, json!({ "source": source })).await;
+        assert_eq!(made.status, 200, "{made:?}");
+        made.json()["source"]["id"].as_str().unwrap().to_owned()
+    }
+
     /// A user with these permissions, and a token of theirs.
     pub(crate) async fn add_user(
         &self,

@@ -89,11 +89,15 @@ CREATE TABLE streams (
     UNIQUE (dataset_id, name)
 );
 
+-- Readers of streams go by the time of the last change.
+CREATE INDEX comments_by_change ON comments (source_id, updated_at, place);
+
 -- The last change of each source that the reader has said it is done with.
 CREATE TABLE stream_positions (
     stream_id TEXT NOT NULL REFERENCES streams (id) ON DELETE CASCADE,
     source_id TEXT NOT NULL,
     reached BIGINT NOT NULL,
+    place BIGINT NOT NULL,
     PRIMARY KEY (stream_id, source_id)
 );
 

@@ -36,11 +36,11 @@ pub(crate) async fn bucket(session: &mut Session, project: &str) -> Bucket {
     session.create_bucket(project, "mail", "Mail").await.unwrap()
 }
 
-fn at(second: i64) -> DateTime<Utc> {
+pub(crate) fn at(second: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_790_000_000 + second, 0).unwrap()
 }
 
-fn email(store: &Store, number: i64, text: &str) -> NewEmail {
+pub(crate) fn email(store: &Store, number: i64, text: &str) -> NewEmail {
     let mut staging = store.staging();
     let mut content = staging.begin();
     content.write(text.as_bytes()).unwrap();
@@ -54,7 +54,7 @@ fn email(store: &Store, number: i64, text: &str) -> NewEmail {
     }
 }
 
-async fn read(session: &mut Session, hash: &str) -> String {
+pub(crate) async fn read(session: &mut Session, hash: &str) -> String {
     let mut content = session.content(hash).await.unwrap();
     let (mut whole, mut piece) = (Vec::new(), [0; 7]);
     loop {

@@ -128,11 +128,11 @@ pub(crate) async fn datasets_hold_their_sources_in_order_and_take_the_rest_along
     let titled = Stream { title: "T".to_owned(), ..stream };
     let replaced = session.put_stream(titled).await.unwrap();
     assert_eq!((&replaced.id, &*replaced.title, made.id.len()), (&made.id, "T", 32));
-    let far = [("1".to_owned(), 7), ("2".to_owned(), 5)].into();
+    let far = [("1".to_owned(), (7, 1)), ("2".to_owned(), (5, 0))].into();
     session.move_stream(&made.id, &far).await.unwrap();
-    session.move_stream(&made.id, &[("1".to_owned(), 6)].into()).await.unwrap();
+    session.move_stream(&made.id, &[("1".to_owned(), (6, 2))].into()).await.unwrap();
     let positions = session.stream_positions(&made.id).await.unwrap();
-    assert_eq!(positions, [("1".to_owned(), 6), ("2".to_owned(), 5)].into());
+    assert_eq!(positions, [("1".to_owned(), (6, 2)), ("2".to_owned(), (5, 0))].into());
     session.put_stream_exception(&made.id, "1.a", "first").await.unwrap();
     session.put_stream_exception(&made.id, "1.a", "second").await.unwrap();
     let exceptions = session.stream_exceptions(&made.id, 9).await.unwrap();

@@ -5,21 +5,22 @@
     reason = "what stands in a test's way fails it"
 )]
 
+mod comments;
 mod contract;
 mod integrations;
 mod sqlite;
 
 macro_rules! store_contract {
-    ($name:ident, $open:expr; $($case:ident),+ $(,)?) => {
+    ($name:ident, $open:expr; $($file:ident { $($case:ident),+ $(,)? })+) => {
         mod $name {
-            $(#[tokio::test]
+            $($(#[tokio::test]
             async fn $case() {
-                crate::contract::$case($open.await).await;
-            })+
+                crate::$file::$case($open.await).await;
+            })+)+
         }
     };
     ($name:ident, $open:expr) => {
-        store_contract!($name, $open;
+        store_contract!($name, $open; contract {
             emails_are_replaced_under_their_ids_and_listed_once,
             a_content_is_kept_as_long_as_somebody_needs_it,
             what_is_not_committed_was_never_there,
@@ -30,7 +31,15 @@ macro_rules! store_contract {
             configurations_keep_their_history,
             quotas_count_what_there_is,
             the_audit_chain_shows_what_was_changed,
-        );
+        } comments {
+            comments_have_one_order_over_all_sources,
+            a_comment_keeps_its_place_as_long_as_its_time,
+            what_is_sent_beside_a_comment_goes_with_it,
+            emails_wait_in_the_queue_of_each_source,
+            an_email_that_ends_processes_is_set_aside,
+            a_later_format_converts_anew_and_an_earlier_one_keeps_off,
+            emails_and_buckets_take_their_comments_with_them,
+        });
     };
 }
 
