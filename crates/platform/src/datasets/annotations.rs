@@ -24,7 +24,7 @@ fn parts(uid: &str) -> Option<(&str, &str)> {
 }
 
 /// The comment with what was said about it, as the official client reads it.
-async fn shown(
+pub(super) async fn shown(
     session: &mut Session,
     dataset: &Dataset,
     own: &Annotation,
@@ -77,14 +77,15 @@ pub(crate) async fn annotations(call: &Call<'_>) -> Result<Reply, Refusal> {
     } else {
         parts(after).ok_or_else(|| wrong("after", "this was not issued here"))?
     };
-    let page = session.annotations(&dataset.id, after, limit + 1).await?;
+    let page = session.annotations(&dataset.id, after, limit).await?;
     let of_source: Vec<_> =
         page.iter().filter(|own| source.is_none_or(|source| source == own.source_id)).collect();
-    for own in of_source.iter().take(limit) {
+    for own in &of_source {
         results.extend(shown(&mut session, dataset, own).await?);
     }
     let mut payload = json!({ "results": results });
-    if let (true, Some(last)) = (of_source.len() > limit, of_source.get(limit.saturating_sub(1))) {
+    // The official client goes on until a page is empty, and wants to be led on by all others.
+    if let Some(last) = of_source.last() {
         payload["after"] = format!("{}.{}", last.source_id, last.comment_id).into();
     }
     Ok(Reply::json(payload))

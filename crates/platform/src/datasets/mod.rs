@@ -3,6 +3,7 @@
 
 mod annotations;
 mod definition;
+mod query;
 mod streams;
 
 use serde_json::{Value, json};
@@ -22,6 +23,7 @@ use crate::{
 
 pub(crate) use annotations::{annotate, annotations};
 use definition::Definition;
+pub(crate) use query::query;
 pub(crate) use streams::{
     advance, delete_stream, exceptions, fetch, get_stream, list_streams, put_stream, reset, results,
 };

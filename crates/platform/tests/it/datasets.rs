@@ -144,10 +144,11 @@ async fn what_was_said_about_a_comment_is_given_back() {
     let after = first["after"].as_str().unwrap();
     let second = client.call("GET", &format!("{query}&after={after}"), Value::Null).await.json();
     let id = |page: &Value| page["results"][0]["comment"]["id"].clone();
-    assert_eq!(
-        (id(&first), id(&second), &second["after"]),
-        (json!("a"), json!("b.c"), &Value::Null)
-    );
+    assert_eq!((id(&first), id(&second)), (json!("a"), json!("b.c")));
+    // The official client goes on until a page is empty.
+    let after = second["after"].as_str().unwrap();
+    let last = client.call("GET", &format!("{query}&after={after}"), Value::Null).await.json();
+    assert_eq!((&last["results"], &last["after"]), (&json!([]), &Value::Null));
     let named = format!("{list}?id={source}.d&id={source}.a");
     let named = client.call("GET", &named, Value::Null).await.json();
     assert_eq!(named["results"][0]["labelling"], json!([]));
@@ -176,6 +177,42 @@ async fn statistics_count_the_comments_of_all_sources() {
     let none = json!({ "comment_filter": { "timestamp": { "maximum": "2020-01-01T00:00:00Z" } } });
     assert_eq!(client.call("POST", path, none).await.json()["statistics"]["num_comments"], 0);
     let labels = json!({ "comment_filter": {}, "attribute_filters": [{ "attribute": "labels" }] });
+    assert_eq!(client.call("POST", path, labels).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_query_shows_the_comments_of_all_sources_newest_first_and_each_once() {
+    let (_server, mut client, source) = start().await;
+    let other = json!({ "source": {} });
+    let other = client.call("PUT", "/api/v1/sources/own/other", other).await.json();
+    let other = other["source"]["id"].as_str().unwrap();
+    client.call("PUT", PATH, dataset(&[&source, other])).await;
+    write(&mut client, &["a", "c", "e"], "Hello").await;
+    for (second, id) in [(1, "b"), (2, "d")] {
+        let time = format!("2024-01-01T00:00:0{second}.5Z");
+        let messages = json!([{ "body": { "text": "x" } }]);
+        let comment = json!({ "id": id, "timestamp": time, "messages": messages });
+        let body = json!({ "comments": [comment] });
+        client.call("POST", "/api/v1/sources/own/other/sync", body).await;
+    }
+    let path = "/api/_private/datasets/own/ds/query";
+    for limit in 1..7 {
+        let mut seen = Vec::new();
+        let mut body = json!({ "limit": limit, "filter": {}, "order": { "kind": "recent" } });
+        for _ in 0..9 {
+            let page = client.call("POST", path, body.clone()).await.json();
+            assert!(page["results"].as_array().unwrap().len() <= limit, "{page}");
+            seen.extend(ids(&page));
+            match page.get("continuation") {
+                Some(next) => body["continuation"] = next.clone(),
+                None => break,
+            }
+        }
+        assert_eq!(seen, ["d", "e", "b", "c", "a"], "{limit}");
+    }
+    let filter = json!({ "filter": { "sources": [other] } });
+    assert_eq!(ids(&client.call("POST", path, filter).await.json()), ["d", "b"]);
+    let labels = json!({ "order": { "kind": "by_label", "label": "x" } });
     assert_eq!(client.call("POST", path, labels).await.status, 400);
 }
 
