@@ -22,9 +22,11 @@ use sinks::export;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    backup::{Backup, Restore},
     demo,
     doctor::Doctor,
     environment,
+    fsck::Fsck,
     migrate_source::MigrateSource,
     plan::Plan,
     platform::Serve,
@@ -49,6 +51,12 @@ pub(crate) enum Command {
     /// Makes, lists and revokes tokens of the platform.
     #[command(subcommand)]
     Token(Token),
+    /// Looks at everything that the platform keeps; exit code 1 if something is damaged or lost.
+    Fsck(Fsck),
+    /// Copies everything that the platform keeps, of one moment, while it runs.
+    Backup(Backup),
+    /// Makes a platform from a backup, on either database; refused where something is.
+    Restore(Restore),
     /// Starts a simulated server.
     #[command(subcommand)]
     Simulate(Simulate),
@@ -108,6 +116,8 @@ pub(crate) enum Config {
     Reference,
     /// Prints the reference page of flags and environment variables.
     CommandLine,
+    /// Prints the OpenAPI document of the platform.
+    Openapi,
 }
 
 #[derive(Args)]
@@ -159,6 +169,9 @@ impl Command {
             Self::Demo(demo) => demo.run(),
             Self::Serve(command) => command.run(),
             Self::Token(command) => command.run(),
+            Self::Fsck(command) => command.run(),
+            Self::Backup(command) => command.run(),
+            Self::Restore(command) => command.run(),
             Self::Simulate(simulated) => simulated.run(),
             Self::Config(command) => command.run(),
             Self::Plan(command) => command.run(),
@@ -242,6 +255,7 @@ impl Config {
             Self::Schema => show(&config::reference::json_schema()).map(|()| Exit::Success),
             Self::Reference => show(&config::reference::markdown()).map(|()| Exit::Success),
             Self::CommandLine => show(&config::reference::command_line()).map(|()| Exit::Success),
+            Self::Openapi => show(&platform::openapi_text()).map(|()| Exit::Success),
         }
     }
 }

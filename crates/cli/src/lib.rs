@@ -1,9 +1,11 @@
 //! The command line. The only crate that reads the environment, prints, and handles signals.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line program")]
 
+mod backup;
 mod commands;
 mod demo;
 mod doctor;
+mod fsck;
 mod hosted;
 mod migrate_source;
 mod place;
@@ -15,7 +17,9 @@ mod replay;
 mod serve;
 mod state;
 mod status;
+mod storage;
 mod token;
+mod watch;
 
 use std::{
     ffi::{OsStr, OsString},

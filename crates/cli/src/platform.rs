@@ -16,8 +16,7 @@ use appliance::{
 };
 use clap::Args;
 use platform::{Limits, Options, Server};
-use record::{Chain, clock::SystemClock};
-use store::{Store, StoreError};
+use store::StoreError;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -27,6 +26,7 @@ use crate::{
     commands::show,
     hosted::{EgressPolicy, Prober},
     serve::{Signals, runtime},
+    storage::{Storage, stored},
 };
 
 /// Time for requests that are under way when the process is told to end. Kubernetes kills after
@@ -38,9 +38,8 @@ const LAST_WRITES: Duration = Duration::from_secs(1);
 
 #[derive(Args)]
 pub(crate) struct Serve {
-    /// Folder with the database and the mail. It is made if it is not there.
-    #[arg(long, value_name = "DIR", default_value = "tributary-data")]
-    data: PathBuf,
+    #[command(flatten)]
+    storage: Storage,
     /// Address to listen on.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8000")]
     bind: SocketAddr,
@@ -74,16 +73,6 @@ pub(crate) struct Serve {
     /// Form of the log lines. Without it: `text` on a terminal, `json` elsewhere.
     #[arg(long, value_name = "text|json")]
     log_format: Option<LogFormat>,
-}
-
-/// A failure of the store, with the exit code that says whether trying again may help.
-pub(crate) fn stored(error: &StoreError) -> Ending {
-    let exit = match error {
-        StoreError::TooNew { .. } => Exit::Config,
-        _ => Exit::Io,
-    };
-    let hint = error.hint().map(|hint| format!("\nHint: {hint}")).unwrap_or_default();
-    Ending::new(exit, format!("{}{hint}", Chain(error)))
 }
 
 impl Serve {
@@ -132,11 +121,10 @@ impl Serve {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let shutdown = CancellationToken::new();
         tokio::spawn(Signals::listen()?.obey(shutdown.clone(), Arc::default(), Arc::default()));
-        let store = Store::open(&self.data, Arc::new(SystemClock)).await;
-        let store = store.map_err(|err| stored(&err))?;
+        let store = self.storage.open_or_make().await?;
         let vault = match &self.vault_key_file {
             Some(path) => Vault::open(path, false),
-            None => Vault::open(&self.data.join("vault.key"), true),
+            None => Vault::open(&self.storage.data.join("vault.key"), true),
         };
         let vault = vault.map_err(|err| {
             let hint = err.hint().map(|hint| format!("\nHint: {hint}")).unwrap_or_default();
@@ -159,7 +147,12 @@ impl Serve {
         })?;
         let url = format!("{scheme}://{}{}", server.address(), self.base_path);
         // After the port is taken: what is printed once must not be lost to a wrong flag.
-        if let Some(token) = platform::first_token(&store).await.map_err(|err| stored(&err))? {
+        let first = match platform::first_token(&store).await {
+            // Another process on the same database makes its first start at this moment.
+            Err(StoreError::Busy(_)) => platform::first_token(&store).await,
+            first => first,
+        };
+        if let Some(token) = first.map_err(|err| stored(&err))? {
             show(&format!(
                 "This is the first start. The user `admin` may do everything; this token is \
                  theirs and is shown only now:\n\n    {}\n\nTry it: re --endpoint {url} --token \
@@ -170,7 +163,7 @@ impl Serve {
         if self.plain_http {
             warn!("Listening without TLS: only a proxy with a certificate may reach this port");
         }
-        info!("The platform is at `{url}`, its data in `{}`", self.data.display());
+        info!("The platform is at `{url}`, its data in `{}`", self.storage.place()?);
         server.serve(shutdown, GRACE).await;
         // A request that did not end in time may still hold a connection.
         if timeout(LAST_WRITES, store.close()).await.is_ok() {

@@ -1,18 +1,17 @@
 //! `tributary token`: tokens of the platform, made on its machine.
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::collections::BTreeSet;
 
 use appliance::exit::{Ending, Exit};
 use chrono::{TimeDelta, Utc};
 use clap::{Args, Subcommand};
-use record::clock::SystemClock;
 use serde_json::json;
-use store::{Actor, NewToken, Result, Store, StoreError, Token as Kept};
+use store::{Actor, NewToken, Result, StoreError, Token as Kept, Version};
 
 use crate::{
     commands::{show, show_json},
-    platform::stored,
     serve::runtime,
+    storage::{Storage, stored},
 };
 
 #[derive(Subcommand)]
@@ -22,7 +21,7 @@ pub(crate) enum Token {
     /// Lists tokens without their secret part.
     List {
         #[command(flatten)]
-        data: Data,
+        data: Storage,
         /// Prints JSON instead of a table.
         #[arg(long)]
         json: bool,
@@ -30,23 +29,16 @@ pub(crate) enum Token {
     /// Makes a token worthless at once.
     Revoke {
         #[command(flatten)]
-        data: Data,
+        data: Storage,
         /// Id from the list.
         id: String,
     },
 }
 
 #[derive(Args)]
-pub(crate) struct Data {
-    /// Folder of the platform.
-    #[arg(long, value_name = "DIR", default_value = "tributary-data")]
-    data: PathBuf,
-}
-
-#[derive(Args)]
 pub(crate) struct Create {
     #[command(flatten)]
-    data: Data,
+    data: Storage,
     /// Whose token it is. It is never worth more than its user.
     #[arg(long, value_name = "NAME", default_value = "admin")]
     user: String,
@@ -70,22 +62,6 @@ fn permission(name: &str) -> Result<String, String> {
         return Ok(name.to_owned());
     }
     Err("there is no such permission; `buckets-append` is one".to_owned())
-}
-
-impl Data {
-    async fn open(&self) -> Result<Store, Ending> {
-        if !self.data.join("tributary.db").exists() {
-            return Err(Ending::new(
-                Exit::Config,
-                format!(
-                    "there is no platform in `{}`\nHint: Give the folder of `tributary serve` \
-                     with `--data`.",
-                    self.data.display()
-                ),
-            ));
-        }
-        Store::open(&self.data, Arc::new(SystemClock)).await.map_err(|err| stored(&err))
-    }
 }
 
 /// Whoever may read the folder may do everything with it; nobody else is known.
@@ -113,7 +89,7 @@ impl Token {
 
 impl Create {
     async fn run(self) -> Result<(), Ending> {
-        let store = self.data.open().await?;
+        let store = self.data.open(Version::Newest).await?;
         let missing = |what: &str, name: &str| {
             Ending::new(Exit::Config, format!("there is no {what} `{name}`"))
         };
@@ -149,8 +125,8 @@ impl Create {
     }
 }
 
-async fn list(data: &Data, json: bool) -> Result<(), Ending> {
-    let store = data.open().await?;
+async fn list(data: &Storage, json: bool) -> Result<(), Ending> {
+    let store = data.open(Version::Newest).await?;
     let failed = |err: StoreError| stored(&err);
     let mut session = store.read().await.map_err(failed)?;
     let tokens = session.tokens().await.map_err(failed)?;
@@ -197,8 +173,8 @@ fn described(token: &Kept, now: chrono::DateTime<Utc>) -> serde_json::Value {
     })
 }
 
-async fn revoke(data: &Data, id: &str) -> Result<(), Ending> {
-    let store = data.open().await?;
+async fn revoke(data: &Storage, id: &str) -> Result<(), Ending> {
+    let store = data.open(Version::Newest).await?;
     let failed = |err: StoreError| stored(&err);
     let mut session = store.write().await.map_err(failed)?;
     if !session.revoke_token(id).await.map_err(failed)? {

@@ -20,6 +20,9 @@ use crate::{
 
 mod attachments;
 mod bodies;
+mod original;
+
+pub use original::{Html, Original, Remote, original};
 
 /// What a bucket knows of an email beside its bytes.
 #[derive(Clone, Copy, Debug)]

@@ -115,6 +115,10 @@ impl Notes {
         }
     }
 
+    pub(crate) fn has(&self, note: Note) -> bool {
+        self.0.contains(&note)
+    }
+
     pub(crate) fn into_sorted(mut self) -> Vec<Note> {
         self.0.sort_unstable();
         self.0

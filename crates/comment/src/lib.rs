@@ -24,8 +24,10 @@ pub use comment::{
 };
 pub use comment::{FORMAT_VERSION, comment_id};
 pub use convert::{Delivery, Pieces, convert, convert_pieces, email_id};
+pub use convert::{Html, Original, Remote, original};
 pub use cut::{Context, Label, Line, label};
 pub use guard::{Limits, Note};
+pub use html::clean::{Page, escape};
 pub use mime::File;
 pub use text::Hint;
 pub use transform::{MailboxProperty, TextFormat, Transform};

@@ -107,7 +107,8 @@ pub(crate) async fn receive(
     Ok(Received::File(file.into_std().await))
 }
 
-fn full(error: io::Error) -> Refusal {
+/// The disk is full, as a rule.
+pub(crate) fn full(error: io::Error) -> Refusal {
     tracing::error!("Could not keep the body of a request: {error}");
     let message = "the server could not keep the body; its log has the reason";
     Refusal { retry_after: Some(5), ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message) }

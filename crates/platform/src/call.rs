@@ -7,13 +7,13 @@ use store::{Bucket, Dataset, Integration, Project, Session, Source, User};
 use crate::{
     access::{Caller, Target},
     audit, buckets, comment_files, comment_pages, comments, configs, conversion, datasets, emails,
-    integrations, mail, projects, quotas,
+    integrations, mail, original, projects, quotas,
     refusal::Refusal,
     reply::Reply,
     request::{Head, Payload},
     routes::{Named, Op, Route},
     server::Shared,
-    sources, states, users,
+    sources, states, users, volume,
 };
 
 pub(crate) struct Call<'a> {
@@ -116,6 +116,10 @@ pub(crate) async fn perform(call: &Call<'_>, payload: Payload) -> Result<Reply, 
         Op::GetEmail => emails::one(call).await,
         Op::DeleteEmails => emails::delete(call).await,
         Op::PutAttachment => emails::put_attachment(call, payload).await,
+        Op::GetOriginal => original::get(call).await,
+        Op::GetOriginalHtml => original::html(call).await,
+        Op::GetOriginalPart => original::part(call).await,
+        Op::GetOriginalRaw => original::raw(call).await,
         Op::GetSyncState => states::get(call).await,
         Op::PutSyncState => states::put(call, payload).await,
         Op::ListKeyedSyncStates => states::list_keyed(call).await,
@@ -188,5 +192,7 @@ pub(crate) async fn perform(call: &Call<'_>, payload: Payload) -> Result<Reply, 
         Op::ResetStream => datasets::reset(call, payload).await,
         Op::StreamExceptions => datasets::exceptions(call, payload).await,
         Op::StreamResults => datasets::results(call).await,
+        // For the web UI.
+        Op::BucketVolume => volume::of_bucket(call).await,
     }
 }

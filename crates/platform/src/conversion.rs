@@ -193,7 +193,13 @@ async fn write(session: &mut Session, by: &Claimant, done: &[Done]) -> Result<u6
     for own in done {
         match &own.outcome {
             Outcome::Made(_) => sources.entry(&own.claim.source_id).or_default().push(own),
-            Outcome::Bad(reason) => session.quarantine(&own.claim, reason).await?,
+            Outcome::Bad(reason) if session.quarantine(&own.claim, reason).await? => {
+                warn!(
+                    source.id = %own.claim.source_id, content = %own.claim.hash,
+                    "An email was set aside, and stays in its bucket: {reason}"
+                );
+            }
+            Outcome::Bad(_) => session.postpone(&own.claim, TimeDelta::zero()).await?,
             Outcome::Later => session.postpone(&own.claim, LATER).await?,
         }
     }
@@ -419,12 +425,6 @@ fn convert_one(convert: &Convert, own: Waiting) -> Done {
             Outcome::Later
         }
     };
-    if let Outcome::Bad(reason) = &outcome {
-        warn!(
-            source.id = %claim.source_id, content = %claim.hash,
-            "An email was set aside, and stays in its bucket: {reason}"
-        );
-    }
     Done { claim, outcome }
 }
 

@@ -24,10 +24,10 @@ const PAGE: usize = 64;
 /// Most emails that one request deletes.
 const MAX_DELETED: usize = 1000;
 /// Bytes of a content that are read at once.
-const PIECE: usize = 64 * 1024;
+pub(crate) const PIECE: usize = 64 * 1024;
 /// Pieces that wait for the client, and how long they do.
-const PIECES: usize = 4;
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PIECES: usize = 4;
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The one field that is not read as a value: it can be large.
 const CONTENT: &str = "mime_content";
 

@@ -14,6 +14,7 @@
 //! - A success means that what was sent is on the disk.
 
 mod access;
+mod again;
 mod audit;
 mod body;
 mod buckets;
@@ -34,6 +35,8 @@ mod integrations;
 mod json;
 mod mail;
 mod metrics;
+mod openapi;
+mod original;
 mod permissions;
 mod projects;
 mod quotas;
@@ -46,8 +49,11 @@ mod schema;
 mod server;
 mod sources;
 mod states;
+mod sweep;
 mod tls;
+mod ui;
 mod users;
+mod volume;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -58,6 +64,7 @@ use vault::Vault;
 
 pub use conversion::Convert;
 pub use first_start::first_token;
+pub use openapi::{openapi, openapi_text};
 pub use permissions::{is_global, is_of_projects};
 pub use routes::routes;
 pub use server::Server;

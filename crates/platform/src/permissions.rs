@@ -33,7 +33,7 @@ pub(crate) const PROJECTS_ADMIN: &str = "projects-admin";
 
 /// What can be granted in a project. Some are for parts of the original that are not here; they
 /// are kept, so that what one tool wrote another can read.
-const PROJECT: &[&str] = &[
+pub(crate) const PROJECT: &[&str] = &[
     "alerts-read",
     "alerts-write",
     "appliance-config-read",
@@ -74,7 +74,7 @@ const PROJECT: &[&str] = &[
     "voc-readonly",
 ];
 
-const GLOBAL: &[&str] = &[
+pub(crate) const GLOBAL: &[&str] = &[
     "artefacts-read",
     "audit-read",
     "debug",

@@ -31,6 +31,7 @@ const MAX_OVERRIDES: usize = 1024;
 const MAX_DOCUMENT: usize = 4 * MAX_HTML + 4 * 1024 * 1024;
 
 /// What an upload has become.
+#[derive(Clone, Debug)]
 pub(crate) struct RawEmails {
     pub(crate) comments: Vec<Written>,
     pub(crate) include_comments: bool,

@@ -6,6 +6,9 @@ use hyper::StatusCode;
 use record::Chain;
 use store::StoreError;
 
+/// What a request hears that others got in the way of.
+const BUSY: &str = "others changed the same at the same time";
+
 /// An error answer: `{"status":"error","message":…}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
@@ -13,11 +16,13 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
     /// Seconds after which it may be tried again.
     pub(crate) retry_after: Option<u32>,
+    /// Methods that the path knows, if it does not know this one.
+    pub(crate) allow: Option<String>,
 }
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), retry_after: None }
+        Self { status, message: message.into(), retry_after: None, allow: None }
     }
 
     /// What does not follow the schema.
@@ -38,6 +43,11 @@ impl Refusal {
     pub(crate) fn busy(message: &str, seconds: u32) -> Self {
         let retry_after = Some(seconds);
         Self { retry_after, ..Self::new(StatusCode::TOO_MANY_REQUESTS, message) }
+    }
+
+    /// Whether nothing was written, and the same may pass now.
+    pub(crate) fn may_pass_now(&self) -> bool {
+        self.message == BUSY
     }
 
     pub(crate) fn too_large(limit: u64) -> Self {
@@ -78,7 +88,20 @@ impl From<StoreError> for Refusal {
             StoreError::Changed { .. } => {
                 return Self::new(StatusCode::PRECONDITION_FAILED, error.to_string());
             }
+            StoreError::Busy(_) => {
+                // Whoever calls tries again, or tells the client to.
+                return Self {
+                    retry_after: Some(1),
+                    ..Self::new(StatusCode::SERVICE_UNAVAILABLE, BUSY)
+                };
+            }
             StoreError::Database(_)
+            | StoreError::Unreachable { .. }
+            | StoreError::Denied { .. }
+            | StoreError::Unsuitable { .. }
+            | StoreError::BadBackup { .. }
+            | StoreError::Occupied { .. }
+            | StoreError::TooOld { .. }
             | StoreError::TooNew { .. }
             | StoreError::File { .. }
             | StoreError::Damaged { .. } => {}

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hyper::{
     Response, StatusCode,
     body::{Body, Frame, SizeHint},
-    header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -38,6 +38,16 @@ impl Reply {
         Self { status, content_type, headers: Vec::new(), body }
     }
 
+    /// An answer whose body is part of the program.
+    pub(crate) fn fixed(
+        status: StatusCode,
+        content_type: &'static str,
+        body: &'static [u8],
+    ) -> Self {
+        let reply = Self::new(status, content_type, Vec::new());
+        Self { body: ReplyBody::Whole(Some(Bytes::from_static(body))), ..reply }
+    }
+
     /// `{"status":"ok"}` with the fields of `payload` behind it.
     pub(crate) fn json(payload: Value) -> Self {
         Self::new(StatusCode::OK, "application/json", ok(payload))
@@ -49,7 +59,15 @@ impl Reply {
 
     /// JSON whose pieces come by themselves.
     pub(crate) fn pieces(pieces: mpsc::Receiver<io::Result<Bytes>>) -> Self {
-        let reply = Self::new(StatusCode::OK, "application/json", Vec::new());
+        Self::stream("application/json", pieces)
+    }
+
+    /// An answer whose pieces come by themselves.
+    pub(crate) fn stream(
+        content_type: &'static str,
+        pieces: mpsc::Receiver<io::Result<Bytes>>,
+    ) -> Self {
+        let reply = Self::new(StatusCode::OK, content_type, Vec::new());
         Self { body: ReplyBody::Pieces(pieces), ..reply }
     }
 
@@ -93,6 +111,10 @@ impl From<Refusal> for Reply {
         let mut reply = Self::new(refusal.status, "application/json", body);
         if refusal.status == StatusCode::UNAUTHORIZED {
             reply = reply.with(WWW_AUTHENTICATE, "Bearer");
+        }
+        // Spec: RFC 9110 §15.5.6.
+        if let Some(methods) = refusal.allow {
+            reply = reply.with(ALLOW, methods);
         }
         match refusal.retry_after {
             Some(seconds) => reply.with(RETRY_AFTER, seconds.to_string()),

@@ -42,6 +42,7 @@ pub(crate) struct Head {
 }
 
 /// What came with a request.
+#[derive(Clone)]
 pub(crate) enum Payload {
     None,
     Json(Value),

@@ -32,6 +32,10 @@ pub(crate) enum Op {
     QueryEmails,
     DeleteEmails,
     PutAttachment,
+    GetOriginal,
+    GetOriginalHtml,
+    GetOriginalPart,
+    GetOriginalRaw,
     GetSyncState,
     PutSyncState,
     ListKeyedSyncStates,
@@ -105,6 +109,8 @@ pub(crate) enum Op {
     ResetStream,
     StreamExceptions,
     StreamResults,
+    // For the web UI.
+    BucketVolume,
 }
 
 /// What a token must be worth. `crate::access` says what becomes of those that are not.
@@ -223,6 +229,11 @@ pub(crate) static ROUTES: &[Route] = &[
     route(POST, "api/_private/buckets/{bucket}/emails/query", Op::QueryEmails, ITEMS, Content::Json, NONE),
     route(PUT, "api/_private/buckets/{bucket}/emails/{email}/attachments/{index}", Op::PutAttachment, APPEND, Content::File, NONE),
 
+    route(GET, "api/_private/buckets/{bucket}/emails/{email}/original", Op::GetOriginal, ITEMS, Content::Nothing, NONE),
+    route(GET, "api/_private/buckets/{bucket}/emails/{email}/original/html", Op::GetOriginalHtml, ITEMS, Content::Nothing, &["remote"]),
+    route(GET, "api/_private/buckets/{bucket}/emails/{email}/original/parts/{index}", Op::GetOriginalPart, ITEMS, Content::Nothing, NONE),
+    route(GET, "api/_private/buckets/{bucket}/emails/{email}/original/raw", Op::GetOriginalRaw, ITEMS, Content::Nothing, NONE),
+
     route(GET, "api/_private/bucket-sync-state/{bucket}", Op::GetSyncState, READ, Content::Nothing, NONE),
     route(PUT, "api/_private/bucket-sync-state/{bucket}", Op::PutSyncState, APPEND, Content::State, NONE),
     route(GET, "api/_private/buckets/{bucket}/keyed-sync-states", Op::ListKeyedSyncStates, READ, Content::Nothing, NONE),
@@ -312,6 +323,8 @@ pub(crate) static ROUTES: &[Route] = &[
     route(POST, "api/v1/datasets/{dataset}/streams/{stream}/reset", Op::ResetStream, CONSUME, Content::Json, NONE),
     route(PUT, "api/v1/datasets/{dataset}/streams/{stream}/exceptions", Op::StreamExceptions, CONSUME, Content::Json, NONE),
     route(GET, "api/v1/datasets/{dataset}/streams/{stream}/results", Op::StreamResults, CONSUME, Content::Nothing, &["max_results"]),
+    // For the web UI.
+    route(GET, "api/_private/buckets/{bucket}/volume", Op::BucketVolume, READ, Content::Nothing, &["interval", "from", "to"]),
 ];
 
 /// Every route as `METHOD /path`.
@@ -378,17 +391,19 @@ pub(crate) fn find(
     // No name has this character, and not every database can look for it.
     let rest = rest.filter(|_| !parts.iter().any(|part| part.contains('\0')));
     let rest = rest.ok_or_else(nowhere)?;
-    let mut known = false;
+    let mut known = Vec::new();
     for route in ROUTES {
         let Some(named) = matches(route.path, rest) else { continue };
         if route.method == *method {
             return Ok((route, named));
         }
-        known = true;
+        known.push(route.method.as_str());
     }
-    if known {
+    if !known.is_empty() {
         let message = format!("this path does not know the method {method}");
-        return Err(Refusal::new(hyper::StatusCode::METHOD_NOT_ALLOWED, message));
+        let refusal = Refusal::new(hyper::StatusCode::METHOD_NOT_ALLOWED, message);
+        known.dedup();
+        return Err(Refusal { allow: Some(known.join(", ")), ..refusal });
     }
     Err(nowhere())
 }

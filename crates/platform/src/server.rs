@@ -35,13 +35,16 @@ use vault::Vault;
 use crate::{
     CheckConfig, Exchange, Limits, Options,
     access::Caller,
-    call::{Call, perform},
+    again,
+    call::Call,
     conversion::{self, Converter},
     metrics::Metrics,
+    openapi, original,
     refusal::Refusal,
     reply::{Reply, ReplyBody},
     request::{self, Head},
     routes::{self, Op},
+    sweep, ui,
 };
 
 /// Most connections at once; more wait to be accepted.
@@ -72,6 +75,7 @@ pub(crate) struct Shared {
     pub(crate) tasks: TaskTracker,
     base_path: String,
     bodies: Semaphore,
+    opened: Semaphore,
     draining: AtomicBool,
 }
 
@@ -87,6 +91,13 @@ impl Shared {
     pub(crate) async fn place_for_body(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Refusal> {
         let busy = || Refusal::busy("too many uploads at the same time", BODY_PAUSE);
         timeout(BODY_PATIENCE, self.bodies.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())
+    }
+
+    /// A place among those who look into an email.
+    pub(crate) async fn place_to_open(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Refusal> {
+        let busy =
+            || Refusal::busy("too many emails are being opened at the same time", BODY_PAUSE);
+        timeout(BODY_PATIENCE, self.opened.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())
     }
 
     async fn readiness(&self) -> Result<(), &'static str> {
@@ -130,6 +141,7 @@ impl Server {
             tasks: TaskTracker::new(),
             base_path: options.base_path,
             bodies: Semaphore::new(MAX_BODIES),
+            opened: Semaphore::new(original::MAX_OPENED),
             draining: AtomicBool::new(false),
         };
         Ok(Self { listener, address, tls: options.tls, shared: Arc::new(shared) })
@@ -145,6 +157,7 @@ impl Server {
         let connections = TaskTracker::new();
         let converting = conversion::work(Arc::clone(&self.shared), over.clone());
         self.shared.tasks.spawn(converting);
+        connections.spawn(sweep::sweep(self.shared.store.clone(), over.clone()));
         loop {
             let accepted = async {
                 let place = Arc::clone(&places).acquire_owned().await;
@@ -240,7 +253,13 @@ async fn answer(
     if let Some(reply) = probe(shared, &parts.method, parts.uri.path()).await {
         return reply.into_response();
     }
+    if let Some(reply) = openapi::answer(&parts.method, parts.uri.path(), &shared.base_path) {
+        return reply.into_response();
+    }
     let head = Head::new(parts);
+    if let Some(reply) = ui::answer(&head, &shared.base_path) {
+        return reply.into_response();
+    }
     let (op, outcome) = handle(shared, &head, &mut body, from).await;
     let reply = match outcome {
         Ok(reply) => reply,
@@ -290,7 +309,7 @@ async fn handle(
         head.check_query(route)?;
         let payload = request::take(shared, head, route, &target, body).await?;
         let call = Call { shared, route, named: &named, head, caller: &caller, target };
-        perform(&call, payload).await
+        again::perform(&call, payload).await
     };
     (op, Box::pin(outcome).await)
 }

@@ -4,8 +4,11 @@
 //! durable with one write to the log; a larger one is a file. "Internal Versus External BLOBs",
 //! SQLite documentation, finds the border near 100 KB.
 
+pub(crate) mod folder;
+mod place;
+
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, Read, Write},
     path::{Path, PathBuf},
     sync::Arc,
@@ -16,27 +19,34 @@ use openssl::sha::Sha256;
 use sqlx::{AssertSqlSafe, Row};
 use tempfile::{NamedTempFile, TempPath};
 
+pub(crate) use self::folder::on_disk;
+pub use self::{
+    folder::Folder,
+    place::{Contents, Listed, is_hash},
+};
 use crate::{
     Result, Session, StoreError,
     id::{hex, micros},
     session::places,
+    tables,
 };
 
 /// Largest compressed content that the database holds itself.
-const MAX_INLINE: usize = 128 * 1024;
+pub(crate) const MAX_INLINE: usize = 128 * 1024;
 /// Bytes of compressed contents that one staging keeps in memory; more go into files.
 const MAX_STAGED: usize = 16 * 1024 * 1024;
-const CODING: &str = "deflate";
+pub(crate) const CODING: &str = "deflate";
 
 pub(crate) fn temporary(contents: &Path) -> PathBuf {
     contents.join("tmp")
 }
 
-/// Makes the folders, and removes what a process that was killed has left.
-pub(crate) fn prepare(contents: &Path) -> Result<()> {
+/// Removes what a process that was killed has left among staged contents.
+pub(crate) fn sweep_staged(contents: &Path) -> Result<u64> {
     let temporary = temporary(contents);
     crate::make_private(&temporary)?;
     let failed = || StoreError::file(&temporary);
+    let mut removed = 0;
     for entry in fs::read_dir(&temporary).map_err(failed())? {
         let entry = entry.map_err(failed())?;
         // Another process of this machine may be staging; its files are younger.
@@ -45,22 +55,10 @@ pub(crate) fn prepare(contents: &Path) -> Result<()> {
         });
         if old {
             fs::remove_file(entry.path()).map_err(failed())?;
+            removed += 1;
         }
     }
-    Ok(())
-}
-
-fn path_of(contents: &Path, hash: &str) -> PathBuf {
-    contents.join(hash.get(..2).unwrap_or("00")).join(hash)
-}
-
-/// Removes the file of a content; that there is none is no failure.
-pub(crate) fn remove(contents: &Path, hash: &str) -> Result<()> {
-    let path = path_of(contents, hash);
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::file(path)(error)),
-        _ => Ok(()),
-    }
+    Ok(removed)
 }
 
 /// A place where contents of one request wait to be stored.
@@ -197,6 +195,19 @@ pub struct ContentReader {
 }
 
 impl ContentReader {
+    /// Reads what is kept under `hash`, from where it is kept.
+    pub(crate) fn new(hash: &str, size: u64, input: Box<dyn Read + Send>, from_file: bool) -> Self {
+        let (decoder, read) = (DeflateDecoder::new(input), Sha256::new());
+        Self { hash: hash.to_owned(), size, decoder, read, count: 0, from_file }
+    }
+
+    /// Reads to the end, and finds out whether it is what was stored.
+    pub(crate) fn verify(mut self) -> Result<()> {
+        let mut piece = vec![0; 64 * 1024];
+        while self.read(&mut piece)? > 0 {}
+        Ok(())
+    }
+
     /// Bytes of the whole content.
     pub fn size(&self) -> u64 {
         self.size
@@ -222,7 +233,7 @@ impl ContentReader {
         }
         if count == 0 && !into.is_empty() {
             let read = std::mem::replace(&mut self.read, Sha256::new()).finish();
-            if hex(&read) != self.hash {
+            if hex(&read) != self.hash || self.count != self.size {
                 return Err(damaged());
             }
         }
@@ -236,6 +247,13 @@ impl Session {
         if all.is_empty() {
             return Ok(());
         }
+        for staged in all {
+            if let Place::File(file) = &staged.place {
+                // Within the transaction that writes, so that nobody removes it meanwhile.
+                self.guard_content(&staged.hash).await?;
+                self.contents.put(&staged.hash, file).await?;
+            }
+        }
         let now = micros(self.now);
         let sql = format!(
             "INSERT INTO contents (coding, created_at, hash, size, stored_size, body) VALUES {} \
@@ -246,10 +264,7 @@ impl Session {
         for staged in all {
             let body = match &staged.place {
                 Place::Memory(bytes) => Some(bytes.clone()),
-                Place::File(path) => {
-                    self.keep_file(path, &staged.hash)?;
-                    None
-                }
+                Place::File(_) => None,
             };
             query = query
                 .bind(staged.hash.clone())
@@ -258,28 +273,6 @@ impl Session {
                 .bind(body);
         }
         query.execute(self.database()).await?;
-        Ok(())
-    }
-
-    /// Gives a staged file its name, durably. Within the transaction that writes, so that nobody
-    /// removes it meanwhile.
-    fn keep_file(&self, staged: &Path, hash: &str) -> Result<()> {
-        let path = path_of(&self.contents, hash);
-        let folder = path.parent().unwrap_or(&self.contents);
-        let sync = |folder: &Path| File::open(folder).and_then(|folder| folder.sync_all());
-        let is_new = !folder.is_dir();
-        crate::make_private(folder)?;
-        // A link, not a rename: another email of the request may have the same content.
-        match fs::hard_link(staged, &path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(StoreError::file(path)(error));
-            }
-            _ => {}
-        }
-        sync(folder).map_err(StoreError::file(folder))?;
-        if is_new {
-            sync(&self.contents).map_err(StoreError::file(&*self.contents))?;
-        }
         Ok(())
     }
 
@@ -309,29 +302,26 @@ impl Session {
         let input: Box<dyn Read + Send> = match body {
             Some(body) => Box::new(io::Cursor::new(body)),
             None => {
-                let path = path_of(&self.contents, hash);
-                Box::new(File::open(&path).map_err(StoreError::file(path))?)
+                let opened = self.contents.open(hash).await?;
+                opened.ok_or_else(damaged)?
             }
         };
-        let decoder = DeflateDecoder::new(input);
-        let (read, hash) = (Sha256::new(), hash.to_owned());
-        Ok(ContentReader { hash, size, decoder, read, count: 0, from_file })
+        Ok(ContentReader::new(hash, size, input, from_file))
     }
 
     /// Removes those of the contents that nothing needs any more.
     pub(crate) async fn drop_unused(&mut self, mut hashes: Vec<String>) -> Result<()> {
         hashes.sort_unstable();
         hashes.dedup();
+        if hashes.is_empty() {
+            return Ok(());
+        }
+        let sql = format!("DELETE FROM contents WHERE hash = $1 AND {}", tables::unused("$1"));
         for hash in hashes {
-            let dropped = sqlx::query(
-                "DELETE FROM contents WHERE hash = $1 \
-                 AND NOT EXISTS (SELECT 1 FROM emails WHERE hash = $1) \
-                 AND NOT EXISTS (SELECT 1 FROM email_attachments WHERE hash = $1) \
-                 AND NOT EXISTS (SELECT 1 FROM comment_attachments WHERE hash = $1)",
-            )
-            .bind(hash.clone())
-            .execute(self.database())
-            .await?;
+            let dropped = sqlx::query(AssertSqlSafe(sql.clone()))
+                .bind(hash.clone())
+                .execute(self.database())
+                .await?;
             if dropped.rows_affected() > 0 {
                 self.gone.push(hash);
             }

@@ -105,7 +105,7 @@ impl Session {
     /// Whether a source is attached to a bucket.
     pub(crate) async fn is_converted(&mut self, bucket_id: &str) -> Result<bool> {
         // Whoever attaches one waits for this transaction.
-        self.lock("SELECT 1 FROM buckets WHERE id = $1 FOR KEY SHARE", bucket_id).await?;
+        self.lock_row("SELECT 1 FROM buckets WHERE id = $1 FOR KEY SHARE", bucket_id).await?;
         let query = sqlx::query("SELECT 1 FROM sources WHERE bucket_id = $1 LIMIT 1");
         let query = query.bind(bucket_id.to_owned());
         Ok(query.fetch_optional(self.database()).await?.is_some())
@@ -338,13 +338,14 @@ impl Session {
         Ok(())
     }
 
-    /// Sets an email aside. It stays in its bucket.
+    /// Sets an email aside, which stays in its bucket; false if it was changed meanwhile, so that
+    /// it is to be tried once more.
     ///
     /// # Errors
     ///
     /// The database failed.
-    pub async fn quarantine(&mut self, claim: &Claim, reason: &str) -> Result<()> {
-        sqlx::query(
+    pub async fn quarantine(&mut self, claim: &Claim, reason: &str) -> Result<bool> {
+        let set = sqlx::query(
             "UPDATE conversions SET claimed_by = NULL, claimed_until = NULL, reason = $4, \
              quarantined_at = $5 WHERE email = $1 AND source_id = $2 AND version = $3",
         )
@@ -355,7 +356,7 @@ impl Session {
         .bind(micros(self.now))
         .execute(self.database())
         .await?;
-        Ok(())
+        Ok(set.rows_affected() > 0)
     }
 
     /// Tries again what was set aside of a source; tells how many emails that are.

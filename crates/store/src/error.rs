@@ -2,12 +2,39 @@
 
 use std::{io, path::PathBuf};
 
+use record::Cause;
+
+use crate::database;
+
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database refused or could not be reached.
     #[error("the database failed")]
     Database(#[source] sqlx::Error),
+    /// Another writer was in the way. Nothing was written; the same may pass now.
+    #[error("another writer was in the way")]
+    Busy(#[source] sqlx::Error),
+    /// No connection to the database.
+    #[error("could not reach the database `{place}`")]
+    Unreachable {
+        place: String,
+        #[source]
+        cause: Cause,
+    },
+    /// It does not let us in.
+    #[error("the database `{place}` refused the sign-in")]
+    Denied {
+        place: String,
+        #[source]
+        cause: Cause,
+    },
+    /// It is there, and is not one that can be used.
+    #[error("the database `{place}` cannot be used: {detail}")]
+    Unsuitable { place: String, detail: String, hint: &'static str },
+    /// It was written by an earlier version of this program, and must stay as it is.
+    #[error("the database has version {found}, and this program works with version {known}")]
+    TooOld { found: i64, known: i64 },
     /// It was written by a later version of this program.
     #[error("the database has version {found}, and this program knows versions up to {known}")]
     TooNew { found: i64, known: i64 },
@@ -21,6 +48,12 @@ pub enum StoreError {
     /// What was read is not what was written.
     #[error("{what} is damaged")]
     Damaged { what: String },
+    /// A backup that is none, or not what it was.
+    #[error("the backup `{place}` cannot be used: {detail}")]
+    BadBackup { place: String, detail: String },
+    /// Where something is to be restored, something is.
+    #[error("{what} is not empty")]
+    Occupied { what: String },
     /// Something with that name is there already.
     #[error("{what} already exists")]
     Exists { what: String },
@@ -34,11 +67,25 @@ impl StoreError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::TooNew { .. } => {
-                Some("Start the version that wrote it, or restore the copy made before its start.")
+                Some("Start the version that wrote it, or restore a backup made before its start.")
             }
             Self::File { .. } => Some("Check free space and permissions of the data folder."),
             Self::Damaged { .. } => Some("Restore it from a backup."),
-            Self::Database(_) | Self::Exists { .. } | Self::Changed { .. } => None,
+            Self::TooOld { .. } => {
+                Some("Start `tributary serve` once: it brings the tables forward.")
+            }
+            Self::Unreachable { .. } => {
+                Some("Check host, port, `sslmode` and the network; is the server running?")
+            }
+            Self::Denied { .. } => {
+                Some("Check user and password of the URL, and `pg_hba.conf` of the server.")
+            }
+            Self::Unsuitable { hint, .. } => Some(hint),
+            Self::BadBackup { .. } => Some("Give another backup; each is whole by itself."),
+            Self::Occupied { .. } => {
+                Some("A backup is only restored where nothing is: give an empty place.")
+            }
+            Self::Database(_) | Self::Busy(_) | Self::Exists { .. } | Self::Changed { .. } => None,
         }
     }
 
@@ -50,7 +97,7 @@ impl StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Database(error)
+        database::sort(error)
     }
 }
 

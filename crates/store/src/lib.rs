@@ -13,7 +13,9 @@
 //! - A migration that was released is never edited.
 
 mod audit;
+mod backup;
 mod buckets;
+mod check;
 mod comment_pages;
 mod comments;
 mod configs;
@@ -26,39 +28,45 @@ mod id;
 mod integrations;
 mod migrate;
 mod outbox;
+mod database;
+mod locks;
+mod named;
 mod projects;
 mod quotas;
 mod session;
 mod sources;
 mod states;
 mod streams;
+mod sweep;
+mod tables;
 mod tokens;
 mod users;
+mod volume;
 
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    str::FromStr,
     sync::{Arc, Mutex, Once},
     time::Duration,
 };
 
 use chrono::{DateTime, Utc};
 use record::Clock;
-use sqlx::{
-    Any, AnyPool,
-    any::{AnyConnectOptions, AnyPoolOptions},
-    pool::PoolOptions,
-};
+use sqlx::{Any, AnyPool, any::AnyPoolOptions, pool::PoolOptions};
 
 pub use audit::{Actor, AuditEvent, AuditQuery};
+pub use backup::{Made, Manifest, Place, Progress, Restored, TableFile, Watcher, find, restore};
 pub use buckets::Bucket;
+pub use check::{Finding, Kind as FindingKind, Repair, Report};
 pub use comment_pages::{AUDIO, CommentQuery, Thread};
 pub use comments::{Comment, CommentWrite, NewComment};
 pub use configs::{Config, ConfigVersion};
-pub use contents::{ContentReader, ContentWriter, Staged, Staging};
 pub use conversions::{Claim, Claimant, Conversion, Quarantined};
 pub use datasets::{Annotation, Dataset};
+pub use contents::{
+    ContentReader, ContentWriter, Contents, Folder, Listed, Staged, Staging, is_hash,
+};
+pub use database::{BadUrl, DatabaseUrl};
 pub use emails::{Email, EmailQuery, NewEmail};
 pub use error::{Result, StoreError};
 pub use integrations::{Integration, IntegrationError};
@@ -69,8 +77,10 @@ pub use session::Session;
 pub use sources::{Source, SourceDetails};
 pub use states::{Expected, SyncState};
 pub use streams::{ChangePlace, Stream, changes_before};
+pub use sweep::Swept;
 pub use tokens::{Grant, NewToken, Token};
 pub use users::{Holder, NewUser, User};
+pub use volume::Volume;
 
 /// Most connections that read at the same time.
 const READERS: u32 = 8;
@@ -90,10 +100,35 @@ pub struct Store {
     readers: AnyPool,
     writer: AnyPool,
     pub(crate) kind: Kind,
-    contents: Arc<PathBuf>,
+    contents: Arc<dyn Contents>,
+    folder: Arc<PathBuf>,
     clock: Arc<dyn Clock>,
     /// Guards the last place that was given to a comment of each of some times.
     pub(crate) places: Arc<Mutex<HashMap<i64, i64>>>,
+}
+
+/// Which database, and where contents are.
+pub struct Opening<'a> {
+    /// Without one, the database is a file in the folder.
+    pub database: Option<&'a DatabaseUrl>,
+    pub folder: &'a Path,
+    /// Without any, contents that are too large for the database are files in the folder.
+    pub contents: Option<Arc<dyn Contents>>,
+    pub clock: Arc<dyn Clock>,
+    pub version: Version,
+}
+
+/// Which version the tables are to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// That of this program: they are brought forward, or made.
+    Newest,
+    /// That of this program, and nothing is changed for it.
+    AsItIs,
+    /// That of this program or an earlier one, and nothing is changed for it.
+    AnyKnown,
+    /// They are made with this one, as it was then.
+    Exactly(i64),
 }
 
 impl Store {
@@ -103,40 +138,62 @@ impl Store {
     ///
     /// [`StoreError::TooNew`] and [`StoreError::File`] are for the operator.
     pub async fn open(folder: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
+        let (contents, version) = (None, Version::Newest);
+        Self::with(Opening { database: None, folder, contents, clock, version }).await
+    }
+
+    /// Opens a database and a folder.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`], and what is wrong with the way to a server.
+    pub async fn with(opening: Opening<'_>) -> Result<Self> {
+        static DRIVERS: Once = Once::new();
+        DRIVERS.call_once(sqlx::any::install_default_drivers);
+        let Opening { database, folder, contents, clock, version } = opening;
         make_private(folder)?;
-        let path = folder.join("tributary.db");
-        let escaped = path.display().to_string().replace('%', "%25").replace('?', "%3f");
-        Self::connect(&format!("sqlite://{escaped}?mode=rwc"), folder, clock).await
+        let inside = folder.join("contents");
+        contents::sweep_staged(&inside)?;
+        let contents = match contents {
+            Some(contents) => contents,
+            None => Arc::new(Folder::open(&inside)?),
+        };
+        let kind = if database.is_some() { Kind::Postgres } else { Kind::Sqlite };
+        let options = match database {
+            Some(url) => database::connect(url).await?,
+            None => database::file(folder)?,
+        };
+        // SQLite has one writer: who waits here waits in order, and not for a lock.
+        let writers = if kind == Kind::Sqlite { 1 } else { READERS };
+        let writer = pool(kind, false).max_connections(writers).connect_with(options.clone());
+        let writer = writer.await?;
+        let mut transaction = writer.begin_with(begin(kind, true)).await?;
+        migrate::bring(&mut transaction, kind, id::micros(clock.now()), version).await?;
+        transaction.commit().await?;
+        let readers = pool(kind, true).max_connections(READERS).connect_with(options).await?;
+        let (folder, places) = (Arc::new(folder.to_owned()), Arc::default());
+        Ok(Self { readers, writer, kind, contents, folder, clock, places })
     }
 
     /// Opens the database at `url`, with contents in `folder` that are too large for it.
     ///
     /// # Errors
     ///
-    /// As [`Self::open`].
+    /// As [`Self::with`]; [`StoreError::Unsuitable`] for what is no URL.
     pub async fn connect(url: &str, folder: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
-        static DRIVERS: Once = Once::new();
-        DRIVERS.call_once(sqlx::any::install_default_drivers);
-        let kind = if url.starts_with("sqlite:") { Kind::Sqlite } else { Kind::Postgres };
-        let contents = folder.join("contents");
-        contents::prepare(&contents)?;
-        let options = AnyConnectOptions::from_str(url)?;
-        // SQLite has one writer: who waits here waits in order, and not for a lock.
-        let writers = if kind == Kind::Sqlite { 1 } else { READERS };
-        let writer = pool(kind, false).max_connections(writers).connect_with(options.clone());
-        let writer = writer.await?;
-        let mut database = writer.begin_with(begin(kind, true)).await?;
-        migrate::migrate(&mut database, kind, id::micros(clock.now())).await?;
-        database.commit().await?;
-        let readers = pool(kind, true).max_connections(READERS).connect_with(options).await?;
-        Ok(Self {
-            readers,
-            writer,
-            kind,
-            contents: Arc::new(contents),
-            clock,
-            places: Arc::default(),
-        })
+        let url = DatabaseUrl::parse(url)?;
+        let (contents, version) = (None, Version::Newest);
+        Self::with(Opening { database: Some(&url), folder, contents, clock, version }).await
+    }
+
+    /// Whether others may write at the same time, so that a write can fail for that alone.
+    pub fn has_several_writers(&self) -> bool {
+        self.kind == Kind::Postgres
+    }
+
+    /// Where contents are that are too large for the database.
+    pub fn contents(&self) -> &Arc<dyn Contents> {
+        &self.contents
     }
 
     /// A snapshot to read from.
@@ -145,7 +202,7 @@ impl Store {
     ///
     /// No connection came free in time.
     pub async fn read(&self) -> Result<Session> {
-        let database = self.readers.begin_with(begin(self.kind, false)).await?;
+        let database = database::begin(&self.readers, self.kind, begin(self.kind, false)).await?;
         Ok(Session::new(database, self))
     }
 
@@ -155,7 +212,7 @@ impl Store {
     ///
     /// No connection came free in time.
     pub async fn write(&self) -> Result<Session> {
-        let database = self.writer.begin_with(begin(self.kind, true)).await?;
+        let database = database::begin(&self.writer, self.kind, begin(self.kind, true)).await?;
         Ok(Session::new(database, self))
     }
 
@@ -166,12 +223,12 @@ impl Store {
 
     /// Where contents are staged before they are stored.
     pub fn staging(&self) -> Staging {
-        Staging::new(Arc::clone(&self.contents))
+        Staging::new(Arc::new(self.folder.join("contents")))
     }
 
     /// A folder for bodies that are being received.
     pub fn temporary_folder(&self) -> PathBuf {
-        contents::temporary(&self.contents)
+        contents::temporary(&self.folder.join("contents"))
     }
 
     /// Waits for what is under way, and brings everything into the database file.

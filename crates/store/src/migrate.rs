@@ -1,8 +1,8 @@
 //! Brings the tables to the version of this program, and never back.
 
-use sqlx::{Any, AssertSqlSafe, Row, Transaction};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
-use crate::{Kind, Result, StoreError};
+use crate::{Kind, Result, StoreError, Version};
 
 /// Every version there ever was, oldest first. One that was released is never edited.
 const MIGRATIONS: &[&str] = &[
@@ -11,35 +11,73 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_integrations.sql"),
 ];
 
-/// Applies what is missing, within the transaction of the caller.
+/// The version that this program works with.
+pub(crate) fn known() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
+/// What the processes that migrate at once wait for: any number that nobody else takes.
+const LOCK: i64 = 0x7472_6962_7574_6172;
+
+/// Applies what is missing up to version `last`, within the transaction of the caller.
 pub(crate) async fn migrate(
-    database: &mut Transaction<'static, Any>,
+    database: &mut AnyConnection,
     kind: Kind,
     now: i64,
+    last: i64,
 ) -> Result<()> {
+    if kind == Kind::Postgres {
+        // Several processes may start at once; the others wait here, and find it done.
+        let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK);
+        lock.execute(&mut *database).await?;
+    }
     let create = "CREATE TABLE IF NOT EXISTS schema_versions \
                   (version BIGINT NOT NULL PRIMARY KEY, applied_at BIGINT NOT NULL)";
-    sqlx::query(create).execute(&mut **database).await?;
-    let row = sqlx::query("SELECT COALESCE(MAX(version), 0) FROM schema_versions")
-        .fetch_one(&mut **database)
-        .await?;
-    let found: i64 = row.try_get(0)?;
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    sqlx::query(create).execute(&mut *database).await?;
+    let (found, known) = (version(database).await?, known());
     if found > known {
         return Err(StoreError::TooNew { found, known });
     }
-    for (version, text) in (1..).zip(MIGRATIONS).skip_while(|(version, _)| *version <= found) {
+    let missing = (1..).zip(MIGRATIONS);
+    let missing = missing.filter(|(version, _)| (found + 1..=last).contains(version));
+    for (version, text) in missing {
         for statement in statements(text, kind) {
-            sqlx::query(AssertSqlSafe(statement)).execute(&mut **database).await?;
+            sqlx::query(AssertSqlSafe(statement)).execute(&mut *database).await?;
         }
         sqlx::query("INSERT INTO schema_versions (version, applied_at) VALUES ($1, $2)")
             .bind(version)
             .bind(now)
-            .execute(&mut **database)
+            .execute(&mut *database)
             .await?;
         tracing::info!(version, "The database has version {version} now");
     }
     Ok(())
+}
+
+/// Brings the tables to the version that is wanted.
+pub(crate) async fn bring(
+    database: &mut AnyConnection,
+    kind: Kind,
+    now: i64,
+    wanted: Version,
+) -> Result<()> {
+    match wanted {
+        Version::Newest => migrate(database, kind, now, known()).await,
+        Version::Exactly(last) => migrate(database, kind, now, last).await,
+        Version::AsItIs | Version::AnyKnown => match version(database).await? {
+            found if found > known() => Err(StoreError::TooNew { found, known: known() }),
+            found if found < known() && wanted == Version::AsItIs => {
+                Err(StoreError::TooOld { found, known: known() })
+            }
+            _ => Ok(()),
+        },
+    }
+}
+
+/// The version that the tables have.
+pub(crate) async fn version(database: &mut AnyConnection) -> Result<i64> {
+    let query = sqlx::query("SELECT COALESCE(MAX(version), 0) FROM schema_versions");
+    Ok(query.fetch_one(database).await?.try_get(0)?)
 }
 
 /// The statements of a migration in the words of the database.

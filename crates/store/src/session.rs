@@ -1,21 +1,22 @@
 //! One transaction: everything is read and written through it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use record::Chain;
 use sqlx::{Any, AnyConnection, Transaction};
 
-use crate::{Kind, Result, Store, contents, id};
+use crate::{Contents, Kind, Result, Store, id};
 
 /// A transaction. Dropped without [`Self::commit`], it changes nothing.
 pub struct Session {
-    database: Transaction<'static, Any>,
-    pub(crate) contents: Arc<PathBuf>,
+    pub(crate) database: Transaction<'static, Any>,
+    pub(crate) contents: Arc<dyn Contents>,
     /// The time of everything that it writes.
     pub(crate) now: DateTime<Utc>,
     /// Contents whose rows went, and whose files may go once that is certain.
     pub(crate) gone: Vec<String>,
-    store: Store,
+    pub(crate) store: Store,
 }
 
 impl Session {
@@ -53,18 +54,15 @@ impl Session {
         if self.gone.is_empty() {
             return Ok(());
         }
-        // Its own transaction: a file may only go while nobody can store it again.
-        let mut session = self.store.write().await?;
-        for hash in self.gone {
-            if !session.has_content(&hash).await? {
-                contents::remove(&session.contents, &hash)?;
-            }
+        // What cannot be removed now is found by the next sweep; what was asked for is done.
+        if let Err(error) = self.store.remove_files(&self.gone).await {
+            tracing::warn!("Could not remove contents that are not needed: {}", Chain(&error));
         }
         Ok(())
     }
 
     /// Locks a row on a database with several writers; elsewhere there is one writer anyway.
-    pub(crate) async fn lock(&mut self, sql: &'static str, id: &str) -> Result<()> {
+    pub(crate) async fn lock_row(&mut self, sql: &'static str, id: &str) -> Result<()> {
         if self.store.kind == Kind::Postgres {
             sqlx::query(sql).bind(id.to_owned()).fetch_optional(self.database()).await?;
         }

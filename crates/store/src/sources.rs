@@ -160,9 +160,9 @@ impl Session {
         if let Some(bucket) = &source.details.bucket_id {
             // Uploads that are under way do not know of the source: they end first, and later ones
             // put their emails into the queue.
-            self.lock("SELECT 1 FROM buckets WHERE id = $1 FOR UPDATE", bucket).await?;
+            self.lock_row("SELECT 1 FROM buckets WHERE id = $1 FOR UPDATE", bucket).await?;
         }
-        self.lock("SELECT 1 FROM sources WHERE id = $1 FOR UPDATE", &source.id).await?;
+        self.lock_row("SELECT 1 FROM sources WHERE id = $1 FOR UPDATE", &source.id).await?;
         let what = || StoreError::Damaged { what: format!("the source `{}`", source.id) };
         let before = self.source_by_id(&source.id).await?.ok_or_else(what)?;
         let details = source.details.clone();
@@ -201,7 +201,7 @@ impl Session {
     ///
     /// The database failed.
     pub async fn delete_source(&mut self, id: &str) -> Result<()> {
-        self.lock("SELECT 1 FROM sources WHERE id = $1 FOR UPDATE", id).await?;
+        self.lock_row("SELECT 1 FROM sources WHERE id = $1 FOR UPDATE", id).await?;
         while self.delete_oldest_comments(id, 500).await? {}
         let mut hashes = Vec::new();
         let sql = "SELECT DISTINCT hash FROM comment_attachments WHERE source_id = $1";

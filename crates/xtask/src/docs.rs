@@ -10,6 +10,7 @@ use crate::{cargo, root, run, target_dir};
 const PAGES: &[(&str, &[&str])] = &[
     ("docs/reference/configuration.md", &["config", "reference"]),
     ("docs/reference/appliance-config.schema.json", &["config", "schema"]),
+    ("docs/reference/openapi.json", &["config", "openapi"]),
     ("docs/reference/command-line.md", &["config", "command-line"]),
 ];
 

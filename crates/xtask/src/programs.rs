@@ -23,6 +23,8 @@ const FOR_TESTS: &[Program] = &[
     Program { name: "python3", package: "python3" },
     Program { name: "node", package: "nodejs" },
     Program { name: "npm", package: "npm" },
+    // Hostile emails are shown in a real browser.
+    Program { name: "chromium", package: "chromium" },
     Program { name: "promtool", package: "prometheus" },
     // Its own programs are in no search path.
     Program { name: "pg_ctlcluster", package: "postgresql" },

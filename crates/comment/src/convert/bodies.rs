@@ -208,6 +208,42 @@ fn options(transform: &Transform) -> html::Options {
     html::Options { markup: transform.text_format == TextFormat::Markup }
 }
 
+/// The texts of a message as they came, if one of them is HTML.
+pub(super) enum Source<'a> {
+    Html(Cow<'a, str>),
+    Plain(Cow<'a, str>),
+}
+
+/// What a mail program shows: of each text its HTML, or else its plain form.
+pub(super) fn sources<'a>(
+    message: &'a [u8],
+    parts: &[Part<'_>],
+    limits: &Limits,
+    notes: &mut Notes,
+) -> Vec<Source<'a>> {
+    let mut found = Vec::new();
+    let mut size = 0;
+    for choice in choices(parts) {
+        let list = if choice.html.is_empty() { &choice.plain } else { &choice.html };
+        for part in list.iter().filter_map(|it| parts.get(*it)) {
+            // One more than is shown tells that there is more.
+            if size > limits.html_bytes {
+                return found;
+            }
+            let text = decode(message, part, limits, notes);
+            size += text.len();
+            let html = is_markup(part) || looks_like_html(&text);
+            found.push(if html { Source::Html(text) } else { Source::Plain(text) });
+        }
+    }
+    found
+}
+
+fn looks_like_html(text: &str) -> bool {
+    let start = text.trim_start().get(..15).unwrap_or_default().to_ascii_lowercase();
+    start.starts_with("<html") || start.starts_with("<!doctype html")
+}
+
 /// Reads one text part.
 fn read(
     message: &[u8],
@@ -216,6 +252,29 @@ fn read(
     limits: &Limits,
     notes: &mut Notes,
 ) -> Text {
+    let text = decode(message, part, limits, notes);
+    if is_markup(part) || looks_like_html(&text) {
+        return html::render(&text, options(transform), limits, notes);
+    }
+    let start = text.trim_start().get(..15).unwrap_or_default().to_ascii_lowercase();
+    if start.starts_with("-----begin pgp ") && text.contains("BEGIN PGP MESSAGE") {
+        notes.add(Note::Encrypted);
+    }
+    let parameter = |name: &str, value: &[u8]| {
+        part.kind.bytes(name).is_some_and(|it| it.eq_ignore_ascii_case(value))
+    };
+    let flow =
+        Flow { flowed: parameter("format", b"flowed"), delete_space: parameter("delsp", b"yes") };
+    text::from_plain(&text, flow, limits, notes)
+}
+
+/// The characters of one text part, as many as are looked at.
+fn decode<'a>(
+    message: &'a [u8],
+    part: &Part<'_>,
+    limits: &Limits,
+    notes: &mut Notes,
+) -> Cow<'a, str> {
     let encoded = message.get(part.body.clone()).unwrap_or_default();
     let markup = is_markup(part);
     let max = if markup { limits.html_bytes } else { limits.text_bytes };
@@ -229,23 +288,19 @@ fn read(
     }
     let label = part.kind.bytes("charset");
     let label = label.or_else(|| if markup { charset_in_html(&bytes) } else { None });
-    let decoded = charset::decode(&bytes, label);
+    let decoded = match &bytes {
+        // Borrowed from the message, so that nothing need be copied.
+        Cow::Borrowed(bytes) => charset::decode(bytes, label),
+        Cow::Owned(bytes) => {
+            let decoded = charset::decode(bytes, label);
+            let text = Cow::Owned(decoded.text.into_owned());
+            charset::Decoded { text, guessed: decoded.guessed }
+        }
+    };
     if decoded.guessed {
         notes.add(Note::UnreadableCharacters);
     }
-    let start = decoded.text.trim_start().get(..15).unwrap_or_default().to_ascii_lowercase();
-    if markup || start.starts_with("<html") || start.starts_with("<!doctype html") {
-        return html::render(&decoded.text, options(transform), limits, notes);
-    }
-    if start.starts_with("-----begin pgp ") && decoded.text.contains("BEGIN PGP MESSAGE") {
-        notes.add(Note::Encrypted);
-    }
-    let parameter = |name: &str, value: &[u8]| {
-        part.kind.bytes(name).is_some_and(|it| it.eq_ignore_ascii_case(value))
-    };
-    let flow =
-        Flow { flowed: parameter("format", b"flowed"), delete_space: parameter("delsp", b"yes") };
-    text::from_plain(&decoded.text, flow, limits, notes)
+    decoded.text
 }
 
 /// The character set that an HTML text names in its head.

@@ -4,8 +4,10 @@
 //! elements made known sanitizers take minutes. A text needs no tree, only the list of elements
 //! that are open, which is limited here.
 
+pub(crate) mod clean;
 mod elements;
 mod entities;
+pub(crate) mod picture;
 mod render;
 mod tokens;
 

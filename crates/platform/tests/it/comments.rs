@@ -70,6 +70,12 @@ async fn a_comment_comes_back_exactly_as_it_was_written() {
 }
 
 #[tokio::test]
+async fn the_official_library_lives_with_sources_and_comments() {
+    let subject = crate::server::subject().await;
+    testkit::platform_contract::peer::the_official_library_lives_with_comments(subject).await;
+}
+
+#[tokio::test]
 async fn what_is_there_is_replaced_only_by_those_who_have_seen_it() {
     let (server, mut client, _) = start().await;
     let first = comment("c", 1);

@@ -6,12 +6,14 @@
 )]
 
 mod authorization;
+mod browser;
 mod comments;
 mod contents;
 mod conversion;
 mod datasets;
 mod integrations;
 mod mails;
+mod openapi;
 mod people;
 mod raw_emails;
 mod server;

@@ -13,13 +13,13 @@ use tempfile::TempDir;
 
 pub(crate) struct Opened {
     pub(crate) store: Store,
-    _folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
 pub(crate) async fn sqlite() -> Opened {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), Arc::new(SystemClock)).await.unwrap();
-    Opened { store, _folder: folder }
+    Opened { store, folder }
 }
 
 pub(crate) async fn postgres() -> Opened {
@@ -27,7 +27,7 @@ pub(crate) async fn postgres() -> Opened {
     let url = tokio::task::spawn_blocking(database).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let store = Store::connect(&url, folder.path(), Arc::new(SystemClock)).await.unwrap();
-    Opened { store, _folder: folder }
+    Opened { store, folder }
 }
 
 pub(crate) async fn bucket(session: &mut Session, project: &str) -> Bucket {

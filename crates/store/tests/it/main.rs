@@ -5,6 +5,8 @@
     reason = "what stands in a test's way fails it"
 )]
 
+mod backup;
+mod check;
 mod comments;
 mod contract;
 mod integrations;

@@ -60,6 +60,37 @@ pub async fn the_official_library_does_everything(subject: Subject) {
     assert_all_was_right(&run(&subject, "exercise", "example/peer", None).await);
 }
 
+/// Only for a platform that has sources.
+///
+/// # Panics
+///
+/// It is not so.
+pub async fn the_official_library_lives_with_comments(subject: Subject) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("0.a.txt");
+    std::fs::write(&path, "hello").unwrap();
+    let said = run(&subject, "comments", "example/mail", Some(&path)).await;
+    let mut said: Value = serde_json::from_str(&said).unwrap();
+    let bad_tag = said.as_object_mut().unwrap().remove("bad_tag").unwrap();
+    let expected = "The value 'generic.0.NONE' is not a valid transform tag.";
+    assert!(bad_tag.as_str().is_some_and(|told| told.contains(expected)), "{bad_tag}");
+    let expected = json!({
+        "source": true,
+        "attached": true,
+        "synced": [50, 0, 100],
+        "pages": [64, 64, 22],
+        "same": true,
+        "of_range": 11,
+        "counted": 11.0,
+        "one": true,
+        "attachment": "hello",
+        "raw": [1, 1],
+        // 150, one with a file and one from an email, without two.
+        "left": 150.0,
+    });
+    assert_eq!(said, expected);
+}
+
 /// # Panics
 ///
 /// It is not so.

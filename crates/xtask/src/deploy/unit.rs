@@ -1,4 +1,4 @@
-//! The systemd unit and its drop-ins: understood by systemd, and as closed as they claim to be.
+//! The systemd units and their drop-ins: understood by systemd, and as closed as they claim to be.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
@@ -12,20 +12,25 @@ const EXPOSURE: &str = "20";
 /// Units that ours refers to.
 const SYSTEM: &str = "/usr/lib/systemd/system";
 
+/// Each unit, and the folder of its drop-ins.
+const UNITS: [(&str, &str); 2] =
+    [("tributary", "examples"), ("tributary-platform", "platform-examples")];
+
 pub(super) fn check() -> Result<()> {
     let ours = folder().join("systemd");
-    let unit = ours.join("tributary.service");
     let limit = format!("--threshold={EXPOSURE}");
-    run_quiet(
-        Command::new("systemd-analyze").args(["security", "--offline=true", &limit]).arg(&unit),
-    )?;
-
-    let mut drop_ins = vec![None];
-    for entry in fs::read_dir(ours.join("examples")).context("no examples of drop-ins")? {
-        drop_ins.push(Some(entry?.path()));
-    }
-    for drop_in in drop_ins {
-        verify(&unit, drop_in.as_deref())?;
+    for (name, examples) in UNITS {
+        let unit = ours.join(format!("{name}.service"));
+        run_quiet(
+            Command::new("systemd-analyze").args(["security", "--offline=true", &limit]).arg(&unit),
+        )?;
+        let mut drop_ins = vec![None];
+        for entry in fs::read_dir(ours.join(examples)).context("no examples of drop-ins")? {
+            drop_ins.push(Some(entry?.path()));
+        }
+        for drop_in in drop_ins {
+            verify(name, &unit, drop_in.as_deref())?;
+        }
     }
     // Read where it will be installed: with a root, other paths are not looked for.
     let root = products().join("users");
@@ -36,10 +41,10 @@ pub(super) fn check() -> Result<()> {
 }
 
 /// Loads the unit as an installed one, with one drop-in or none.
-fn verify(unit: &Path, drop_in: Option<&Path>) -> Result<()> {
+fn verify(name: &str, unit: &Path, drop_in: Option<&Path>) -> Result<()> {
     let root = products().join("units");
     let units = root.join("etc/systemd/system");
-    let own = units.join("tributary.service.d");
+    let own = units.join(format!("{name}.service.d"));
     make_empty(&root)?;
     for folder in [&own, &root.join("usr/bin"), &root.join("usr/lib/systemd")] {
         fs::create_dir_all(folder)?;
@@ -50,14 +55,16 @@ fn verify(unit: &Path, drop_in: Option<&Path>) -> Result<()> {
         fs::copy("/bin/true", root.join("usr/bin").join(program))?;
     }
     std::os::unix::fs::symlink("usr/bin", root.join("bin"))?;
-    fs::copy(unit, units.join("tributary.service"))?;
+    fs::copy(unit, units.join(format!("{name}.service")))?;
     if let Some(drop_in) = drop_in {
         fs::copy(drop_in, own.join(drop_in.file_name().unwrap_or_default()))?;
     }
     let mut command = Command::new("systemd-analyze");
     command.args(["verify", "--man=no"]).arg(format!("--root={}", root.display()));
-    let told =
-        command.arg("tributary.service").output().context("could not start systemd-analyze")?;
+    let told = command
+        .arg(format!("{name}.service"))
+        .output()
+        .context("could not start systemd-analyze")?;
     // It ends well although a line was ignored, and then says so. It also speaks of other units.
     let errors = String::from_utf8_lossy(&told.stderr);
     let ours: Vec<&str> = errors.lines().filter(|line| line.contains("tributary")).collect();

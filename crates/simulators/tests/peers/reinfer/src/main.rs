@@ -5,7 +5,10 @@
 //! - `exercise`: makes the bucket, uploads mail, reads it in every way, deletes some; one JSON
 //!   object on stdout says what came back.
 //! - `upload FILE`: uploads JSON lines, as `re create emails --resume-on-error` does.
+//! - `comments FILE`: the life of a source and its comments; FILE is an attachment.
 //! - `dump`: one JSON line for each stored email.
+
+mod comments;
 
 use std::{
     env,
@@ -37,7 +40,7 @@ fn main() -> Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (mode, endpoint, bucket, rest) = match arguments.as_slice() {
         [mode, endpoint, bucket, rest @ ..] => (*mode, *endpoint, *bucket, rest),
-        _ => bail!("usage: reinfer-peer exercise|upload|dump ENDPOINT OWNER/BUCKET [FILE]"),
+        _ => bail!("usage: reinfer-peer exercise|comments|upload|dump ENDPOINT OWNER/BUCKET [FILE]"),
     };
     let token = env::var("REINFER_PEER_TOKEN").context("REINFER_PEER_TOKEN is not set")?;
     let client = Client::new(Config {
@@ -48,6 +51,7 @@ fn main() -> Result<()> {
     let bucket: BucketFullName = bucket.parse()?;
     match (mode, rest) {
         ("exercise", []) => println!("{}", exercise(&client, &bucket)?),
+        ("comments", [file]) => println!("{}", comments::exercise(&client, &bucket, file)?),
         ("upload", [file]) => println!("{}", upload(&client, &bucket, file)?),
         ("dump", []) => dump(&client, &bucket)?,
         _ => bail!("unknown mode `{mode}`, or a wrong number of arguments"),

@@ -1,0 +1,390 @@
+//! The API's description of itself against the API: what it declares is taken and given, and
+//! nothing else is taken.
+
+use std::{collections::BTreeMap, path::Path, process::Stdio};
+
+use serde_json::{Map, Value, json};
+use testkit::platform_contract::client::Answer;
+use tokio::process::Command;
+
+use crate::server::Running;
+
+/// A description, and what it says a body looks like.
+struct Document(Value);
+
+impl Document {
+    fn follow<'a>(&'a self, schema: &'a Value) -> &'a Value {
+        let name = schema["$ref"].as_str().and_then(|name| name.strip_prefix('#'));
+        name.map_or(schema, |pointer| self.follow(self.0.pointer(pointer).unwrap()))
+    }
+
+    /// A value with every field that the schema knows.
+    fn sample(&self, schema: &Value) -> Value {
+        let schema = self.follow(schema);
+        if let Some(any) = schema["anyOf"].as_array() {
+            return self.sample(&any[0]);
+        }
+        if let Some(example) = schema["examples"].get(0).or_else(|| schema["enum"].get(0)) {
+            return example.clone();
+        }
+        match schema["type"].as_str().unwrap() {
+            "object" => {
+                let fields = schema["properties"].as_object();
+                let field = |(name, schema): (&String, &Value)| (name.clone(), self.sample(schema));
+                match fields {
+                    Some(fields) => fields.iter().map(field).collect(),
+                    // By names of projects, as far as there are any.
+                    None => json!({ "own": self.sample(&schema["additionalProperties"]) }),
+                }
+            }
+            "array" if schema["maxItems"] == 0 => json!([]),
+            "array" => json!([self.sample(&schema["items"])]),
+            "string" => "a".repeat(schema["minLength"].as_u64().unwrap_or(1) as usize).into(),
+            "integer" => schema["minimum"].clone(),
+            "boolean" => false.into(),
+            other => panic!("{other}"),
+        }
+    }
+
+    /// Where in a value there are objects, and which schema each has.
+    fn objects<'a>(
+        &'a self,
+        schema: &'a Value,
+        value: &Value,
+        at: String,
+    ) -> Vec<(String, &'a Value)> {
+        let schema = self.follow(schema);
+        if let Some(any) = schema["anyOf"].as_array() {
+            return self.objects(&any[0], value, at);
+        }
+        match value {
+            Value::Object(map) if schema["properties"].is_object() => {
+                let mut found = vec![(at.clone(), schema)];
+                for (name, value) in map {
+                    found.extend(self.objects(
+                        &schema["properties"][name],
+                        value,
+                        format!("{at}/{name}"),
+                    ));
+                }
+                found
+            }
+            Value::Array(list) if !list.is_empty() => {
+                self.objects(&schema["items"], &list[0], format!("{at}/0"))
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// What is wrong with a value.
+    fn check(&self, schema: &Value, value: &Value, at: &str) -> Vec<String> {
+        let schema = self.follow(schema);
+        if let Some(any) = schema["anyOf"].as_array() {
+            let tried: Vec<_> = any.iter().map(|schema| self.check(schema, value, at)).collect();
+            let fits = tried.iter().any(Vec::is_empty);
+            return if fits { Vec::new() } else { tried.concat() };
+        }
+        let kind = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Number(_) => "integer",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        };
+        if schema["type"] != kind {
+            return vec![format!("{at} is of type {kind}, not {}", schema["type"])];
+        }
+        let mut wrong = Vec::new();
+        if schema["enum"].as_array().is_some_and(|all| !all.contains(value)) {
+            wrong.push(format!("{at} is {value}"));
+        }
+        for name in schema["required"].as_array().into_iter().flatten() {
+            if value.get(name.as_str().unwrap()).is_none() {
+                wrong.push(format!("{at} lacks {name}"));
+            }
+        }
+        for (name, value) in value.as_object().into_iter().flatten() {
+            let own = schema["properties"].get(name).unwrap_or(&schema["additionalProperties"]);
+            match own {
+                Value::Bool(true) => {}
+                Value::Object(_) => wrong.extend(self.check(own, value, &format!("{at}/{name}"))),
+                _ => wrong.push(format!("{at} has {name}")),
+            }
+        }
+        for (number, value) in value.as_array().into_iter().flatten().enumerate() {
+            wrong.extend(self.check(&schema["items"], value, &format!("{at}/{number}")));
+        }
+        wrong
+    }
+}
+
+/// A server with one of each, and what the paths of the document stand for.
+struct Scene {
+    server: Running,
+    document: Document,
+    user: String,
+    made: u32,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let server = Running::start().await;
+        server.add_project("own").await;
+        let document = Document(server.get("/api/openapi.json").await);
+        let user = server.get("/auth/user").await["user"]["id"].as_str().unwrap().to_owned();
+        Self { server, document, user, made: 0 }
+    }
+
+    /// A path that leads somewhere, or to something new, for a request that makes something.
+    fn path(&mut self, method: &str, path: &str) -> String {
+        self.made += 1;
+        let makes = method == "PUT";
+        let new = |name: &str, made: u32| format!("{name}{made}");
+        let bucket = if makes && path.ends_with("s/{bucket}") && !path.contains("state") {
+            format!("own%2F{}", new("b", self.made))
+        } else {
+            "own%2Fmail".to_owned()
+        };
+        let project = if makes && path.ends_with("projects/{project}") {
+            new("p", self.made)
+        } else {
+            "own".to_owned()
+        };
+        path.replace("{bucket}", &bucket)
+            .replace("{project}", &project)
+            .replace("{user}", &self.user)
+            .replace("{email}", "a")
+            .replace("{index}", "0")
+            .replace("{key}", "00ff")
+            .replace("{name}", "config")
+            .replace("{tenant}", "tributary")
+            .replace("{kind}", "users")
+    }
+
+    /// The sample of a body, with what cannot be known from its schema.
+    fn body(&mut self, schema: &Value) -> Value {
+        self.made += 1;
+        let mut body = self.document.sample(schema);
+        let (user, made) = (self.user.clone(), self.made);
+        edit(&mut body, &mut |name, value| match name {
+            "user_ids" => *value = json!([user]),
+            "username" => *value = format!("u{made}").into(),
+            "email" => *value = format!("u{made}@example.com").into(),
+            "num_shards" => *value = 1.into(),
+            "global_permissions" => *value = json!(["root"]),
+            "hard_limit" => *value = 1000.into(),
+            _ => {}
+        });
+        body
+    }
+
+    async fn ask(&mut self, method: &str, path: &str, body: &Value) -> Answer {
+        let path = self.path(method, path);
+        self.server.client().await.call(method, &path, body.clone()).await
+    }
+
+    /// Routes with bodies in JSON: method, path, schema of the body, schema of the answer.
+    fn routes(&self) -> Vec<(String, String, Option<Value>, Option<Value>)> {
+        let mut routes = Vec::new();
+        for (path, methods) in self.document.0["paths"].as_object().unwrap() {
+            for (method, operation) in methods.as_object().unwrap() {
+                let json = |content: &Value| content.pointer("/application~1json/schema").cloned();
+                let body = json(&operation["requestBody"]["content"]);
+                let answer = json(&operation["responses"]["200"]["content"]);
+                routes.push((method.to_uppercase(), path.clone(), body, answer));
+            }
+        }
+        routes
+    }
+}
+
+/// Visits each named field.
+fn edit(value: &mut Value, change: &mut dyn FnMut(&str, &mut Value)) {
+    match value {
+        Value::Object(map) => map.iter_mut().for_each(|(name, value)| {
+            edit(value, change);
+            change(name, value);
+        }),
+        Value::Array(list) => list.iter_mut().for_each(|value| edit(value, change)),
+        _ => {}
+    }
+}
+
+fn fields<'a>(value: &'a mut Value, pointer: &str) -> &'a mut Map<String, Value> {
+    value.pointer_mut(pointer).unwrap().as_object_mut().unwrap()
+}
+
+#[tokio::test]
+async fn every_declared_field_is_taken_and_no_other() {
+    let mut scene = Scene::new().await;
+    for (method, path, schema, _) in scene.routes() {
+        let Some(schema) = schema else { continue };
+        let shown = format!("{method} {path}");
+        let body = scene.body(&schema);
+        let answer = scene.ask(&method, &path, &body).await;
+        assert_eq!(answer.status, 200, "{shown} with {body}: {answer:?}");
+        let objects = scene.document.objects(&schema, &body, String::new());
+        let objects: Vec<(String, Value)> =
+            objects.into_iter().map(|(at, schema)| (at, schema.clone())).collect();
+        assert!(!objects.is_empty(), "{shown}");
+        for (at, schema) in objects {
+            let mut more = scene.body(&schema_of(&scene, &method, &path));
+            fields(&mut more, &at).insert("undeclared".to_owned(), 1.into());
+            let answer = scene.ask(&method, &path, &more).await;
+            let refused =
+                answer.status == 400 && answer.message().contains("undeclared`: unknown field");
+            assert!(refused, "{shown} with {more}: {answer:?}");
+            for name in schema["required"].as_array().into_iter().flatten() {
+                let name = name.as_str().unwrap();
+                let mut less = scene.body(&schema_of(&scene, &method, &path));
+                fields(&mut less, &at).remove(name);
+                let answer = scene.ask(&method, &path, &less).await;
+                let refused = answer.status == 400 && answer.message().contains(name);
+                assert!(refused, "{shown} without {name}: {answer:?}");
+            }
+        }
+    }
+}
+
+fn schema_of(scene: &Scene, method: &str, path: &str) -> Value {
+    let pointer = format!(
+        "/paths/{}/{}/requestBody/content/application~1json/schema",
+        path.replace('/', "~1"),
+        method.to_lowercase()
+    );
+    scene.document.0.pointer(&pointer).unwrap().clone()
+}
+
+#[tokio::test]
+async fn every_answer_looks_as_declared() {
+    let mut scene = Scene::new().await;
+    let mut seen: BTreeMap<String, u16> = BTreeMap::new();
+    // What a later one asks for is made by an earlier one; what removes it comes last.
+    let mut routes = scene.routes();
+    routes.sort_by_key(|(method, path, ..)| match method.as_str() {
+        "PUT" => (0, path.len()),
+        "DELETE" if path.ends_with("{project}") => (3, 0),
+        "DELETE" => (2, usize::MAX - path.len()),
+        _ => (1, path.len()),
+    });
+    for (method, path, body, answer) in routes {
+        let Some(schema) = answer else { continue };
+        let shown = format!("{method} {path}");
+        let body = body.map_or(Value::Null, |schema| scene.body(&schema));
+        let path = match (method.as_str(), path.as_str()) {
+            (_, path) if path.ends_with("/emails") && body.is_null() => format!("{path}?id=a"),
+            ("DELETE", "/api/_private/projects/{project}") => format!("{path}?force=true"),
+            _ => path,
+        };
+        let answer = scene.ask(&method, &path, &body).await;
+        seen.insert(shown.clone(), answer.status.as_u16());
+        let schema = if answer.status == 200 {
+            schema
+        } else {
+            json!({ "$ref": "#/components/schemas/Error" })
+        };
+        let wrong = scene.document.check(&schema, &answer.json(), "answer");
+        assert!(wrong.is_empty(), "{shown}: {wrong:#?} in {answer:?}");
+    }
+    // The few that need a file, or cannot be done to oneself.
+    let refused: Vec<_> = seen.iter().filter(|(_, status)| **status != 200).collect();
+    let expected = ["DELETE /api/_private/users/{user}"];
+    let others = refused.iter().filter(|(name, status)| {
+        !expected.contains(&name.as_str()) && **status != 415 && **status != 400
+    });
+    assert_eq!(others.count(), 0, "{refused:?}");
+    assert!(seen.len() - refused.len() > 25, "{refused:?}");
+}
+
+/// A Python with schemathesis, installed once for all runs.
+async fn schemathesis() -> std::path::PathBuf {
+    const VERSION: &str = "schemathesis==4.32.5";
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/schemathesis");
+    if !home.join(VERSION).exists() {
+        let run = async |command: &mut Command| {
+            let status = command.stdin(Stdio::null()).status().await.unwrap();
+            assert!(status.success(), "{command:?}");
+        };
+        run(Command::new("python3").args(["-m", "venv"]).arg(&home)).await;
+        let mut install = Command::new(home.join("bin/python"));
+        run(install.args(["-m", "pip", "install", "--quiet", VERSION])).await;
+        std::fs::write(home.join(VERSION), "").unwrap();
+    }
+    home.join("bin/schemathesis")
+}
+
+/// What schemathesis cannot know: names of what there is, and which requests can be refused for
+/// what they mean though they are well-formed.
+fn settings(user: &str, leaver: &str) -> String {
+    let accepted = r#"["2xx", "3xx", 401, 403, 404, 409, 422, 429"#;
+    let meaningful = [
+        // The shard must be one of the shards, members must exist, a file must be a configuration.
+        ("POST", "/api/_private/buckets/{bucket}"),
+        ("PUT", "/api/_private/projects/{project}"),
+        ("PUT", "/api/_private/users"),
+        ("POST", "/api/_private/users/{user}"),
+        ("PUT", "/api/v1/appliance-configs/{project}/{name}"),
+        ("PUT", "/api/_private/appliance-configs/{project}/{name}"),
+    ];
+    let mut settings = format!(
+        "[parameters]\nbucket = \"own/mail\"\nproject = \"own\"\nuser = \"{user}\"\n\
+         tenant = \"tributary\"\nname = \"config\"\n\"path.email\" = \"a\"\n\
+         [checks.positive_data_acceptance]\nexpected-statuses = {accepted}]\n"
+    );
+    for (method, path) in meaningful {
+        settings.push_str(&format!(
+            "[[operations]]\ninclude-name = \"{method} {path}\"\n\
+             checks.positive_data_acceptance.expected-statuses = {accepted}, 400]\n"
+        ));
+    }
+    // What others need is not removed.
+    for (path, name, value) in [
+        ("buckets/{bucket}", "bucket", "own/leaver"),
+        ("projects/{project}", "project", "leaver"),
+        ("users/{user}", "user", leaver),
+    ] {
+        settings.push_str(&format!(
+            "[[operations]]\ninclude-name = \"DELETE /api/_private/{path}\"\n\
+             parameters = {{ {name} = \"{value}\" }}\n"
+        ));
+    }
+    settings
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schemathesis_finds_nothing() {
+    let scene = Scene::new().await;
+    scene.server.add_project("leaver").await;
+    let (user, _) = scene.server.add_user("member", &[], &[("own", &["voc"])]).await;
+    let (leaver, _) = scene.server.add_user("leaver", &[], &[]).await;
+    let made = json!({ "bucket": { "bucket_type": "emails" } });
+    let mut client = scene.server.client().await;
+    client.call("PUT", "/api/_private/buckets/own%2Fleaver", made).await;
+    let email = json!({ "emails": [{
+        "id": "a", "mailbox": "a@example.com", "timestamp": "2026-11-02T08:00:00Z",
+        "mime_content": "Subject: a\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\na\n\
+                         --x\nContent-Type: application/pdf\n\nb\n--x--\n",
+    }] });
+    client.call("PUT", "/api/_private/buckets/own%2Fmail/emails", email).await;
+    let config = scene.server.folder.path().join("schemathesis.toml");
+    std::fs::write(&config, settings(&user, &leaver)).unwrap();
+    let script = schemathesis().await;
+    let mut command = Command::new(script);
+    command
+        .arg("--no-color")
+        .arg("--config-file")
+        .arg(&config)
+        .arg("run")
+        .arg(format!("{}/api/openapi.json", scene.server.url))
+        .args(["-H", &format!("Authorization: Bearer {}", scene.server.token)])
+        .args(["--checks", "all", "--phases", "examples,coverage,fuzzing", "--max-examples", "20"])
+        .args(["--seed", "5", "--generation-database", "none", "--continue-on-failure"])
+        .current_dir(scene.server.folder.path())
+        .stdin(Stdio::null());
+    let output = command.output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    println!("{said}");
+    assert!(output.status.success(), "{said}\n{complained}");
+}

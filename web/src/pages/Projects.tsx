@@ -1,0 +1,101 @@
+/// All projects that one may see.
+
+import { Textarea, TextInput } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
+import { path, put } from "../api/client";
+import { counts, projects as projectsQuery, user as userQuery } from "../api/queries";
+import { mayEverywhere } from "../api/permissions";
+import type { Project, User } from "../api/types";
+import { Await, Command, Empty, Head, Panel } from "../parts/basics";
+import { FormButton } from "../parts/forms";
+import { plural, When } from "../parts/format";
+import { Icon } from "../parts/Icon";
+import { Letter } from "../parts/Letter";
+import { endpoint } from "../api/client";
+import { go, Link } from "../router";
+
+export default function Projects() {
+  const projects = useQuery(projectsQuery);
+  const user = useQuery(userQuery).data;
+  const mayMake = user !== undefined && mayEverywhere(user, "projects-admin");
+  return (
+    <>
+      <Head title="Projects" about="A project holds buckets of mail, and the people who may see them.">
+        {mayMake && <NewProject user={user} />}
+      </Head>
+      <Await of={projects}>
+        {(list) => list.length === 0 ? <First user={user} /> : (
+          <div className="cards">
+            {list.map((project) => <Card key={project.id} project={project} />)}
+          </div>
+        )}
+      </Await>
+    </>
+  );
+}
+
+function Card({ project }: { project: Project }) {
+  const found = useQuery(counts(project.name)).data;
+  return (
+    <Link to={`/p/${encodeURIComponent(project.name)}`} className="card">
+      <div style={{ display: "flex", gap: 12, alignItems: "center" }}>
+        <Letter of={project.name} square />
+        <div style={{ minWidth: 0 }}>
+          <div style={{ fontWeight: 640 }} className="clip">{project.title || project.name}</div>
+          <div style={{ fontSize: "0.85rem", color: "var(--mantine-color-dimmed)" }} className="clip">{project.name}</div>
+        </div>
+      </div>
+      {project.description !== "" && <p style={{ margin: "12px 0 0", fontSize: "0.9rem" }} className="breakable">{project.description}</p>}
+      <div style={{ marginTop: 16, fontSize: "0.85rem", color: "var(--mantine-color-dimmed)" }}>
+        {found
+          ? [plural(found.buckets, "bucket"), ...(found.sources === undefined ? [] : [plural(found.sources, "source")]), plural(found.users_with_permissions, "person", "people")].join(" · ")
+          : <>since <When time={project.created_at} /></>}
+      </div>
+    </Link>
+  );
+}
+
+function NewProject({ user }: { user: User }) {
+  return (
+    <FormButton
+      label="New project"
+      title="New project"
+      submit="Create"
+      icon={<Icon name="plus" size={16} />}
+      act={(values) => {
+        const project = { title: values["title"] || values["name"], description: values["description"] };
+        return put<{ project: Project }>(path`api/_private/projects/${values["name"] ?? ""}`, { project, user_ids: [user.id] });
+      }}
+      done={({ project }) => go(`/p/${encodeURIComponent(project.name)}`)}
+    >
+      <TextInput name="name" label="Name" description="Part of addresses and commands: letters, digits, - _ and ." required pattern="[A-Za-z0-9\-_.]+" maxLength={256} data-autofocus />
+      <TextInput name="title" label="Title" maxLength={128} />
+      <Textarea name="description" label="Description" maxLength={4096} autosize minRows={2} />
+    </FormButton>
+  );
+}
+
+function First({ user }: { user: User | undefined }) {
+  const mayMake = user !== undefined && mayEverywhere(user, "projects-admin");
+  if (!mayMake) {
+    return (
+      <Panel>
+        <Empty icon="home" title="No project yet">
+          Ask an administrator of {endpoint} for the permissions of a project; it appears here at once.
+        </Empty>
+      </Panel>
+    );
+  }
+  return (
+    <Panel>
+      <Empty icon="home" title="Make the first project" action={(
+        <>
+          <NewProject user={user} />
+          <Command label="The same with the official client" text={`re --endpoint ${endpoint} --token TOKEN create project acme --user-ids ${user.id}`} />
+        </>
+      )}>
+        It will hold the buckets that mail flows into. Here, or with the official client:
+      </Empty>
+    </Panel>
+  );
+}

@@ -1,0 +1,146 @@
+/// A source: how far it is, its settings, and its newest messages, which appear as they come.
+
+import { Button, Group, NativeSelect, Textarea, TextInput } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
+import { endpoint, path, post, remove } from "../api/client";
+import { buckets as bucketsQuery } from "../api/queries";
+import type { Bucket, Comment, Source } from "../api/types";
+import { Await, Command, Dot, Empty, Head, Panel, Tile } from "../parts/basics";
+import { FormButton, SureButton, useAction } from "../parts/forms";
+import { number, plural, When } from "../parts/format";
+import { Icon } from "../parts/Icon";
+import { Letter } from "../parts/Letter";
+import { address, nameOf } from "../parts/mail";
+import { commentPage, conversion, newest, source as sourceQuery, sourceCount } from "../parts/source";
+import { go, Link, useNames } from "../router";
+import { TAG } from "./Sources";
+
+export default function SourcePage() {
+  const names = useNames("project", "source");
+  const found = useQuery(sourceQuery(names.project, names.source));
+  const buckets = useQuery({ ...bucketsQuery(names.project), retry: false }).data ?? [];
+  const at = `/p/${encodeURIComponent(names.project)}`;
+  const crumbs = [{ title: "Projects", to: "/" }, { title: names.project, to: at }, { title: "Sources", to: `${at}/sources` }];
+  return (
+    <>
+      <Head title={found.data?.title || names.source} crumbs={crumbs} about={found.data?.description || `${names.project}/${names.source}`}>
+        {found.data && <Actions source={found.data} buckets={buckets} />}
+      </Head>
+      <Await of={found}>{(source) => <Contents source={source} bucket={buckets.find((one) => one.id === source.bucket_id)} />}</Await>
+    </>
+  );
+}
+
+function Contents({ source, bucket }: { source: Source; bucket: Bucket | undefined }) {
+  const count = useQuery(sourceCount(source)).data;
+  const state = useQuery(conversion(source)).data;
+  const comments = useQuery(newest(source.owner, source.name));
+  const busy = state !== undefined && (state.waiting > 0 || state.scanning);
+  return (
+    <div className="column">
+      <div className="tiles">
+        <Tile name="Messages" value={<span data-testid="messages">{count === undefined ? "–" : number(count)}</span>} />
+        <Tile name="Bucket" value={bucket ? <Link className="text" to={path`/p/${bucket.owner}/buckets/${bucket.name}`}>{bucket.name}</Link> : "None"} />
+        <Tile
+          name="Conversion"
+          value={source.bucket_id ? <span style={{ fontSize: "1.1rem" }}><Dot state={busy ? "live" : "good"} label="" /> {busy ? (state.waiting > 0 ? `${number(state.waiting)} waiting` : "Looking") : "Up to date"}</span> : "–"}
+        />
+        <Tile name="Transform tag" value={<span style={{ fontSize: "0.95rem", fontWeight: 500 }} className="breakable">{source.email_transform_tag ?? "none"}</span>} />
+      </div>
+      {state && state.quarantine.length > 0 && <Quarantine source={source} quarantine={state.quarantine} all={state.quarantined} />}
+      <Panel title="Newest messages" flush aside={<Link className="text" to={`/search?source=${source.id}&project=${encodeURIComponent(source.owner)}`}>Search all</Link>}>
+        <Await of={comments}>
+          {(list) => list.length === 0 ? <Nothing source={source} bucket={bucket} /> : (
+            <ul className="rows" data-testid="newest">{list.map((one) => <li key={one.id}><CommentRow source={source} comment={one} /></li>)}</ul>
+          )}
+        </Await>
+      </Panel>
+    </div>
+  );
+}
+
+export function CommentRow({ source, comment }: { source: { owner: string; name: string }; comment: Comment }) {
+  const message = comment.messages[0];
+  return (
+    <Link className="row" to={commentPage(source.owner, source.name, comment.id)}>
+      <Letter of={address(message?.from ?? "?")} />
+      <span style={{ flex: 1, minWidth: 0 }}>
+        <span className="clip" style={{ display: "block", fontWeight: 600 }}>{message?.subject?.text || "(no subject)"}</span>
+        <span className="clip" style={{ display: "block", fontSize: "0.86rem", color: "var(--mantine-color-dimmed)" }}>
+          {nameOf(message?.from ?? "")} — {message?.body.text.slice(0, 160)}
+        </span>
+      </span>
+      {(comment.attachments?.length ?? 0) > 0 && <span title={plural(comment.attachments?.length ?? 0, "attachment")} style={{ color: "var(--mantine-color-dimmed)" }}><Icon name="attachment" size={16} /></span>}
+      <span style={{ fontSize: "0.82rem", color: "var(--mantine-color-dimmed)", whiteSpace: "nowrap" }}><When time={comment.timestamp} /></span>
+    </Link>
+  );
+}
+
+function Nothing({ source, bucket }: { source: Source; bucket: Bucket | undefined }) {
+  const upload = bucket
+    ? `re --endpoint ${endpoint} --token TOKEN parse emls --source-dir mail/ --bucket ${bucket.owner}/${bucket.name} --yes`
+    : `re --endpoint ${endpoint} --token TOKEN create comments --source ${source.owner}/${source.name} --file comments.jsonl`;
+  return (
+    <Empty icon="thread" title="No messages yet" action={<Command label="Upload" text={upload} />}>
+      {bucket ? "As soon as there is mail in the bucket, messages appear here by themselves." : "This source has no bucket: attach one in its settings, or upload messages."}
+    </Empty>
+  );
+}
+
+function Quarantine({ source, quarantine, all }: { source: Source; quarantine: { email_id: string; reason: string; at: string }[]; all: number }) {
+  const again = useAction(() => post(path`api/_private/sources/${source.owner}/${source.name}/conversion/retry`, {}), "They are tried again.");
+  return (
+    <Panel title={`${plural(all, "email")} could not be converted`} flush aside={<Button size="xs" variant="default" onClick={() => again.mutate()} loading={again.isPending}>Try again</Button>}>
+      <ul className="rows">
+        {quarantine.map((one) => (
+          <li key={one.email_id} className="row">
+            <Dot state="bad" label="Not converted" />
+            <span style={{ flex: 1, minWidth: 0 }}>
+              <span className="breakable" style={{ display: "block", fontSize: "0.9rem" }}>{one.email_id}</span>
+              <span className="breakable" style={{ display: "block", fontSize: "0.84rem", color: "var(--mantine-color-dimmed)" }}>{one.reason}</span>
+            </span>
+            <span style={{ fontSize: "0.82rem", color: "var(--mantine-color-dimmed)", whiteSpace: "nowrap" }}><When time={one.at} /></span>
+          </li>
+        ))}
+      </ul>
+    </Panel>
+  );
+}
+
+function Actions({ source, buckets }: { source: Source; buckets: Bucket[] }) {
+  const list = buckets.map((one) => ({ value: one.id, label: `${one.owner}/${one.name}` }));
+  return (
+    <Group gap="sm">
+      <SureButton
+        label="Delete"
+        title={`Delete the source ${source.owner}/${source.name}?`}
+        act={() => remove(`api/v1/sources/id:${source.id}`)}
+        done={() => go(path`/p/${source.owner}/sources`)}
+        said={`The source ${source.name} is gone.`}
+      >
+        Its messages go with it. The raw mail stays in the bucket, and another source can be made of it.
+      </SureButton>
+      <FormButton
+        label="Settings"
+        title="Settings of the source"
+        submit="Save"
+        variant="default"
+        icon={<Icon name="config" size={16} />}
+        said="Saved."
+        act={(values) => post(path`api/v1/sources/${source.owner}/${source.name}`, {
+          source: {
+            title: values["title"],
+            description: values["description"],
+            bucket_id: values["bucket"] || null,
+            ...(values["tag"] && values["tag"] !== source.email_transform_tag ? { email_transform_tag: values["tag"] } : {}),
+          },
+        })}
+      >
+        <TextInput name="title" label="Title" maxLength={128} defaultValue={source.title} data-autofocus />
+        <NativeSelect name="bucket" label="Bucket" defaultValue={source.bucket_id ?? ""} data={[{ value: "", label: "None" }, ...list]} />
+        <TextInput name="tag" label="Transform tag" description="A change converts every email of the bucket anew" defaultValue={source.email_transform_tag ?? TAG} />
+        <Textarea name="description" label="Description" maxLength={4096} autosize minRows={2} defaultValue={source.description} />
+      </FormButton>
+    </Group>
+  );
+}

@@ -1,0 +1,87 @@
+/// One user: what they may do everywhere and in each project, and the ways to let them in or keep them out.
+
+import { Badge, Button } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import { get, path, post, remove } from "../api/client";
+import { projects as projectsQuery, roles as rolesQuery, user as userQuery } from "../api/queries";
+import type { User } from "../api/types";
+import { Await, Head, Panel, Tile } from "../parts/basics";
+import { SureButton, useAction } from "../parts/forms";
+import { day, When } from "../parts/format";
+import { NewLink, type IssuedLink } from "../parts/NewLink";
+import { PermissionsEditor } from "../parts/PermissionsEditor";
+import { go, useNames } from "../router";
+
+export default function UserPage() {
+  const { user: id } = useNames("user");
+  const found = useQuery({
+    queryKey: ["users", id],
+    queryFn: async ({ signal }) => (await get<{ user: User }>(path`api/_private/users/${id}`, signal)).user,
+  });
+  const [link, setLink] = useState<IssuedLink | null>(null);
+  const me = useQuery(userQuery).data?.id === id;
+  const at = path`api/_private/users/${id}`;
+  const issue = useAction(async () => (await post<{ link: IssuedLink }>(`${at}/link`, {})).link);
+  const disabled = found.data?.disabled === true;
+  return (
+    <>
+      <Head title={found.data?.username ?? "User"} crumbs={[{ title: "Users", to: "/users" }]} about={found.data?.email}>
+        <Button variant="default" onClick={() => issue.mutate(undefined, { onSuccess: setLink })} loading={issue.isPending}>Make a sign-in link</Button>
+        {!me && (
+          <>
+            <SureButton label={disabled ? "Enable" : "Disable"} title={disabled ? "Let them in again?" : "Keep them out?"} act={() => post(at, { user: { disabled: !disabled } })} said={disabled ? "Enabled." : "Disabled."}>
+              {disabled ? "Their tokens work again; they sign in anew." : "They are signed out everywhere, and their tokens stop working, until they are enabled again."}
+            </SureButton>
+            <SureButton label="Delete" title={`Delete ${found.data?.username ?? "the user"}?`} act={() => remove(at)} done={() => go("/users")} said="The user is gone.">
+              Their permissions, tokens and sessions go with them. What they did stays in the audit log.
+            </SureButton>
+          </>
+        )}
+      </Head>
+      {link && <NewLink link={link} close={() => setLink(null)} />}
+      <Await of={found}>{(user) => <Contents user={user} />}</Await>
+    </>
+  );
+}
+
+function Contents({ user }: { user: User }) {
+  const projects = useQuery(projectsQuery).data ?? [];
+  const roles = useQuery({ ...rolesQuery, retry: false }).data;
+  const at = path`api/_private/users/${user.id}`;
+  const revoke = () => post<{ revoked_tokens: number; ended_sessions: number }>(`${at}/revoke`, {});
+  return (
+    <div className="column">
+      <div className="tiles">
+        <Tile name="Since" value={<span style={{ fontSize: "1.15rem" }}>{day(user.created)}</span>} />
+        <Tile name="Last seen" value={<span style={{ fontSize: "1.15rem" }}><When time={user.last_login_at} /></span>} />
+        <Tile name="State" value={<span style={{ fontSize: "1.15rem" }}>{user.disabled ? "Disabled" : "Enabled"}</span>} />
+      </div>
+      <Panel title="Everywhere">
+        <PermissionsEditor
+          label="Permissions everywhere"
+          held={user.global_permissions}
+          roles={roles?.roles.filter((one) => one.scope === "global") ?? []}
+          known={roles?.permissions.global ?? []}
+          save={(global_permissions) => post(at, { user: { global_permissions } })}
+        />
+      </Panel>
+      {projects.map((project) => (
+        <Panel key={project.id} title={project.title || project.name} aside={<Badge color="gray">{project.name}</Badge>}>
+          <PermissionsEditor
+            label={`Permissions in ${project.name}`}
+            held={user.organisation_permissions[project.name] ?? []}
+            roles={roles?.roles.filter((one) => one.scope === "project") ?? []}
+            known={roles?.permissions.project ?? []}
+            save={(names) => post(at, { user: { organisation_permissions: { [project.name]: names } } })}
+          />
+        </Panel>
+      ))}
+      <div>
+        <SureButton label="Sign out everywhere" title="End all sessions and tokens?" act={revoke} said="All sessions are ended and all tokens revoked." variant="light">
+          Every browser is signed out, and every token of this user stops working for good. Appliances that use one need a new one.
+        </SureButton>
+      </div>
+    </div>
+  );
+}
