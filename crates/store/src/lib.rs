@@ -20,6 +20,7 @@ mod comment_pages;
 mod comments;
 mod configs;
 mod contents;
+mod conversion_status;
 mod conversions;
 mod database;
 mod emails;
@@ -60,7 +61,8 @@ pub use configs::Config;
 pub use contents::{
     ContentReader, ContentWriter, Contents, Folder, Listed, Staged, Staging, is_hash,
 };
-pub use conversions::{Claim, Claimant, Conversion, Quarantined};
+pub use conversion_status::{Conversion, Quarantined};
+pub use conversions::{Claim, Claimant};
 pub use database::{BadUrl, DatabaseUrl};
 pub use emails::{Email, EmailQuery, NewEmail};
 pub use error::{Result, StoreError};
