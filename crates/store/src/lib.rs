@@ -20,6 +20,7 @@ mod comment_pages;
 mod comments;
 mod configs;
 mod contents;
+mod conversion_status;
 mod conversions;
 mod database;
 mod datasets;
@@ -71,7 +72,8 @@ pub use configs::{Config, ConfigVersion};
 pub use contents::{
     ContentReader, ContentWriter, Contents, Folder, Listed, Staged, Staging, is_hash,
 };
-pub use conversions::{Claim, Claimant, Conversion, Quarantined};
+pub use conversion_status::{Conversion, Quarantined};
+pub use conversions::{Claim, Claimant};
 pub use database::{BadUrl, DatabaseUrl};
 pub use datasets::{Annotation, Dataset};
 pub use emails::{Email, EmailQuery, NewEmail};
