@@ -10,7 +10,9 @@ use bytes::Bytes;
 use hyper::{
     Response, StatusCode,
     body::{Body, Frame, SizeHint},
-    header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{
+        ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE,
+    },
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -88,7 +90,11 @@ impl Reply {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, self.content_type);
         for (name, value) in self.headers {
-            if let Ok(value) = HeaderValue::from_str(&value) {
+            let Ok(value) = HeaderValue::from_str(&value) else { continue };
+            // The one header that may come several times, and then not as a list.
+            if name == SET_COOKIE {
+                headers.append(name, value);
+            } else {
                 headers.insert(name, value);
             }
         }

@@ -9,6 +9,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_buckets.sql"),
     include_str!("migrations/0002_comments.sql"),
     include_str!("migrations/0003_search.sql"),
+    include_str!("migrations/0004_people.sql"),
 ];
 
 /// The version that this program works with.

@@ -43,6 +43,17 @@ pub(super) fn operation_of(op: Op) -> Option<Operation> {
                 must("value", natural()),
             ]))]),
         )]),
+        Op::BucketVolume => operation(BUCKETS, "Count the emails of a bucket by the time they were sent")
+            .more("Spans are in UTC and begin at multiples of their length since 1970; those without emails are left out.")
+            .asks("interval", about(one_of(&["hour", "day", "week"]), "Length of a span; `day` if missing."))
+            .asks("from", about(time(), "Inclusive; 30 days before `to` if missing."))
+            .asks("to", about(time(), "Exclusive; now if missing."))
+            .gives(vec![
+                must("interval", one_of(&["hour", "day", "week"])),
+                must("volume", list(object(vec![must("timestamp", time()), must("count", natural())]))),
+                must("first", nullable(time())),
+                must("last", nullable(time())),
+            ]),
         Op::PutEmails => operation(EMAILS, "Upload emails")
             .more("An email with the id of one that is there replaces it. All of them are stored, or none.")
             .asks("no_charge", flag())

@@ -10,6 +10,7 @@ mod check;
 mod comments;
 mod contract;
 mod finding;
+mod people;
 mod sqlite;
 
 macro_rules! store_contract {
@@ -33,6 +34,17 @@ macro_rules! store_contract {
             configurations_keep_their_history,
             quotas_count_what_there_is,
             the_audit_chain_shows_what_was_changed,
+            volume_counts_each_email_in_one_span,
+        } people {
+            sessions_end_when_they_are_told_to,
+            one_user_has_not_more_sessions_than_there_may_be,
+            a_link_is_the_only_one_and_good_once,
+            a_password_is_replaced_only_where_it_is_the_one_that_was_seen,
+            who_is_disabled_has_nothing,
+            identities_are_each_one_users,
+            what_groups_give_is_kept_apart_from_what_people_give,
+            the_first_upload_of_an_hour_is_told,
+            a_setting_is_the_last_that_was_written,
         } comments {
             comments_have_one_order_over_all_sources,
             a_comment_keeps_its_place_as_long_as_its_time,
