@@ -2,7 +2,7 @@
 
 import { Center, Loader } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { Component, Suspense, useEffect, useRef, type ReactNode } from "react";
+import { Component, Suspense, useEffect, type ReactNode } from "react";
 import { ApiError } from "./api/client";
 import { client, user as userQuery } from "./api/queries";
 import { PAGES } from "./pages";
@@ -55,13 +55,9 @@ export function App() {
     return names ? [{ page, names }] : [];
   })[0];
   const title = found?.page.title(found.names) ?? "Not found";
-  const first = useRef(true);
   useEffect(() => {
     document.title = `${title} · Tributary`;
-    // A reader of the screen hears the new page; the first one it reads anyway.
-    if (!first.current) document.querySelector<HTMLElement>("h1")?.focus({ preventScroll: true });
-    first.current = false;
-  }, [title, path]);
+  }, [title]);
 
   const isOut = user.error instanceof ApiError && user.error.status === 401;
   useEffect(() => {

@@ -19,8 +19,7 @@ const dark: MantineColorsTuple = [
 
 export const theme = createTheme({
   primaryColor: "river",
-  primaryShade: { light: 8, dark: 4 },
-  autoContrast: true,
+  primaryShade: 8,
   colors: { river, gray, dark },
   black: "#16202a",
   fontFamily: "'Inter Variable', system-ui, -apple-system, 'Segoe UI', sans-serif",

@@ -37,6 +37,7 @@ use crate::{
     state::State,
     status::Status,
     token::Token,
+    user::User,
 };
 
 #[derive(Subcommand)]
@@ -51,6 +52,9 @@ pub(crate) enum Command {
     /// Makes, lists and revokes tokens of the platform.
     #[command(subcommand)]
     Token(Token),
+    /// Makes, lists, disables and enables users of the platform, and makes links for passwords.
+    #[command(subcommand)]
+    User(User),
     /// Looks at everything that the platform keeps; exit code 1 if something is damaged or lost.
     Fsck(Fsck),
     /// Copies everything that the platform keeps, of one moment, while it runs.
@@ -169,6 +173,7 @@ impl Command {
             Self::Demo(demo) => demo.run(),
             Self::Serve(command) => command.run(),
             Self::Token(command) => command.run(),
+            Self::User(command) => command.run(),
             Self::Fsck(command) => command.run(),
             Self::Backup(command) => command.run(),
             Self::Restore(command) => command.run(),

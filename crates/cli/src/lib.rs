@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod fsck;
 mod migrate_source;
+mod people;
 mod place;
 mod plan;
 mod platform;
@@ -18,6 +19,7 @@ mod state;
 mod status;
 mod storage;
 mod token;
+mod user;
 mod watch;
 
 use std::{

@@ -15,14 +15,15 @@ use appliance::{
     logging::{self, LogQueue},
 };
 use clap::Args;
-use platform::{Limits, Options, Server};
-use store::StoreError;
+use platform::{Limits, Options, PUBLIC_URL, Server, link_url};
+use store::{Store, StoreError};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
     commands::show,
+    people::PeopleFlags,
     serve::{Signals, runtime},
     storage::{Storage, stored},
 };
@@ -54,6 +55,8 @@ pub(crate) struct Serve {
     /// Path before every route, such as `/mail`, for a proxy that passes it on.
     #[arg(long, value_name = "PATH", default_value = "")]
     base_path: String,
+    #[command(flatten)]
+    people: PeopleFlags,
     /// How much is logged: 0 = warnings, 1 = what the service does, 2 = every request.
     #[arg(long, value_name = "0|1|2", default_value = "1",
           value_parser = clap::value_parser!(u8).range(0..=2))]
@@ -107,6 +110,10 @@ impl Serve {
             ));
         }
         let scheme = if tls.is_some() { "https" } else { "http" };
+        let people = self.people.settings(&|name| {
+            #[expect(clippy::disallowed_methods, reason = "the command line reads the environment")]
+            std::env::var(name).ok()
+        })?;
         let shutdown = CancellationToken::new();
         tokio::spawn(Signals::listen()?.obey(shutdown.clone(), Arc::default(), Arc::default()));
         let store = self.storage.open_or_make().await?;
@@ -116,26 +123,40 @@ impl Serve {
             base_path: self.base_path.clone(),
             limits: Limits::default(),
             check_config: Some(Arc::new(check_config)),
+            people,
+            ..Options::default()
         };
         let server = Server::bind(store.clone(), options).await.map_err(|err| {
+            if err.kind() == io::ErrorKind::Other {
+                let hint = "Look at `--oidc-issuer` and `--oidc-ca-file`.";
+                let message = format!("could not set up OpenID Connect: {err}\nHint: {hint}");
+                return Ending::new(Exit::Config, message);
+            }
             let hint = "Stop the program that listens there, or give another `--bind`.";
             let message = format!("could not listen on `--bind {}`: {err}", self.bind);
             Ending::new(Exit::Io, format!("{message}\nHint: {hint}"))
         })?;
         let url = format!("{scheme}://{}{}", server.address(), self.base_path);
+        let public = self.people.public_url().map_or_else(|| url.clone(), ToString::to_string);
+        leave_address(&store, &public).await.map_err(|err| stored(&err))?;
         // After the port is taken: what is printed once must not be lost to a wrong flag.
-        let first = match platform::first_token(&store).await {
+        let first = match platform::first_start(&store).await {
             // Another process on the same database makes its first start at this moment.
-            Err(StoreError::Busy(_)) => platform::first_token(&store).await,
+            Err(StoreError::Busy(_)) => platform::first_start(&store).await,
             first => first,
         };
-        if let Some(token) = first.map_err(|err| stored(&err))? {
+        if let Some(first) = first.map_err(|err| stored(&err))? {
             show(&format!(
-                "This is the first start. The user `admin` may do everything; this token is \
-                 theirs and is shown only now:\n\n    {}\n\nTry it: re --endpoint {url} --token \
+                "This is the first start. The user `admin` may do everything. Both of these are \
+                 shown only now.\n\nTo set a password and sign in, open within a week:\n\n    \
+                 {}\n\nFor programs, a token:\n\n    {}\n\nTry it: re --endpoint {url} --token \
                  TOKEN get current-user\n",
-                token.reveal()
+                link_url(&public, &first.link),
+                first.token.reveal()
             ))?;
+        }
+        if self.plain_http && self.people.public_url().is_none() {
+            warn!("Without `--public-url`, cookies and links are those of a platform without TLS");
         }
         if self.plain_http {
             warn!("Listening without TLS: only a proxy with a certificate may reach this port");
@@ -148,6 +169,16 @@ impl Serve {
         }
         Ok(())
     }
+}
+
+/// Leaves the address to commands that print links.
+async fn leave_address(store: &Store, address: &str) -> Result<(), StoreError> {
+    if store.read().await?.setting(PUBLIC_URL).await?.as_deref() == Some(address) {
+        return Ok(());
+    }
+    let mut session = store.write().await?;
+    session.set_setting(PUBLIC_URL, address).await?;
+    session.commit().await
 }
 
 /// What is wrong with the form of an appliance's configuration. Values that only its environment

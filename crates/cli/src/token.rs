@@ -57,7 +57,7 @@ pub(crate) struct Create {
     expires_in: Option<u32>,
 }
 
-fn permission(name: &str) -> Result<String, String> {
+pub(crate) fn permission(name: &str) -> Result<String, String> {
     if platform::is_of_projects(name) || platform::is_global(name) {
         return Ok(name.to_owned());
     }
@@ -65,7 +65,7 @@ fn permission(name: &str) -> Result<String, String> {
 }
 
 /// Whoever may read the folder may do everything with it; nobody else is known.
-fn operator() -> Actor {
+pub(crate) fn operator() -> Actor {
     Actor {
         user_id: "0000000000000000".to_owned(),
         username: "operator".to_owned(),

@@ -1,21 +1,28 @@
 //! Who asks, and whether they may. What somebody may not know about looks as if it were not there.
 //!
-//! | The token | Answer |
+//! The session of a browser is worth what a token of its user is, once `cross_site` has let the
+//! request pass.
+//!
+//! | The token or session | Answer |
 //! |---|---|
 //! | missing, unknown, expired, revoked | 401, whatever the path |
 //! | worth nothing in the project | 404, as if there were no such thing |
 //! | worth something there, but not this | 403, which names the permission |
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
-use hyper::{HeaderMap, StatusCode, header::AUTHORIZATION};
+use hyper::{StatusCode, header::AUTHORIZATION};
 use record::Secret;
 use store::{Actor, Bucket, Grant, Project, Session, Source, User};
 
 use crate::{
-    permissions::{PROJECTS_ADMIN, ROOT, TENANT_USERS_READ, including, project},
+    cookies::Cookie,
+    cross_site,
+    permissions::{PROJECTS_ADMIN, ROOT, TENANT_USERS_READ, gives, project},
     refusal::Refusal,
+    request::Head,
     routes::{BucketName, Named, Need, Op, Route},
+    server::Shared,
 };
 
 /// Longest text that is looked at as a token.
@@ -25,6 +32,17 @@ const MAX_TOKEN: usize = 1024;
 pub(crate) struct Caller {
     pub(crate) grant: Grant,
     pub(crate) actor: Actor,
+    pub(crate) address: IpAddr,
+}
+
+/// A user as somebody who acts.
+pub(crate) fn actor(user: &User, address: IpAddr) -> Actor {
+    Actor {
+        user_id: user.id.clone(),
+        username: user.username.clone(),
+        email: user.email.clone(),
+        address: address.to_string(),
+    }
 }
 
 /// What the path of a request leads to, as far as it is there.
@@ -37,33 +55,56 @@ pub(crate) struct Target {
 }
 
 impl Caller {
-    /// Finds out who asks.
+    /// Finds out who asks: by the token, or else by the session.
     pub(crate) async fn sign_in(
+        shared: &Shared,
         session: &mut Session,
-        headers: &HeaderMap,
+        head: &Head,
         address: IpAddr,
     ) -> Result<Self, Refusal> {
         let refused = |message: &str| Refusal::new(StatusCode::UNAUTHORIZED, message);
-        let header = headers.get(AUTHORIZATION).and_then(|header| header.to_str().ok());
-        let header = header.ok_or_else(|| refused("the request carries no token"))?;
-        let token = header.split_once(' ').filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
-        let (_, token) =
-            token.ok_or_else(|| refused("`Authorization` must be `Bearer <token>`"))?;
-        let token = Secret::from(token.trim());
-        let grant =
-            if token.reveal().len() > MAX_TOKEN { None } else { session.grant(&token).await? };
-        let grant = grant.ok_or_else(|| refused("the token is not valid"))?;
-        let actor = Actor {
-            user_id: grant.user.id.clone(),
-            username: grant.user.username.clone(),
-            email: grant.user.email.clone(),
-            address: address.to_string(),
+        let headers = &head.parts.headers;
+        let grant = if let Some(header) = headers.get(AUTHORIZATION) {
+            let header = header.to_str().unwrap_or_default();
+            let token = header.split_once(' ');
+            let token = token.filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
+            let (_, token) =
+                token.ok_or_else(|| refused("`Authorization` must be `Bearer <token>`"))?;
+            let token = Secret::from(token.trim());
+            let grant =
+                if token.reveal().len() > MAX_TOKEN { None } else { session.grant(&token).await? };
+            grant.ok_or_else(|| refused("the token is not valid"))?
+        } else {
+            let cookie = Cookie::Session.find(&shared.site, headers);
+            let cookie = cookie.ok_or_else(|| refused("the request carries no token"))?;
+            let cookie = Secret::from(cookie);
+            let grant = session.grant_of_session(&cookie, shared.people.session_idle).await?;
+            let grant = grant.ok_or_else(|| refused("the session has ended"))?;
+            cross_site::check(&shared.site, &head.parts.method, headers)?;
+            grant
         };
-        Ok(Self { grant, actor })
+        let actor = actor(&grant.user, address);
+        Ok(Self { grant, actor, address })
     }
 
     fn allows(&self, permission: &str) -> bool {
-        self.grant.permissions.as_ref().is_none_or(|own| own.contains(permission))
+        self.grant.permissions.as_ref().is_none_or(|own| gives(own, permission))
+    }
+
+    /// What the user may do everywhere: what people gave, and what groups give.
+    fn everywhere(&self) -> [&BTreeSet<String>; 2] {
+        [&self.grant.user.global, &self.grant.user.group_global]
+    }
+
+    /// The same in the project of that name.
+    fn within(&self, project: &str) -> impl Iterator<Item = &BTreeSet<String>> {
+        let user = &self.grant.user;
+        user.projects.get(project).into_iter().chain(user.group_projects.get(project))
+    }
+
+    /// Whether the credential is worth everything that its user may do.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.grant.permissions.is_none() && self.grant.project.is_none()
     }
 
     fn is_root(&self) -> bool {
@@ -72,25 +113,20 @@ impl Caller {
 
     /// Whether the token is worth that permission everywhere.
     pub(crate) fn may_everywhere(&self, permission: &str) -> bool {
-        let global = &self.grant.user.global;
-        let has = self.is_root()
-            || global.contains(permission)
-            || including(permission).iter().any(|more| global.contains(*more));
+        let has = self.is_root() || self.everywhere().iter().any(|own| gives(own, permission));
         has && self.grant.project.is_none() && self.allows(permission)
     }
 
     /// Whether the token is worth anything in the project of that name.
     pub(crate) fn is_member(&self, project: &str) -> bool {
         self.grant.project.as_ref().is_none_or(|only| only == project)
-            && (self.is_root() || self.grant.user.projects.contains_key(project))
+            && (self.is_root() || self.within(project).next().is_some())
     }
 
     /// Whether the token is worth that permission in the project of that name.
     pub(crate) fn may(&self, project: &str, permission: &str) -> bool {
-        let own = self.grant.user.projects.get(project);
-        let has = |name: &str| own.is_some_and(|own| own.contains(name));
         self.is_member(project)
-            && (self.is_root() || has(permission) || has(project::ADMIN))
+            && (self.is_root() || self.within(project).any(|own| gives(own, permission)))
             && self.allows(permission)
     }
 
@@ -103,7 +139,11 @@ impl Caller {
     pub(crate) fn sees_user(&self, user: &User) -> bool {
         user.id == self.grant.user.id
             || self.may_everywhere(TENANT_USERS_READ)
-            || user.projects.keys().any(|name| self.may(name, project::USERS_READ))
+            || user
+                .projects
+                .keys()
+                .chain(user.group_projects.keys())
+                .any(|name| self.may(name, project::USERS_READ))
     }
 
     /// Lets a request in, and tells what its path leads to.
@@ -114,7 +154,7 @@ impl Caller {
         named: &Named,
     ) -> Result<Target, Refusal> {
         let permission = match route.need {
-            Need::Token => return Ok(Target::default()),
+            Need::Public | Need::Token => return Ok(Target::default()),
             Need::Global(permission) => {
                 if self.may_everywhere(permission) {
                     return Ok(Target::default());

@@ -6,14 +6,16 @@ use store::{Bucket, Project, Session, Source, User};
 
 use crate::{
     access::{Caller, Target},
-    audit, buckets, comment_files, comment_pages, comments, configs, conversion, emails, original,
-    projects, quotas,
+    account, audit, buckets, comment_files, comment_pages, comments, configs, conversion, emails,
+    original, own_tokens, projects, quotas,
     refusal::Refusal,
     reply::Reply,
     request::{Head, Payload},
+    roles,
     routes::{Named, Op, Route},
+    search, search_volume,
     server::Shared,
-    sources, states, users, volume,
+    sources, states, user_access, users, volume,
 };
 
 pub(crate) struct Call<'a> {
@@ -130,6 +132,29 @@ pub(crate) async fn perform(call: &Call<'_>, payload: Payload) -> Result<Reply, 
         Op::QueryAuditEvents => audit::query(call, payload).await,
         Op::ListQuotas => quotas::list(call).await,
         Op::SetQuota => quotas::set(call, payload).await,
+
+        Op::SignOut => account::sign_out(call, payload).await,
+        Op::GetAccount => account::get(call).await,
+        Op::ChangePassword => account::change_password(call, payload).await,
+        Op::ListSessions => account::list_sessions(call).await,
+        Op::EndSessions => account::end_sessions(call).await,
+        Op::EndSession => account::end_session(call).await,
+        Op::ListTokens => own_tokens::list(call).await,
+        Op::CreateToken => own_tokens::create(call, payload).await,
+        Op::RevokeToken => own_tokens::revoke(call).await,
+        Op::ListRoles => Ok(roles::list()),
+        Op::MakeLink => user_access::make_link(call, payload).await,
+        Op::RevokeAccess => user_access::revoke(call, payload).await,
+        // `public` has these, for whoever comes.
+        Op::SignInOptions
+        | Op::SignIn
+        | Op::InspectLink
+        | Op::UseLink
+        | Op::StartOidc
+        | Op::FinishOidc => Err(Refusal::invalid("this path is for those who come in")),
+        Op::Search => search::search(call, payload).await,
+        Op::SearchVolume => search_volume::volume(call, payload).await,
+        Op::GetThread => comment_pages::thread(call).await,
         // For the web UI.
         Op::BucketVolume => volume::of_bucket(call).await,
     }

@@ -208,6 +208,31 @@ pub(crate) async fn one(call: &Call<'_>) -> Result<Reply, Refusal> {
     Ok(Reply::json(json!({ "comment": shown.pop() })))
 }
 
+/// The comments of one thread, oldest first.
+pub(crate) async fn thread(call: &Call<'_>) -> Result<Reply, Refusal> {
+    let head = call.head;
+    let limit = limit(head, PAGE, call.shared.limits.max_page)?;
+    let not_issued = || wrong("after", "this continuation was not issued here");
+    let after = parameter(head, "after").map(|text| place(text).ok_or_else(not_issued));
+    let markup = head.flag("include_markup")?;
+    let mut session = call.shared.store.read().await?;
+    let (source, thread) = (call.source()?, call.named.other(0));
+    // One more tells whether there are more.
+    let mut comments =
+        session.thread_page(&source.id, thread, after.transpose()?, limit + 1).await?;
+    if comments.is_empty() && parameter(head, "after").is_none() {
+        return Err(Refusal::not_found(format_args!("the thread `{thread}`")));
+    }
+    let has_more = comments.len() > limit;
+    comments.truncate(limit);
+    let mut reply = json!({ "comments": shown(&mut session, &comments, markup).await? });
+    if let (Some(last), Some(map)) = (comments.last().filter(|_| has_more), reply.as_object_mut()) {
+        let after = format!("after_{}_{}", last.at.timestamp_micros(), last.place);
+        map.insert("continuation".to_owned(), after.into());
+    }
+    Ok(Reply::json(reply))
+}
+
 pub(crate) async fn threads(call: &Call<'_>) -> Result<Reply, Refusal> {
     let limit = limit(call.head, PAGE, call.shared.limits.max_page)?;
     let after = parameter(call.head, "after").unwrap_or_default();

@@ -17,6 +17,7 @@ use crate::{
     schema::{
         Fields, any_text, flag, inner_text, is_hex, list, natural, show, text, time, top, wrong,
     },
+    uploads,
 };
 
 /// Emails of a page, unless the request says how many.
@@ -153,6 +154,9 @@ pub(crate) async fn put(call: &Call<'_>, payload: Payload) -> Result<Reply, Refu
     // It may be gone since it was looked for.
     let bucket = call.bucket_again(&mut session).await?;
     session.put_emails(&bucket.id, emails, no_charge).await?;
+    let full_name = format!("{}/{}", bucket.owner, bucket.name);
+    let project = (&*bucket.project_id, &*bucket.owner);
+    uploads::note(call, &mut session, ("bucket", &full_name), project).await?;
     session.commit().await?;
     call.shared.converter.wake();
     call.shared.metrics.accepted(count);
@@ -350,6 +354,9 @@ pub(crate) async fn put_attachment(call: &Call<'_>, payload: Payload) -> Result<
     let mut session = call.shared.store.write().await?;
     let bucket = call.bucket_again(&mut session).await?;
     session.put_attachment(&bucket.id, email, place, &content).await?;
+    let full_name = format!("{}/{}", bucket.owner, bucket.name);
+    let project = (&*bucket.project_id, &*bucket.owner);
+    uploads::note(call, &mut session, ("bucket", &full_name), project).await?;
     session.commit().await?;
     Ok(Reply::json(json!({ "content_hash": content.hash() })))
 }

@@ -14,7 +14,9 @@
 //! - A success means that what was sent is on the disk.
 
 mod access;
+mod account;
 mod again;
+mod attempts;
 mod audit;
 mod body;
 mod buckets;
@@ -27,28 +29,47 @@ mod comment_shape;
 mod comments;
 mod configs;
 mod conversion;
+mod cookies;
+mod cross_site;
 mod emails;
 mod first_start;
 mod form;
 mod json;
+mod links;
 mod metrics;
+mod oidc;
 mod openapi;
 mod original;
+mod own_tokens;
+mod passwords;
 mod permissions;
 mod projects;
+mod public;
 mod quotas;
+mod rate;
 mod raw_emails;
 mod refusal;
 mod reply;
 mod request;
+mod role_table;
+mod roles;
 mod routes;
 mod schema;
+mod search;
+mod search_reply;
+mod search_volume;
 mod server;
+mod settings;
+mod sign_in;
+mod site;
 mod sources;
 mod states;
 mod sweep;
+mod throttle;
 mod tls;
 mod ui;
+mod uploads;
+mod user_access;
 mod users;
 mod volume;
 
@@ -57,15 +78,26 @@ use std::{net::SocketAddr, sync::Arc};
 use openssl::ssl::SslAcceptor;
 
 pub use conversion::Convert;
-pub use first_start::first_token;
+pub use first_start::{FirstStart, first_start};
+pub use links::{link_kind, link_lifetime};
+pub use net::egress::Network;
+pub use oidc::settings::{GroupRole, NewUsers, Oidc};
 pub use openapi::{openapi, openapi_text};
 pub use permissions::{is_global, is_of_projects};
+pub use rate::RateLimit;
+pub use role_table::{ROLES, Role, Scope, role_named};
 pub use routes::routes;
 pub use server::Server;
+pub use settings::{People, link_url};
+pub use site::{BadPublicUrl, PublicUrl};
 pub use tls::{BadCertificate, acceptor};
+pub use users::{is_email, is_username};
 
 /// Id and name of the one tenant.
 const TENANT: (&str, &str) = ("0000000000000001", "tributary");
+
+/// Name of the setting in which a server leaves its address to the commands.
+pub const PUBLIC_URL: &str = "public_url";
 
 /// Tells what is wrong with the configuration of an appliance.
 pub type CheckConfig = Arc<dyn Fn(&[u8]) -> Result<(), String> + Send + Sync>;
@@ -80,6 +112,7 @@ pub struct Options {
     pub base_path: String,
     pub limits: Limits,
     pub check_config: Option<CheckConfig>,
+    pub people: People,
     /// What makes comments of emails; `None`: [`comment::convert`].
     pub convert: Option<Convert>,
 }
@@ -92,6 +125,7 @@ impl Default for Options {
             base_path: String::new(),
             limits: Limits::default(),
             check_config: None,
+            people: People::default(),
             convert: None,
         }
     }

@@ -5,10 +5,12 @@
 //! declarations to the code: every declared field is taken, every other refused, and every answer
 //! looks as declared.
 
+mod access;
 mod comments;
 mod mail;
 mod page;
 mod people;
+mod search;
 mod shape;
 
 use std::collections::BTreeMap;
@@ -32,7 +34,9 @@ const SAME_ADDRESS: [&str; 2] = ["api/_private/buckets/{project}", "api/v1/sourc
 fn operation_of(op: Op) -> Option<Operation> {
     mail::operation_of(op)
         .or_else(|| people::operation_of(op))
+        .or_else(|| access::operation_of(op))
         .or_else(|| comments::operation_of(op))
+        .or_else(|| search::operation_of(op))
 }
 
 /// Routes that nobody has described, as `METHOD /path`.
@@ -60,7 +64,9 @@ pub fn openapi(base_path: &str) -> Value {
         path.insert(route.method.as_str().to_ascii_lowercase(), described);
     }
     let tags: Vec<Value> = tags.iter().map(|name| json!({ "name": name })).collect();
-    let schemas = mail::schemas().into_iter().chain(people::schemas()).chain(comments::schemas());
+    let schemas = mail::schemas().into_iter().chain(people::schemas());
+    let schemas = schemas.chain(access::schemas()).chain(comments::schemas());
+    let schemas = schemas.chain(search::schemas());
     let mut schemas: Map<String, Value> =
         schemas.map(|(name, shape)| (name.to_owned(), shape)).collect();
     schemas.insert("Error".to_owned(), error());
@@ -105,6 +111,18 @@ fn error() -> Value {
     object(vec![
         shape::must("status", one_of(&["error"])),
         shape::must("message", shape::any_text()),
+        shape::may(
+            "position",
+            shape::about(
+                object(vec![
+                    shape::must("char_start", shape::natural()),
+                    shape::must("char_end", shape::natural()),
+                    shape::must("utf16_byte_start", shape::natural()),
+                    shape::must("utf16_byte_end", shape::natural()),
+                ]),
+                "Where in the query of a search the mistake is.",
+            ),
+        ),
     ])
 }
 
@@ -150,6 +168,7 @@ fn describe(route: &Route, operation: Operation, count: usize) -> Value {
 
 fn needs(need: Need) -> String {
     match need {
+        Need::Public => "Needs no token.".to_owned(),
         Need::Token => "Needs any valid token.".to_owned(),
         Need::Global(name) => format!("Needs the permission `{name}` everywhere."),
         Need::Member => "Needs any permission in the project.".to_owned(),
@@ -169,7 +188,7 @@ fn parameters(route: &Route, operation: &Operation) -> Vec<Value> {
             json!({ "name": name, "in": "path", "required": true, "schema": schema })
         })
         .collect();
-    for name in route.query {
+    for name in route.query.iter().filter(|name| **name != "*") {
         let described = operation.query.iter().find(|(known, _)| known == name);
         let schema = described.map_or_else(shape::any_text, |(_, shape)| shape.clone());
         let required = schema.get("description").and_then(Value::as_str);
@@ -191,7 +210,7 @@ fn path_parameter(name: &str) -> Value {
         "attachment" => matching("^[A-Za-z0-9_-]{1,128}$", "00000000000000aa-e01-0"),
         "tag" => matching("^[A-Za-z0-9_.-]{1,128}$", "generic.0.CONVKER5"),
         "name" => matching("^[A-Za-z0-9_-]{1,200}$", "config"),
-        "user" => hex(16),
+        "user" | "session" | "token" => hex(16),
         "key" => matching("^[0-9a-f]{1,200}$", "00ff"),
         "index" => json!({ "type": "integer", "minimum": 0, "maximum": 9999 }),
         "tenant" => matching("^[A-Za-z0-9_-]{1,200}$", "tributary"),
@@ -221,6 +240,10 @@ fn responses(route: &Route, operation: Operation) -> Value {
     };
     let mut responses = Map::new();
     responses.insert("200".to_owned(), json!({ "description": "Done.", "content": content }));
+    if matches!(route.op, Op::StartOidc | Op::FinishOidc) {
+        responses.clear();
+        responses.insert("303".to_owned(), json!({ "description": "The next page." }));
+    }
     if route.op == Op::GetConfig {
         responses.insert("304".to_owned(), json!({ "description": "Known already." }));
     }

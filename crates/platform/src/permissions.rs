@@ -1,4 +1,8 @@
-//! The names of permissions, and what one includes of others.
+//! The names of permissions, and what one includes of others. What roles are is in `role_table`.
+
+use std::collections::BTreeSet;
+
+use crate::role_table::role_named;
 
 /// Permissions in one project that the routes ask for.
 pub(crate) mod project {
@@ -14,8 +18,6 @@ pub(crate) mod project {
     pub(crate) const SOURCES_ADD_COMMENTS: &str = "sources-add-comments";
     pub(crate) const USERS_READ: &str = "users-read";
     pub(crate) const USERS_WRITE: &str = "users-write";
-    /// Everything in the project.
-    pub(crate) const ADMIN: &str = "role-cm-project-admin";
 }
 
 /// Everything, everywhere.
@@ -113,13 +115,17 @@ pub fn is_global(name: &str) -> bool {
     GLOBAL.contains(&name) || name.strip_prefix("feature-").is_some_and(|rest| !rest.is_empty())
 }
 
-/// The global permissions that include `name`, beside itself and `root`.
-pub(crate) fn including(name: &str) -> &'static [&'static str] {
+/// What a permission or role gives beside itself.
+fn included(name: &str) -> &'static [&'static str] {
     match name {
-        "tenant-admin" => &["role-cm-tenant-admin"],
-        "projects-admin" | "tenant-users-read" | "tenant-quota-read" | "tenant-quota-write" => {
-            &["tenant-admin", "role-cm-tenant-admin"]
+        TENANT_ADMIN => {
+            &[PROJECTS_ADMIN, TENANT_USERS_READ, "tenant-quota-read", "tenant-quota-write"]
         }
-        _ => &[],
+        _ => role_named(name).map_or(&[], |role| role.permissions),
     }
+}
+
+/// Whether a set of permissions and roles gives `wanted`.
+pub(crate) fn gives(own: &BTreeSet<String>, wanted: &str) -> bool {
+    own.contains(wanted) || own.iter().any(|name| included(name).contains(&wanted))
 }

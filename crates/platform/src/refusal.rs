@@ -16,13 +16,24 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
     /// Seconds after which it may be tried again.
     pub(crate) retry_after: Option<u32>,
+    /// Where in a text of the request the mistake is.
+    pub(crate) position: Option<Position>,
     /// Methods that the path knows, if it does not know this one.
     pub(crate) allow: Option<String>,
 }
 
+/// A range of a text in the units of markup, end exclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) char_start: usize,
+    pub(crate) char_end: usize,
+    pub(crate) utf16_byte_start: usize,
+    pub(crate) utf16_byte_end: usize,
+}
+
 impl Refusal {
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), retry_after: None, allow: None }
+        Self { status, message: message.into(), retry_after: None, position: None, allow: None }
     }
 
     /// What does not follow the schema.

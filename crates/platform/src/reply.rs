@@ -10,7 +10,9 @@ use bytes::Bytes;
 use hyper::{
     Response, StatusCode,
     body::{Body, Frame, SizeHint},
-    header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{
+        ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE,
+    },
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -88,7 +90,11 @@ impl Reply {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, self.content_type);
         for (name, value) in self.headers {
-            if let Ok(value) = HeaderValue::from_str(&value) {
+            let Ok(value) = HeaderValue::from_str(&value) else { continue };
+            // The one header that may come several times, and then not as a list.
+            if name == SET_COOKIE {
+                headers.append(name, value);
+            } else {
                 headers.insert(name, value);
             }
         }
@@ -106,7 +112,16 @@ pub(crate) fn ok(payload: Value) -> Vec<u8> {
 
 impl From<Refusal> for Reply {
     fn from(refusal: Refusal) -> Self {
-        let body = json!({ "status": "error", "message": refusal.message });
+        let mut body = json!({ "status": "error", "message": refusal.message });
+        if let (Some(at), Some(map)) = (refusal.position, body.as_object_mut()) {
+            let position = json!({
+                "char_start": at.char_start,
+                "char_end": at.char_end,
+                "utf16_byte_start": at.utf16_byte_start,
+                "utf16_byte_end": at.utf16_byte_end,
+            });
+            map.insert("position".to_owned(), position);
+        }
         let body = body.to_string().into_bytes();
         let mut reply = Self::new(refusal.status, "application/json", body);
         if refusal.status == StatusCode::UNAUTHORIZED {

@@ -18,7 +18,7 @@ use crate::{
     json::Json,
     raw_emails::{RawEmails, read_raw_emails},
     refusal::Refusal,
-    routes::{Content, Op, Route},
+    routes::{ANY, Content, Op, Route},
     schema::wrong,
     server::Shared,
 };
@@ -87,7 +87,9 @@ impl Head {
     }
 
     pub(crate) fn check_query(&self, route: &Route) -> Result<(), Refusal> {
-        let unknown = |(name, _): &&(String, String)| !route.query.contains(&name.as_str());
+        let unknown = |(name, _): &&(String, String)| {
+            route.query != ANY && !route.query.contains(&name.as_str())
+        };
         if let Some((name, _)) = self.query.iter().find(unknown) {
             return Err(wrong(name, "unknown query parameter"));
         }

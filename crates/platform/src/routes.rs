@@ -75,6 +75,29 @@ pub(crate) enum Op {
     GetAttachment,
     ListQuotas,
     SetQuota,
+
+    // How people come in.
+    SignInOptions,
+    SignIn,
+    SignOut,
+    InspectLink,
+    UseLink,
+    StartOidc,
+    FinishOidc,
+    GetAccount,
+    ChangePassword,
+    ListSessions,
+    EndSessions,
+    EndSession,
+    ListTokens,
+    CreateToken,
+    RevokeToken,
+    ListRoles,
+    MakeLink,
+    RevokeAccess,
+    Search,
+    SearchVolume,
+    GetThread,
     // For the web UI.
     BucketVolume,
 }
@@ -82,6 +105,8 @@ pub(crate) enum Op {
 /// What a token must be worth. `crate::access` says what becomes of those that are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
+    /// Nothing: how people come in.
+    Public,
     /// Any valid token; the answer holds what it may see.
     Token,
     /// The permission everywhere.
@@ -157,6 +182,8 @@ const PAGE_OF_COMMENTS: &[&str] = &[
     "direction",
 ];
 const NONE: &[&str] = &[];
+/// Whatever a provider adds: RFC 6749 §4.1.2 has clients ignore parameters that they do not know.
+pub(crate) const ANY: &[&str] = &["*"];
 
 #[rustfmt::skip]
 pub(crate) static ROUTES: &[Route] = &[
@@ -233,12 +260,35 @@ pub(crate) static ROUTES: &[Route] = &[
     route(POST, "api/_private/users/{user}", Op::UpdateUser, Need::User, Content::Json, NONE),
     route(DELETE, "api/_private/users/{user}", Op::DeleteUser, Need::Global("tenant-admin"), Content::Nothing, NONE),
 
+    route(POST, "api/_private/search", Op::Search, Need::Token, Content::Json, NONE),
+    route(POST, "api/_private/search/volume", Op::SearchVolume, Need::Token, Content::Json, NONE),
+    route(GET, "api/_private/sources/{source}/threads/{thread}", Op::GetThread, SOURCES, Content::Nothing, &["limit", "after", "include_markup"]),
+
     route(POST, "api/v1/audit_events/query", Op::QueryAuditEvents, Need::Global("audit-read"), Content::Json, NONE),
 
     route(GET, "api/_private/quotas", Op::ListQuotas, Need::Global("tenant-quota-read"), Content::Nothing, NONE),
     route(GET, "api/_private/quotas/{tenant}", Op::ListQuotas, Need::Global("tenant-quota-read"), Content::Nothing, NONE),
     route(POST, "api/_private/quotas/{tenant}/{kind}", Op::SetQuota, Need::Global("tenant-quota-write"), Content::Json, NONE),
 
+    route(GET, "auth/options", Op::SignInOptions, Need::Public, Content::Nothing, NONE),
+    route(POST, "auth/sign-in", Op::SignIn, Need::Public, Content::Json, NONE),
+    route(POST, "auth/sign-out", Op::SignOut, Need::Token, Content::Json, NONE),
+    route(POST, "auth/link/inspect", Op::InspectLink, Need::Public, Content::Json, NONE),
+    route(POST, "auth/link", Op::UseLink, Need::Public, Content::Json, NONE),
+    route(GET, "auth/oidc/start", Op::StartOidc, Need::Public, Content::Nothing, &["return_to"]),
+    route(GET, "auth/oidc/callback", Op::FinishOidc, Need::Public, Content::Nothing, ANY),
+
+    route(GET, "api/_private/account", Op::GetAccount, Need::Token, Content::Nothing, NONE),
+    route(POST, "api/_private/account/password", Op::ChangePassword, Need::Token, Content::Json, NONE),
+    route(GET, "api/_private/account/sessions", Op::ListSessions, Need::Token, Content::Nothing, NONE),
+    route(DELETE, "api/_private/account/sessions", Op::EndSessions, Need::Token, Content::Nothing, NONE),
+    route(DELETE, "api/_private/account/sessions/{session}", Op::EndSession, Need::Token, Content::Nothing, NONE),
+    route(GET, "api/_private/account/tokens", Op::ListTokens, Need::Token, Content::Nothing, NONE),
+    route(POST, "api/_private/account/tokens", Op::CreateToken, Need::Token, Content::Json, NONE),
+    route(DELETE, "api/_private/account/tokens/{token}", Op::RevokeToken, Need::Token, Content::Nothing, NONE),
+    route(GET, "api/_private/roles", Op::ListRoles, Need::Token, Content::Nothing, NONE),
+    route(POST, "api/_private/users/{user}/link", Op::MakeLink, Need::Global("tenant-admin"), Content::Json, NONE),
+    route(POST, "api/_private/users/{user}/revoke", Op::RevokeAccess, Need::Global("tenant-admin"), Content::Json, NONE),
     // For the web UI.
     route(GET, "api/_private/buckets/{bucket}/volume", Op::BucketVolume, READ, Content::Nothing, &["interval", "from", "to"]),
 ];

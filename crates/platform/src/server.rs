@@ -14,7 +14,7 @@ use std::{
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{ACCEPT_ENCODING, CACHE_CONTROL, HeaderName},
+    header::{ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, HeaderName, SET_COOKIE},
     server::conn::http1,
     service::service_fn,
 };
@@ -35,14 +35,22 @@ use crate::{
     CheckConfig, Limits, Options,
     access::Caller,
     again,
+    attempts::Attempts,
     call::Call,
     conversion::{self, Converter},
+    cookies::Cookie,
     metrics::Metrics,
+    oidc::Provider,
     openapi, original,
+    passwords::Passwords,
+    public::{self, Visit},
+    rate::Rates,
     refusal::Refusal,
     reply::{Reply, ReplyBody},
     request::{self, Head},
-    routes::{self, Op},
+    routes::{self, Need, Op},
+    settings::People,
+    site::Site,
     sweep, ui,
 };
 
@@ -70,6 +78,12 @@ pub(crate) struct Shared {
     unpacking: Arc<Semaphore>,
     /// Tasks that finish their work before the server ends.
     pub(crate) tasks: TaskTracker,
+    pub(crate) site: Site,
+    pub(crate) people: People,
+    pub(crate) passwords: Passwords,
+    pub(crate) attempts: Attempts,
+    pub(crate) oidc: Option<Provider>,
+    rates: Arc<Rates>,
     base_path: String,
     bodies: Semaphore,
     opened: Semaphore,
@@ -122,10 +136,15 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// Somebody else has it, or it cannot be used.
+    /// Somebody else has it, or it cannot be used; or the settings of OpenID Connect cannot.
     pub async fn bind(store: Store, options: Options) -> std::io::Result<Self> {
         let listener = TcpListener::bind(options.bind).await?;
         let address = listener.local_addr()?;
+        let people = options.people;
+        let tls = options.tls.is_some();
+        let (public, proxies) = (people.public_url.as_ref(), &people.trusted_proxies);
+        let site = Site::new(public, proxies, address, tls, &options.base_path);
+        let oidc = people.oidc.clone().map(Provider::new).transpose()?;
         let shared = Shared {
             store,
             limits: options.limits,
@@ -134,6 +153,12 @@ impl Server {
             converter: Converter::new(options.convert),
             unpacking: Arc::new(Semaphore::new(MAX_UNPACKING)),
             tasks: TaskTracker::new(),
+            site,
+            passwords: Passwords::default(),
+            attempts: Attempts::default(),
+            oidc,
+            rates: Rates::new(people.rate),
+            people,
             base_path: options.base_path,
             bodies: Semaphore::new(MAX_BODIES),
             opened: Semaphore::new(original::MAX_OPENED),
@@ -152,6 +177,9 @@ impl Server {
         let connections = TaskTracker::new();
         let converting = conversion::work(Arc::clone(&self.shared), over.clone());
         self.shared.tasks.spawn(converting);
+        self.shared
+            .tasks
+            .spawn(crate::search_volume::rebuild(Arc::clone(&self.shared), over.clone()));
         connections.spawn(sweep::sweep(self.shared.store.clone(), over.clone()));
         loop {
             let accepted = async {
@@ -252,6 +280,7 @@ async fn answer(
         return reply.into_response();
     }
     let head = Head::new(parts);
+    let from = shared.site.caller(from, &head.parts.headers);
     if let Some(reply) = ui::answer(&head, &shared.base_path) {
         return reply.into_response();
     }
@@ -290,8 +319,18 @@ async fn handle(
     let found = routes::find(&head.parts.method, head.parts.uri.path(), &shared.base_path);
     let op = found.as_ref().ok().map(|(route, _)| route.op);
     let outcome = async {
+        if let Ok((route, _)) = &found
+            && route.need == Need::Public
+        {
+            return public::answer(&Visit { shared, route, head, address: from }, body).await;
+        }
         let mut session = shared.store.read().await?;
-        let caller = Caller::sign_in(&mut session, &head.parts.headers, from).await?;
+        let signed_in = Caller::sign_in(shared, &mut session, head, from).await;
+        let caller = match signed_in {
+            Ok(caller) => caller,
+            Err(refusal) => return refuse_entry(shared, head, refusal),
+        };
+        let _place = shared.rates.enter(caller.grant.credential.id())?;
         let (route, named) = found?;
         let target = caller.enter(&mut session, route, &named).await?;
         // A long upload must not hold a snapshot.
@@ -307,6 +346,17 @@ async fn handle(
         again::perform(&call, payload).await
     };
     (op, Box::pin(outcome).await)
+}
+
+/// Refuses whoever could not be let in. A browser forgets a session that has ended.
+fn refuse_entry(shared: &Shared, head: &Head, refusal: Refusal) -> Result<Reply, Refusal> {
+    let ended = refusal.status == StatusCode::UNAUTHORIZED
+        && !head.parts.headers.contains_key(AUTHORIZATION)
+        && Cookie::Session.find(&shared.site, &head.parts.headers).is_some();
+    if !ended {
+        return Err(refusal);
+    }
+    Ok(Reply::from(refusal).with(SET_COOKIE, Cookie::Session.clear(&shared.site)))
 }
 
 /// Answers whoever watches the process. Needs no token, and shows no mail and no names.

@@ -18,21 +18,23 @@ use crate::{
     reply::Reply,
     request::Payload,
     routes::Op,
-    schema::{any_text, list as array, only, show, text, top, wrong},
+    schema::{any_text, flag, list as array, only, show, text, top, wrong},
 };
 
 type Permissions = BTreeMap<String, BTreeSet<String>>;
 
 /// A user, as far as `caller` may know.
-fn shown(caller: &Caller, user: &User) -> Value {
+pub(crate) fn shown(caller: &Caller, user: &User) -> Value {
     let own = user.id == caller.grant.user.id;
     let all = own || caller.may_everywhere(TENANT_USERS_READ);
-    let projects: BTreeMap<_, _> = user
-        .projects
-        .iter()
-        .filter(|(name, _)| all || caller.may(name, USERS_READ))
-        .filter(|(name, _)| !own || caller.is_member(name))
-        .collect();
+    let visible = |of: &Permissions| -> Permissions {
+        let seen = of
+            .iter()
+            .filter(|(name, _)| all || caller.may(name, USERS_READ))
+            .filter(|(name, _)| !own || caller.is_member(name));
+        seen.map(|(name, names)| (name.clone(), names.clone())).collect()
+    };
+    let (projects, from_groups) = (visible(&user.projects), visible(&user.group_projects));
     let global = if all { user.global.clone() } else { BTreeSet::new() };
     json!({
         "id": user.id,
@@ -41,8 +43,10 @@ fn shown(caller: &Caller, user: &User) -> Value {
         "created": show(user.created_at),
         "last_login_at": user.last_seen_at.map(show),
         "global_permissions": global,
-        "sso_global_permissions": [],
+        "sso_global_permissions": if all { user.group_global.clone() } else { BTreeSet::new() },
+        "sso_organisation_permissions": from_groups,
         "organisation_permissions": projects,
+        "disabled": user.disabled_at.is_some(),
         "verified": true,
     })
 }
@@ -138,22 +142,33 @@ fn no_project(name: &str) -> Refusal {
     wrong(&path, format_args!("the project `{name}` was not found"))
 }
 
+/// Whether a user can have that name.
+pub fn is_username(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte);
+    (1..=256).contains(&name.len()) && name.bytes().all(fits)
+}
+
+/// Whether a user can have that address.
+pub fn is_email(text: &str) -> bool {
+    let is_one = text.split_once('@').is_some_and(|(local, domain)| {
+        !local.is_empty() && !domain.is_empty() && !domain.contains('@')
+    });
+    let plain = !text.chars().any(|c| c.is_control() || c.is_whitespace());
+    is_one && plain && text.chars().count() <= 320
+}
+
 pub(crate) async fn create(call: &Call<'_>, payload: Payload) -> Result<Reply, Refusal> {
     let mut fields = only("user", payload.json()?)?;
     let username = fields.required("username", |path, value| {
         let name = text(1, 256)(path, value)?;
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte);
-        if name.bytes().all(fits) {
+        if is_username(&name) {
             return Ok(name);
         }
         Err(wrong(path, "expected letters, digits, `-`, `_`, `.` and `@`"))
     })?;
     let email = fields.required("email", |path, value| {
         let email = text(3, 320)(path, value)?;
-        let is_one = email.split_once('@').is_some_and(|(local, domain)| {
-            !local.is_empty() && !domain.is_empty() && !domain.contains('@')
-        });
-        if is_one && !email.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        if is_email(&email) {
             return Ok(email);
         }
         Err(wrong(path, "expected an email address"))
@@ -172,11 +187,39 @@ pub(crate) async fn update(call: &Call<'_>, payload: Payload) -> Result<Reply, R
     let mut fields = only("user", payload.json()?)?;
     let global = fields.optional("global_permissions", global)?;
     let projects = fields.optional("organisation_permissions", of_projects)?.unwrap_or_default();
+    let disabled = fields.optional("disabled", flag)?;
     fields.finish()?;
     let user = call.user()?;
     may_change(call.caller, &user.global, global.as_ref(), &projects)?;
-    let session = call.shared.store.write().await?;
+    let mut session = call.shared.store.write().await?;
+    if let Some(disabled) = disabled {
+        disable(call, &mut session, user, disabled).await?;
+    }
     apply(call, session, &user.id, global, projects, "update_user").await
+}
+
+/// Keeps somebody out, or lets them in again.
+async fn disable(
+    call: &Call<'_>,
+    session: &mut store::Session,
+    user: &User,
+    disabled: bool,
+) -> Result<(), Refusal> {
+    if !call.caller.may_everywhere(TENANT_ADMIN) {
+        return Err(Refusal::forbidden(TENANT_ADMIN));
+    }
+    if user.global.contains(ROOT) && !call.caller.may_everywhere(ROOT) {
+        return Err(Refusal::forbidden(ROOT));
+    }
+    session.set_disabled(&user.id, disabled).await?;
+    if disabled {
+        session.end_web_sessions(&user.id, None).await?;
+        session.drop_link(&user.id).await?;
+        keep_a_root(session).await?;
+    }
+    let kind = if disabled { "disable_user" } else { "enable_user" };
+    let details = json!({ "user_id": user.id, "username": user.username });
+    Ok(session.audit(&call.caller.actor, kind, &[], details).await?)
 }
 
 /// Writes permissions, and answers with the user that has them.
@@ -215,7 +258,8 @@ async fn apply(
 
 /// Somebody must be left who can mend everything.
 async fn keep_a_root(session: &mut store::Session) -> Result<(), Refusal> {
-    if session.users().await?.iter().any(|user| user.global.contains(ROOT)) {
+    let is_one = |user: &User| user.global.contains(ROOT) && user.disabled_at.is_none();
+    if session.users().await?.iter().any(is_one) {
         return Ok(());
     }
     let message = "this is the last user with the permission `root`; give it to another one first";

@@ -136,6 +136,8 @@ impl Session {
         source_id: &str,
         writes: Vec<CommentWrite>,
     ) -> Result<Vec<Comment>> {
+        let replaced: Vec<i64> =
+            writes.iter().filter_map(|write| Some(write.old.as_ref()?.place)).collect();
         let mut written = Vec::with_capacity(writes.len());
         let mut waiting = Vec::new();
         for CommentWrite { new, old } in writes {
@@ -157,6 +159,7 @@ impl Session {
         waiting.sort_by_key(|(comment, _)| comment.place);
         self.insert_comments(&mut waiting).await?;
         written.extend(waiting.into_iter().map(|(comment, _)| comment));
+        self.follow(source_id, &replaced, &written).await?;
         Ok(written)
     }
 
@@ -357,6 +360,7 @@ impl Session {
         for some in removed.chunks(LOOKED_FOR) {
             let places: Vec<i64> = some.iter().map(|comment| comment.place).collect();
             self.remove_rows(source_id, &places).await?;
+            self.follow(source_id, &places, &[]).await?;
             let of = format!(
                 "comment_attachments WHERE source_id = $1 AND comment_id IN ({})",
                 list(2, some.len())

@@ -25,19 +25,26 @@ mod database;
 mod emails;
 mod error;
 mod id;
+mod identities;
+mod index;
+mod links;
 mod locks;
 mod migrate;
 mod named;
+mod passwords;
 mod projects;
 mod quotas;
 mod session;
+mod settings;
 mod sources;
 mod states;
 mod sweep;
 mod tables;
 mod tokens;
+mod uploads;
 mod users;
 mod volume;
+mod web_sessions;
 
 use std::{
     collections::HashMap,
@@ -64,15 +71,19 @@ pub use conversions::{Claim, Claimant, Conversion, Quarantined};
 pub use database::{BadUrl, DatabaseUrl};
 pub use emails::{Email, EmailQuery, NewEmail};
 pub use error::{Result, StoreError};
+pub use identities::Identity;
+pub use index::{Count, Search, SearchProgress, SearchVolume, ThreadHit, ThreadPage};
+pub use links::{Link, LinkKind};
 pub use projects::{NewProject, Project};
 pub use quotas::Quota;
 pub use session::Session;
 pub use sources::{Source, SourceDetails};
 pub use states::{Expected, SyncState};
 pub use sweep::Swept;
-pub use tokens::{Grant, NewToken, Token};
+pub use tokens::{Credential, Grant, NewToken, Token};
 pub use users::{Holder, NewUser, User};
 pub use volume::Volume;
+pub use web_sessions::{NewWebSession, WebSession};
 
 /// Most connections that read at the same time.
 const READERS: u32 = 8;
@@ -164,7 +175,13 @@ impl Store {
         transaction.commit().await?;
         let readers = pool(kind, true).max_connections(READERS).connect_with(options).await?;
         let (folder, places) = (Arc::new(folder.to_owned()), Arc::default());
-        Ok(Self { readers, writer, kind, contents, folder, clock, places })
+        let store = Self { readers, writer, kind, contents, folder, clock, places };
+        if version == Version::Newest {
+            let mut session = store.write().await?;
+            session.begin_search().await?;
+            session.commit().await?;
+        }
+        Ok(store)
     }
 
     /// Opens the database at `url`, with contents in `folder` that are too large for it.

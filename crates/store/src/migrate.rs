@@ -5,8 +5,12 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use crate::{Kind, Result, StoreError, Version};
 
 /// Every version there ever was, oldest first. One that was released is never edited.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_buckets.sql"), include_str!("migrations/0002_comments.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_buckets.sql"),
+    include_str!("migrations/0002_comments.sql"),
+    include_str!("migrations/0003_search.sql"),
+    include_str!("migrations/0004_people.sql"),
+];
 
 /// The version that this program works with.
 pub(crate) fn known() -> i64 {
@@ -92,5 +96,11 @@ fn statements(text: &str, kind: Kind) -> Vec<String> {
     let text = lines.collect::<Vec<_>>().join("\n");
     let text = text.replace("{serial}", serial).replace("{key}", key).replace("{bytes}", bytes);
     let statements = text.split(';').map(str::trim).filter(|statement| !statement.is_empty());
-    statements.map(str::to_owned).collect()
+    // Behind one of these words, a statement is for one database alone.
+    let (own, other) = match kind {
+        Kind::Sqlite => ("{sqlite}", "{postgres}"),
+        Kind::Postgres => ("{postgres}", "{sqlite}"),
+    };
+    let statements = statements.filter(|statement| !statement.starts_with(other));
+    statements.map(|statement| statement.trim_start_matches(own).to_owned()).collect()
 }

@@ -69,6 +69,10 @@ impl Session {
         Ok(())
     }
 
+    pub(crate) fn kind(&self) -> Kind {
+        self.store.kind
+    }
+
     pub(crate) fn store(&self) -> &Store {
         &self.store
     }

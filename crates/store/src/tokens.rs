@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// How much older than now the time of the last use may be.
-const USE_RESOLUTION: TimeDelta = TimeDelta::minutes(5);
+pub(crate) const USE_RESOLUTION: TimeDelta = TimeDelta::minutes(5);
 /// Characters of a token that are shown, so that people recognize it.
 const SHOWN: usize = 12;
 
@@ -20,6 +20,7 @@ const SHOWN: usize = 12;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     pub id: String,
+    pub user_id: String,
     pub username: String,
     pub name: String,
     /// Its first characters.
@@ -44,17 +45,39 @@ pub struct NewToken {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// What a valid token stands for.
+/// What a request was let in with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// The id of a token.
+    Token(String),
+    /// The id of a session of a browser.
+    Session(String),
+}
+
+impl Credential {
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Token(id) | Self::Session(id) => id,
+        }
+    }
+}
+
+/// What a valid token or session stands for.
 #[derive(Clone, Debug)]
 pub struct Grant {
-    pub token_id: String,
+    pub credential: Credential,
     pub user: User,
     pub permissions: Option<BTreeSet<String>>,
     /// Name of a project.
     pub project: Option<String>,
+    pub expires_at: Option<DateTime<Utc>>,
     /// The use is worth noting.
     pub is_stale: bool,
 }
+
+const COLUMNS: &str = "SELECT tokens.id, user_id, username, tokens.name, shown, permissions, \
+    projects.name, tokens.created_at, expires_at, last_used_at, revoked_at \
+    FROM tokens JOIN users ON users.id = user_id LEFT JOIN projects ON projects.id = project_id";
 
 fn set(text: Option<String>) -> Result<Option<BTreeSet<String>>> {
     let damaged = |_| StoreError::Damaged { what: "the permissions of a token".to_owned() };
@@ -65,15 +88,16 @@ fn token(row: &AnyRow) -> Result<Token> {
     let at = |column: usize| -> Result<_> { Ok(row.try_get::<Option<i64>, _>(column)?.map(time)) };
     Ok(Token {
         id: row.try_get(0)?,
-        username: row.try_get(1)?,
-        name: row.try_get(2)?,
-        shown: row.try_get(3)?,
-        permissions: set(row.try_get(4)?)?,
-        project: row.try_get(5)?,
-        created_at: time(row.try_get(6)?),
-        expires_at: at(7)?,
-        last_used_at: at(8)?,
-        revoked_at: at(9)?,
+        user_id: row.try_get(1)?,
+        username: row.try_get(2)?,
+        name: row.try_get(3)?,
+        shown: row.try_get(4)?,
+        permissions: set(row.try_get(5)?)?,
+        project: row.try_get(6)?,
+        created_at: time(row.try_get(7)?),
+        expires_at: at(8)?,
+        last_used_at: at(9)?,
+        revoked_at: at(10)?,
     })
 }
 
@@ -106,14 +130,16 @@ impl Session {
         Ok((id, Secret::from(text)))
     }
 
-    /// What the token stands for; `None` if it is unknown, expired or revoked.
+    /// What the token stands for; `None` if it is unknown, expired or revoked, or its user is
+    /// disabled.
     ///
     /// # Errors
     ///
     /// The database failed.
     pub async fn grant(&mut self, text: &Secret) -> Result<Option<Grant>> {
         let row = sqlx::query(
-            "SELECT tokens.id, user_id, permissions, projects.name, last_used_at FROM tokens \
+            "SELECT tokens.id, user_id, permissions, projects.name, last_used_at, expires_at \
+             FROM tokens \
              LEFT JOIN projects ON projects.id = project_id \
              WHERE hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
         )
@@ -123,27 +149,33 @@ impl Session {
         .await?;
         let Some(row) = row else { return Ok(None) };
         let user_id: String = row.try_get(1)?;
-        let Some(user) = self.user(&user_id).await? else { return Ok(None) };
+        let user = self.user(&user_id).await?.filter(|user| user.disabled_at.is_none());
+        let Some(user) = user else { return Ok(None) };
         let used = row.try_get::<Option<i64>, _>(4)?.map(time);
         let now = self.now;
         Ok(Some(Grant {
-            token_id: row.try_get(0)?,
+            credential: Credential::Token(row.try_get(0)?),
             user,
             permissions: set(row.try_get(2)?)?,
             project: row.try_get(3)?,
+            expires_at: row.try_get::<Option<i64>, _>(5)?.map(time),
             is_stale: used.is_none_or(|used| now - used > USE_RESOLUTION),
         }))
     }
 
-    /// Notes that a token was used.
+    /// Notes that a token or a session was used.
     ///
     /// # Errors
     ///
     /// The database failed.
     pub async fn note_use(&mut self, grant: &Grant) -> Result<()> {
         let now = micros(self.now);
-        sqlx::query("UPDATE tokens SET last_used_at = $2 WHERE id = $1")
-            .bind(grant.token_id.clone())
+        let update = match grant.credential {
+            Credential::Token(_) => "UPDATE tokens SET last_used_at = $2 WHERE id = $1",
+            Credential::Session(_) => "UPDATE web_sessions SET last_used_at = $2 WHERE id = $1",
+        };
+        sqlx::query(update)
+            .bind(grant.credential.id().to_owned())
             .bind(now)
             .execute(self.database())
             .await?;
@@ -161,15 +193,72 @@ impl Session {
     ///
     /// The database failed.
     pub async fn tokens(&mut self) -> Result<Vec<Token>> {
-        let rows = sqlx::query(
-            "SELECT tokens.id, username, tokens.name, shown, permissions, projects.name, \
-             tokens.created_at, expires_at, last_used_at, revoked_at \
-             FROM tokens JOIN users ON users.id = user_id \
-             LEFT JOIN projects ON projects.id = project_id ORDER BY tokens.created_at, tokens.id",
-        )
-        .fetch_all(self.database())
-        .await?;
+        let sql = sqlx::AssertSqlSafe(format!("{COLUMNS} ORDER BY tokens.created_at, tokens.id"));
+        let rows = sqlx::query(sql).fetch_all(self.database()).await?;
         rows.iter().map(token).collect()
+    }
+
+    /// The tokens of a user, the newest first and at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn tokens_of(&mut self, user_id: &str, limit: usize) -> Result<Vec<Token>> {
+        let sql = sqlx::AssertSqlSafe(format!(
+            "{COLUMNS} WHERE user_id = $1 ORDER BY tokens.created_at DESC, tokens.id LIMIT $2"
+        ));
+        let query = sqlx::query(sql).bind(user_id.to_owned());
+        let query = query.bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        query.fetch_all(self.database()).await?.iter().map(token).collect()
+    }
+
+    /// How many tokens of a user are good.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn count_valid_tokens(&mut self, user_id: &str) -> Result<i64> {
+        let now = micros(self.now);
+        let row = sqlx::query(
+            "SELECT COUNT(*) FROM tokens WHERE user_id = $1 AND revoked_at IS NULL \
+             AND (expires_at IS NULL OR expires_at > $2)",
+        );
+        let row = row.bind(user_id.to_owned()).bind(now).fetch_one(self.database()).await?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// Revokes all tokens of a user; tells how many were good.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn revoke_tokens_of(&mut self, user_id: &str) -> Result<u64> {
+        let now = micros(self.now);
+        let done = sqlx::query(
+            "UPDATE tokens SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL \
+             AND (expires_at IS NULL OR expires_at > $2)",
+        );
+        let done = done.bind(user_id.to_owned()).bind(now).execute(self.database()).await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Revokes a token of a user; false if they have none with that id that is still valid.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn revoke_token_of(&mut self, user_id: &str, id: &str) -> Result<bool> {
+        let now = micros(self.now);
+        let done = sqlx::query(
+            "UPDATE tokens SET revoked_at = $3 \
+             WHERE user_id = $1 AND id = $2 AND revoked_at IS NULL",
+        )
+        .bind(user_id.to_owned())
+        .bind(id.to_owned())
+        .bind(now)
+        .execute(self.database())
+        .await?;
+        Ok(done.rows_affected() > 0)
     }
 
     /// Revokes a token; false if there is none with that id that is still valid.

@@ -18,9 +18,15 @@ pub struct User {
     pub created_at: DateTime<Utc>,
     /// Last use of one of their tokens, to some minutes.
     pub last_seen_at: Option<DateTime<Utc>>,
+    /// Since when neither tokens nor sessions of theirs are worth anything.
+    pub disabled_at: Option<DateTime<Utc>>,
     pub global: BTreeSet<String>,
     /// By the name of the project.
     pub projects: BTreeMap<String, BTreeSet<String>>,
+    /// What the groups that their provider names give them, beside `global`.
+    pub group_global: BTreeSet<String>,
+    /// The same beside `projects`.
+    pub group_projects: BTreeMap<String, BTreeSet<String>>,
 }
 
 #[derive(Clone, Debug)]
@@ -37,7 +43,8 @@ pub enum Holder<'a> {
     Project(&'a str),
 }
 
-const COLUMNS: &str = "SELECT id, username, email, created_at, last_seen_at FROM users";
+const COLUMNS: &str = "SELECT id, username, email, created_at, last_seen_at, disabled_at \
+    FROM users";
 
 fn user(row: &AnyRow) -> Result<User> {
     Ok(User {
@@ -46,8 +53,11 @@ fn user(row: &AnyRow) -> Result<User> {
         email: row.try_get(2)?,
         created_at: time(row.try_get(3)?),
         last_seen_at: row.try_get::<Option<i64>, _>(4)?.map(time),
+        disabled_at: row.try_get::<Option<i64>, _>(5)?.map(time),
         global: BTreeSet::new(),
         projects: BTreeMap::new(),
+        group_global: BTreeSet::new(),
+        group_projects: BTreeMap::new(),
     })
 }
 
@@ -112,19 +122,45 @@ impl Session {
              JOIN projects ON projects.id = project_id{one}"
         );
         let query = sqlx::query(AssertSqlSafe(sql));
-        let query = match of {
-            Some(id) => query.bind(id),
+        let query = match &of {
+            Some(id) => query.bind(id.clone()),
             None => query,
         };
         for row in query.fetch_all(self.database()).await? {
             let of_user = projects.entry(row.try_get(0)?).or_default();
             of_user.entry(row.try_get(1)?).or_default().insert(row.try_get(2)?);
         }
+        let mut groups = self.group_roles(of).await?;
         for user in users {
             user.global = global.remove(&user.id).unwrap_or_default();
             user.projects = projects.remove(&user.id).unwrap_or_default();
+            user.group_projects = groups.remove(&user.id).unwrap_or_default();
+            user.group_global = user.group_projects.remove("").unwrap_or_default();
         }
         Ok(())
+    }
+
+    /// What groups give: by user, then by project. A name without a project is worth nothing.
+    async fn group_roles(
+        &mut self,
+        of: Option<String>,
+    ) -> Result<BTreeMap<String, BTreeMap<String, BTreeSet<String>>>> {
+        let one = if of.is_some() { " AND user_id = $1" } else { "" };
+        let sql = format!(
+            "SELECT user_id, project, role FROM group_roles \
+             WHERE (project = '' OR project IN (SELECT name FROM projects)){one}"
+        );
+        let query = sqlx::query(AssertSqlSafe(sql));
+        let query = match of {
+            Some(id) => query.bind(id),
+            None => query,
+        };
+        let mut groups: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+        for row in query.fetch_all(self.database()).await? {
+            let of_user = groups.entry(row.try_get(0)?).or_default();
+            of_user.entry(row.try_get(1)?).or_default().insert(row.try_get(2)?);
+        }
+        Ok(groups)
     }
 
     /// # Errors
@@ -143,8 +179,11 @@ impl Session {
             email: new.email,
             created_at: self.now,
             last_seen_at: None,
+            disabled_at: None,
             global: BTreeSet::new(),
             projects: BTreeMap::new(),
+            group_global: BTreeSet::new(),
+            group_projects: BTreeMap::new(),
         };
         sqlx::query("INSERT INTO users (id, username, email, created_at) VALUES ($1, $2, $3, $4)")
             .bind(user.id.clone())
@@ -196,6 +235,21 @@ impl Session {
             };
             insert.execute(self.database()).await?;
         }
+        Ok(())
+    }
+
+    /// Disables a user, or lets them in again.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn set_disabled(&mut self, id: &str, disabled: bool) -> Result<()> {
+        let now = disabled.then(|| micros(self.now));
+        sqlx::query("UPDATE users SET disabled_at = $2 WHERE id = $1")
+            .bind(id.to_owned())
+            .bind(now)
+            .execute(self.database())
+            .await?;
         Ok(())
     }
 

@@ -13,6 +13,7 @@ pub mod fleet;
 pub mod memory_sink;
 pub mod memory_source;
 pub mod official_client;
+pub mod oidc_provider;
 pub mod platform_contract;
 pub mod postgres;
 pub mod sink_contract;

@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask demo`, `test`, `docs`, `deploy`, `image`, `fuzz`, `bench`, `tidy`.
+//! The project's chores: `cargo xtask demo`, `test`, `web`, `docs`, `deploy`, `image`, `fuzz`, `bench`, `tidy`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line program")]
 
 mod bench;
@@ -9,6 +9,7 @@ mod links;
 mod programs;
 mod test;
 mod tidy;
+mod web;
 
 use std::{
     env,
@@ -23,6 +24,7 @@ Usage: cargo xtask <command>
 
   demo [ARGS]    build the release binary and run `tributary demo ARGS`
   test [FILTER]  install what the tests need, then format, lint, test and check the docs
+  web [test]     build the web UI, which needs Node; `test` drives it in a real browser
   docs           write the generated pages of docs/reference and the JSON Schema
   deploy         check what is shipped below deploy/, and run the image; --full does more
   image          build the container image
@@ -39,6 +41,8 @@ fn main() -> ExitCode {
     let done = match command {
         "demo" => demo(rest),
         "test" => test::run(rest.first().map(String::as_str)),
+        "web" if rest.first().is_some_and(|arg| arg == "test") => web_test(),
+        "web" => web::build(),
         "docs" => docs::write(),
         "deploy" => deploy::command(rest),
         "image" => deploy::image(rest),
@@ -104,8 +108,17 @@ fn build_release() -> Result<PathBuf> {
     Ok(target_dir().join("release"))
 }
 
+fn web_test() -> Result<()> {
+    programs::need_for_tests()?;
+    web::build()?;
+    web::check()?;
+    run(cargo().args(["build", "--quiet", "--package", "cli"]))?;
+    web::test()
+}
+
 fn demo(args: &[String]) -> Result<()> {
     programs::need_libraries()?;
+    web::build_if_possible()?;
     let binary = build_release()?.join("tributary");
     // Ctrl-C reaches the child as well, which then ends by itself.
     run(Command::new(binary).arg("demo").args(args))

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::{self as xtask, cargo, deploy, docs, fuzz, links, programs, root};
+use crate::{self as xtask, cargo, deploy, docs, fuzz, links, programs, root, web};
 
 /// Slowest test programs that are named in the end.
 const SLOWEST: usize = 5;
@@ -25,6 +25,8 @@ struct TestProgram {
 pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     let mut phases = Phases::default();
     phases.run("programs", programs::need_for_tests)?;
+    // Before the program, which takes it in.
+    phases.run("web UI", web::build)?;
     if filter.is_none() {
         links::check(&root())?;
         xtask::run(cargo().args(["fmt", "--all", "--check"])).context("run `cargo fmt --all`")?;
@@ -37,6 +39,8 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     let programs = phases.run("build of the tests", build)?;
     phases.run("tests", || run_all(programs, filter))?;
     if filter.is_none() {
+        phases.run("web UI: types and lints", web::check)?;
+        phases.run("web UI: in a browser", web::test)?;
         phases.run("docs", docs::check)?;
         phases.run("deployment", || deploy::check(false))?;
         phases.run("fuzzing", || fuzz::run(&[]))?;

@@ -5,7 +5,7 @@ import { useQuery } from "@tanstack/react-query";
 import { endpoint, path, post, remove } from "../api/client";
 import { buckets as bucketsQuery } from "../api/queries";
 import type { Bucket, Comment, Source } from "../api/types";
-import { Await, Command, Dot, Empty, Head, Panel, Tile } from "../parts/basics";
+import { Await, Bar, Command, Dot, Empty, Head, Panel, Tile } from "../parts/basics";
 import { FormButton, SureButton, useAction } from "../parts/forms";
 import { number, plural, When } from "../parts/format";
 import { Icon } from "../parts/Icon";
@@ -43,10 +43,12 @@ function Contents({ source, bucket }: { source: Source; bucket: Bucket | undefin
         <Tile name="Bucket" value={bucket ? <Link className="text" to={path`/p/${bucket.owner}/buckets/${bucket.name}`}>{bucket.name}</Link> : "None"} />
         <Tile
           name="Conversion"
-          value={source.bucket_id ? <span style={{ fontSize: "1.1rem" }}><Dot state={busy ? "live" : "good"} label="" /> {busy ? (state.waiting > 0 ? `${number(state.waiting)} waiting` : "Looking") : "Up to date"}</span> : "–"}
+          value={source.bucket_id ? <span style={{ fontSize: "1.1rem" }}>{busy ? (state.waiting > 0 ? `${number(state.waiting)} waiting` : "Looking for mail") : "Up to date"}</span> : "–"}
+          note={state && source.bucket_id ? `${number(state.converted)} of ${plural(state.total, "email")}` : ""}
         />
         <Tile name="Transform tag" value={<span style={{ fontSize: "0.95rem", fontWeight: 500 }} className="breakable">{source.email_transform_tag ?? "none"}</span>} />
       </div>
+      {busy && state.total > 0 && <Bar part={state.converted} of={state.total} label="Emails that are converted" />}
       {state && state.quarantine.length > 0 && <Quarantine source={source} quarantine={state.quarantine} all={state.quarantined} />}
       <Panel title="Newest messages" flush aside={<Link className="text" to={`/search?source=${source.id}&project=${encodeURIComponent(source.owner)}`}>Search all</Link>}>
         <Await of={comments}>

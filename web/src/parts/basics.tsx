@@ -1,7 +1,7 @@
 /// Small parts that every page is made of.
 
 import { Alert, Button, CopyButton, Group, Skeleton, Stack } from "@mantine/core";
-import type { ReactNode } from "react";
+import { useEffect, useRef, type ReactNode } from "react";
 import { ApiError } from "../api/client";
 import { Link } from "../router";
 import { Icon, type IconName } from "./Icon";
@@ -11,6 +11,9 @@ export interface Crumb {
   to: string;
 }
 
+/// A reader of the screen hears the title of each page but the first, which it reads anyway.
+let isFirst = true;
+
 /// Title of a page, the way to it, and what can be done there.
 export function Head({ title, crumbs = [], children, about }: {
   title: string;
@@ -18,6 +21,16 @@ export function Head({ title, crumbs = [], children, about }: {
   children?: ReactNode;
   about?: ReactNode;
 }) {
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    if (isFirst) {
+      isFirst = false;
+      return;
+    }
+    // After dialogs have given the focus back.
+    const timer = setTimeout(() => heading.current?.focus({ preventScroll: true }), 50);
+    return () => clearTimeout(timer);
+  }, []);
   return (
     <header className="head">
       <div style={{ flex: "1 1 20rem", minWidth: 0 }}>
@@ -30,7 +43,7 @@ export function Head({ title, crumbs = [], children, about }: {
             ))}
           </nav>
         )}
-        <h1 tabIndex={-1}>{title}</h1>
+        <h1 tabIndex={-1} ref={heading}>{title}</h1>
         {about !== undefined && <div style={{ marginTop: 4, color: "var(--mantine-color-dimmed)" }}>{about}</div>}
       </div>
       {children !== undefined && <Group gap="sm">{children}</Group>}

@@ -5,6 +5,8 @@ import { get, path, post } from "../api/client";
 import type { Comment, Source } from "../api/types";
 
 export interface Conversion {
+  total: number;
+  converted: number;
   waiting: number;
   quarantined: number;
   scanning: boolean;
@@ -38,7 +40,7 @@ export const conversion = (source: { owner: string; name: string }) => queryOpti
 export const newest = (project: string, name: string) => queryOptions({
   queryKey: ["sources", project, name, "newest"],
   queryFn: async ({ signal }) => {
-    const at = path`api/_private/sources/${project}/${name}/comments` + "?limit=12&direction=backward";
+    const at = path`api/_private/sources/${project}/${name}/comments` + "?limit=12&direction=desc";
     return (await get<{ comments: Comment[] }>(at, signal)).comments;
   },
   refetchInterval: LIVE,

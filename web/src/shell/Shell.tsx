@@ -35,7 +35,7 @@ export function Shell({ user, children }: { user: User; children: ReactNode }) {
             <ActionIcon className="only-small" variant="subtle" color="gray" size="lg" aria-label="Open the menu" onClick={drawer.open}>
               <Icon name="menu" size={22} />
             </ActionIcon>
-            <button type="button" className="find" onClick={() => setPalette(true)} aria-label="Search and go to">
+            <button type="button" className="find" onClick={() => setPalette(true)}>
               <Icon name="search" size={16} />
               <span className="clip">Search mail, or go to…</span>
               <kbd className="only-large">{/Mac|iP/.test(navigator.userAgent) ? "⌘ K" : "Ctrl K"}</kbd>

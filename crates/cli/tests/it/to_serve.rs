@@ -342,6 +342,60 @@ fn a_token_is_made_listed_and_revoked_on_the_machine() {
 }
 
 #[test]
+fn people_come_in_over_links_that_are_made_on_the_machine() {
+    let served = Served::start();
+    let told = fs::read_to_string(served.folder.path().join("told")).unwrap();
+    let first = format!("http://{}/link#tri_link_", served.address);
+    assert!(told.contains(&first), "{told}");
+    let secret_of = |link: &str| link.trim().split_once('#').unwrap().1.to_owned();
+    let post = |path: &str, body: Value| {
+        served.runtime.block_on(async {
+            let mut client = Client::connect(served.address, "").await;
+            client.headers.push(("x-tributary-csrf", "1".to_owned()));
+            client.call("POST", path, body).await
+        })
+    };
+    let words = |arguments: &[&str]| {
+        let output = served.run(arguments);
+        let said = String::from_utf8(output.stdout).unwrap();
+        (output.status.code().unwrap(), said, String::from_utf8(output.stderr).unwrap())
+    };
+    let (owner, _) = BUCKET.split_once('/').unwrap();
+    let grant = format!("{owner}:role-cm-viewer");
+    let create = ["user", "create", "bob", "--email", "bob@example.com", "--grant", &grant];
+    let (code, link, complaint) = words(&create);
+    assert_eq!(code, 0, "{complaint}");
+    assert!(link.starts_with(&first), "{link}");
+    assert_eq!(words(&create).0, 78);
+    let password = "correct horse battery";
+    let entered = post("/auth/link", json!({ "link": secret_of(&link), "password": password }));
+    let user = entered.json()["user"].clone();
+    assert_eq!(user["organisation_permissions"][owner], json!(["role-cm-viewer"]));
+    let sign_in = || {
+        let body = json!({ "username": "bob", "password": password });
+        post("/auth/sign-in", body).status.as_u16()
+    };
+    assert_eq!(sign_in(), 200);
+    assert_eq!(words(&["user", "disable", "bob"]).0, 0);
+    assert_eq!(sign_in(), 401);
+    let (code, _, complaint) = words(&["user", "reset-link", "bob"]);
+    assert!(code == 78 && complaint.contains("`bob` is disabled"), "{complaint}");
+    let (_, listed, _) = words(&["user", "list", "--json"]);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let bob = listed.as_array().unwrap().iter().find(|user| user["username"] == "bob").unwrap();
+    assert_eq!((&bob["disabled"], &bob["has_password"]), (&json!(true), &json!(true)));
+    assert_eq!(words(&["user", "enable", "bob"]).0, 0);
+    let (code, link, _) =
+        words(&["user", "reset-link", "bob", "--url", "https://mail.example.com/x/"]);
+    assert!(code == 0 && link.starts_with("https://mail.example.com/x/link#tri_link_"), "{link}");
+    let (code, _, complaint) = words(&["user", "disable", "nobody"]);
+    assert!(code == 78 && complaint.contains("Hint: "), "{complaint}");
+    // Whoever reads the log comes in nowhere.
+    let log = served.log();
+    assert!(!log.contains("tri_") && !log.contains(password), "{log}");
+}
+
+#[test]
 fn a_platform_does_not_listen_to_others_without_tls_unless_told() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");

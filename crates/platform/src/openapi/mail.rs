@@ -43,20 +43,15 @@ pub(super) fn operation_of(op: Op) -> Option<Operation> {
                 must("value", natural()),
             ]))]),
         )]),
-        Op::BucketVolume => operation(BUCKETS, "Count the emails of a bucket over time")
-            .asks("interval", about(one_of(&["hour", "day", "week"]), "Length of a span. Default: `day`."))
-            .asks("from", about(time(), "Default: 30 days before `to`."))
-            .asks("to", about(time(), "Default: now."))
+        Op::BucketVolume => operation(BUCKETS, "Count the emails of a bucket by the time they were sent")
+            .more("Spans are in UTC and begin at multiples of their length since 1970; those without emails are left out.")
+            .asks("interval", about(one_of(&["hour", "day", "week"]), "Length of a span; `day` if missing."))
+            .asks("from", about(time(), "Inclusive; 30 days before `to` if missing."))
+            .asks("to", about(time(), "Exclusive; now if missing."))
             .gives(vec![
                 must("interval", one_of(&["hour", "day", "week"])),
-                must(
-                    "volume",
-                    about(
-                        list(object(vec![must("timestamp", time()), must("count", natural())])),
-                        "Spans by their beginnings.",
-                    ),
-                ),
-                must("first", about(nullable(time()), "When the oldest email of all was sent.")),
+                must("volume", list(object(vec![must("timestamp", time()), must("count", natural())]))),
+                must("first", nullable(time())),
                 must("last", nullable(time())),
             ]),
         Op::PutEmails => operation(EMAILS, "Upload emails")

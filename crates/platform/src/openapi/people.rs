@@ -41,7 +41,7 @@ pub(super) fn operation_of(op: Op) -> Option<Operation> {
             .refuses(&[409, 422]),
         Op::UpdateUser => operation(USERS, "Give and take permissions")
             .more("Of the projects that are named, all permissions are replaced.")
-            .takes(vec![must("user", object(permissions()))])
+            .takes(vec![must("user", object(changes()))])
             .gives(user())
             .refuses(&[422]),
         Op::DeleteUser => operation(USERS, "Delete a user").refuses(&[422]),
@@ -124,6 +124,13 @@ pub(super) fn operation_of(op: Op) -> Option<Operation> {
     })
 }
 
+fn changes() -> Vec<super::shape::Field> {
+    let disabled = about(flag(), "Keeps them out at once, or lets them in again.");
+    let mut changes = permissions();
+    changes.push(may("disabled", disabled));
+    changes
+}
+
 fn permissions() -> Vec<super::shape::Field> {
     vec![
         may("global_permissions", list(of("GlobalPermission"))),
@@ -170,6 +177,8 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
                 must("last_login_at", nullable(time())),
                 must("global_permissions", list(of("GlobalPermission"))),
                 must("sso_global_permissions", list(any_text())),
+                must("sso_organisation_permissions", map_of(list(any_text()))),
+                must("disabled", flag()),
                 must("organisation_permissions", map_of(list(of("ProjectPermission")))),
                 must("verified", flag()),
             ]),

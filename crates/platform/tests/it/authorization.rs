@@ -1,13 +1,14 @@
 //! Each route with each kind of token, out of one file that says what each takes.
 //!
 //! Requests have no body, so that a token that is let in hears 400, 404 or 415 for what is missing,
-//! and nothing is changed: only 401, 403 and a 404 for the resource itself count here.
+//! and nothing is changed: only 401, 403 and a 404 for the resource itself count here. Each request
+//! is made with the session of a browser as well, which must hear the same.
 
 use std::collections::BTreeSet;
 
 use record::Secret;
 use serde_json::Value;
-use store::NewToken;
+use store::{NewToken, NewWebSession};
 use testkit::platform_contract::client::{Answer, Client};
 
 use crate::server::Running;
@@ -60,6 +61,7 @@ fn path_of(method: &str, path: &str, user: &str, source: &str) -> String {
     let letters = if makes_or_removes { "own/none" } else { "own/letters" };
     path.replace("{bucket}", bucket)
         .replace("{source}", letters)
+        .replace("{thread}", "t")
         .replace("{attachment}", &format!("{source}-e1-0"))
         .replace("{comment}", "c")
         .replace("{tag}", "tag:generic.0.CONVKER5")
@@ -71,6 +73,14 @@ fn path_of(method: &str, path: &str, user: &str, source: &str) -> String {
         .replace("{key}", "00ff")
         .replace("{tenant}", "tributary")
         .replace("{kind}", "users")
+        .replace("{session}", "0123456789abcdef")
+        .replace("{token}", "0123456789abcdef")
+}
+
+const CSRF: (&str, &str) = ("x-tributary-csrf", "1");
+
+fn is_public(need: &str) -> bool {
+    need == "public"
 }
 
 struct Tokens {
@@ -83,9 +93,66 @@ struct Tokens {
 
 impl Tokens {
     async fn ask(&mut self, token: &str, method: &str, path: &str) -> Answer {
-        self.client.token = token.to_owned();
         let path = path_of(method, path, &self.user, &self.source);
-        self.client.call(method, &path, Value::Null).await
+        let cookie = self.session_of(token).await;
+        if let (Some(cookie), true) = (&cookie, method != "GET") {
+            // Before anything may change: another site's page gets nowhere.
+            for more in
+                [vec![], vec![CSRF, ("sec-fetch-site", "cross-site")], vec![("origin", "x")]]
+            {
+                let refused = self.with_cookie(cookie, &more, method, &path).await;
+                assert_eq!(refused.status, 403, "{method} {path}");
+                let said = refused.message();
+                assert!(
+                    said.contains("X-Tributary-CSRF") || said.contains("another site"),
+                    "{said}"
+                );
+            }
+        }
+        self.client.token = token.to_owned();
+        let answer = self.client.call(method, &path, Value::Null).await;
+        let changed = method != "GET" && answer.status == 200;
+        if let Some(cookie) = cookie.filter(|_| !changed) {
+            let same = self.with_cookie(&cookie, &[CSRF], method, &path).await;
+            assert_eq!(same.status, answer.status, "{method} {path}");
+            if answer.status != 200 {
+                assert_eq!(same.body, answer.body, "{method} {path}");
+            }
+        }
+        self.client.token = token.to_owned();
+        answer
+    }
+
+    /// The cookie of a new session of the token's user.
+    async fn session_of(&self, token: &str) -> Option<String> {
+        let mut session = self.server.store.write().await.unwrap();
+        let grant = session.grant(&token.into()).await.unwrap()?;
+        let new = NewWebSession {
+            user_id: grant.user.id,
+            method: "password",
+            address: "local".to_owned(),
+            user_agent: String::new(),
+            lifetime: chrono::TimeDelta::hours(1),
+        };
+        let (_, secret) = session.create_web_session(new).await.unwrap();
+        session.commit().await.unwrap();
+        Some(format!("tributary_session={}", secret.reveal()))
+    }
+
+    async fn with_cookie(
+        &mut self,
+        cookie: &str,
+        more: &[(&'static str, &str)],
+        method: &str,
+        path: &str,
+    ) -> Answer {
+        self.client.token.clear();
+        self.client.headers = vec![("cookie", cookie.to_owned())];
+        let more = more.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        self.client.headers.extend(more);
+        let answer = self.client.call(method, path, Value::Null).await;
+        self.client.headers.clear();
+        answer
     }
 
     async fn token(&self, name: &str, global: &[&str], projects: &[(&str, &[&str])]) -> String {
@@ -122,7 +189,7 @@ async fn without_a_valid_token_every_route_looks_the_same() {
     let text = |secret: &Secret| secret.reveal().to_owned();
     for token in [String::new(), "tri_wrong".to_owned(), text(&expired), text(&revoked)] {
         let mut answers = BTreeSet::new();
-        for (method, path, _) in rows() {
+        for (method, path, _) in rows().into_iter().filter(|(_, _, need)| !is_public(need)) {
             let answer = tokens.ask(&token, method, path).await;
             assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
             answers.insert((answer.status.as_u16(), answer.message()));
@@ -131,6 +198,50 @@ async fn without_a_valid_token_every_route_looks_the_same() {
         answers.insert((nowhere.status.as_u16(), nowhere.message()));
         assert_eq!(answers.len(), 1, "{answers:?}");
         assert!(answers.iter().all(|(status, _)| *status == 401), "{answers:?}");
+    }
+    let mut answers = BTreeSet::new();
+    for (method, path, _) in rows().into_iter().filter(|(_, _, need)| !is_public(need)) {
+        let path = path_of(method, path, &tokens.user, &tokens.source);
+        let cookie = "tributary_session=of nobody";
+        let answer = tokens.with_cookie(cookie, &[CSRF], method, &path).await;
+        assert!(answer.header("set-cookie").unwrap().contains("Max-Age=0"));
+        answers.insert((answer.status.as_u16(), answer.message()));
+    }
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    assert!(answers.iter().all(|(status, _)| *status == 401), "{answers:?}");
+}
+
+#[tokio::test]
+async fn the_ways_in_are_open_to_everybody_but_not_to_pages_of_other_sites() {
+    let mut tokens = tokens().await;
+    for (method, path, _) in rows().into_iter().filter(|(_, _, need)| is_public(need)) {
+        let answer = tokens.with_cookie("a=b", &[CSRF], method, path).await;
+        assert!(!matches!(answer.status.as_u16(), 401 | 403 | 405 | 500..), "{method} {path}");
+        if method == "POST" {
+            assert_eq!(tokens.with_cookie("a=b", &[], method, path).await.status, 403, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_role_is_worth_what_the_table_of_roles_says() {
+    let mut tokens = tokens().await;
+    for role in platform::ROLES {
+        let in_project = role.scope == platform::Scope::Project;
+        let (global, project) = if in_project { ("", role.name) } else { (role.name, "voc") };
+        let global: Vec<&str> = Some(global).filter(|own| !own.is_empty()).into_iter().collect();
+        let user = format!("has-{}", role.name);
+        let token = tokens.token(&user, &global, &[("own", &[project])]).await;
+        for (method, path, need) in rows() {
+            let Some((kind, name)) = need.split_once(' ') else { continue };
+            let removes = matches!(path, "/api/_private/users/{user}") && method == "DELETE";
+            if removes || (kind == "project") != in_project {
+                continue;
+            }
+            let status = tokens.ask(&token, method, path).await.status.as_u16();
+            let allowed = role.permissions.contains(&name);
+            assert_eq!(status != 403, allowed, "{} {method} {path}: {status}", role.name);
+        }
     }
 }
 
@@ -164,7 +275,7 @@ async fn a_token_with_every_other_permission_is_not_let_in() {
                     tokens.token(&format!("without{number}"), &[], &[("own", IN_PROJECT)]).await;
                 assert_eq!(tokens.ask(&token, method, path).await.status, 403, "{shown}");
             }
-            "token" | "member" | "user" => {}
+            "public" | "token" | "member" | "user" => {}
             _ => panic!("the matrix has an unknown word in {need}"),
         }
     }
@@ -211,6 +322,7 @@ async fn a_token_with_the_right_permission_and_no_other_is_let_in() {
         };
         if (method, path) == ("DELETE", "/api/_private/users/{user}")
             || (method, path) == ("DELETE", "/api/_private/projects/{project}")
+            || is_public(need)
         {
             // Done last: they take away what the others need.
             continue;

@@ -2,7 +2,7 @@
 
 use std::{process::Stdio, sync::Arc, time::Duration};
 
-use platform::{Options, Server, first_token};
+use platform::{Options, Server, first_start};
 use record::clock::SystemClock;
 use serde_json::{Value, json};
 use store::Store;
@@ -246,7 +246,7 @@ async fn an_email_that_ends_the_process_is_found_and_passed_over() {
     }
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), Arc::new(SystemClock)).await.unwrap();
-    let token = first_token(&store).await.unwrap().unwrap().reveal().to_owned();
+    let token = first_start(&store).await.unwrap().unwrap().token.reveal().to_owned();
     // Nothing is converted in this process, so that the emails wait for the others.
     let waiting = Options { convert: None, ..Options::default() };
     let emails: Vec<Value> = (0..40)

@@ -10,12 +10,20 @@ mod browser;
 mod comments;
 mod contents;
 mod conversion;
+mod limits;
+mod oidc;
 mod openapi;
+mod own_account;
 mod people;
 mod raw_emails;
+mod search;
 mod server;
+mod sign_in;
 mod sources;
 mod tls;
+mod ui;
+mod visitor;
+mod volume;
 
 use server::subject;
 

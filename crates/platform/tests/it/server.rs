@@ -2,8 +2,8 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use platform::{Options, Server, first_token};
-use record::clock::SystemClock;
+use platform::{Options, Server, first_start};
+use record::{Clock, clock::SystemClock};
 use serde_json::{Value, json};
 use store::{NewToken, NewUser, Store};
 use tempfile::TempDir;
@@ -17,6 +17,8 @@ pub(crate) struct Running {
     pub(crate) address: std::net::SocketAddr,
     /// Of the user who may do everything.
     pub(crate) token: String,
+    /// The secret of their first link.
+    pub(crate) link: String,
     over: CancellationToken,
     pub(crate) folder: Arc<TempDir>,
 }
@@ -33,16 +35,22 @@ impl Running {
     }
 
     pub(crate) async fn start_with(options: Options) -> Self {
+        Self::start_at(options, Arc::new(SystemClock)).await
+    }
+
+    pub(crate) async fn start_at(options: Options, clock: Arc<dyn Clock>) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        let store = Store::open(folder.path(), Arc::new(SystemClock)).await.unwrap();
-        let token = first_token(&store).await.unwrap().unwrap().reveal().to_owned();
+        let store = Store::open(folder.path(), clock).await.unwrap();
+        let first = first_start(&store).await.unwrap().unwrap();
+        let token = first.token.reveal().to_owned();
         let base_path = options.base_path.clone();
         let server = Server::bind(store.clone(), options).await.unwrap();
         let address = server.address();
         let over = CancellationToken::new();
         tokio::spawn(server.serve(over.clone(), Duration::from_secs(1)));
         let url = format!("http://{address}{base_path}");
-        Self { store, url, address, token, over, folder }
+        let link = first.link.reveal().to_owned();
+        Self { store, url, address, token, link, over, folder }
     }
 
     pub(crate) async fn client(&self) -> Client {
@@ -98,6 +106,12 @@ impl Running {
         let (_, token) = session.create_token(new).await.unwrap();
         session.commit().await.unwrap();
         (user.id, token.reveal().to_owned())
+    }
+
+    /// The id of the user who may do everything.
+    pub(crate) async fn get_root(&self) -> String {
+        let mut session = self.store.read().await.unwrap();
+        session.user_named("admin").await.unwrap().unwrap().id
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {

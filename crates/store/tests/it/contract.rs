@@ -282,3 +282,29 @@ pub(crate) async fn the_audit_chain_shows_what_was_changed(opened: Opened) {
     assert_eq!(events[0].projects, [("02".to_owned(), "p".to_owned())]);
     assert_eq!(session.first_forged_event().await.unwrap(), None);
 }
+
+pub(crate) async fn volume_counts_each_email_in_one_span(opened: Opened) {
+    let mut session = opened.store.write().await.unwrap();
+    let bucket = bucket(&mut session, "project").await;
+    let other = session.create_bucket("project", "other", "Other").await.unwrap();
+    let day = |days: i64, micros: i64| {
+        DateTime::from_timestamp_micros(days * 86_400_000_000 + micros).unwrap()
+    };
+    let times = [day(-1, 0), day(20_000, 0), day(20_000, 86_399_999_999), day(20_002, 5)];
+    for (number, sent_at) in (0..).zip(times) {
+        let new = NewEmail { sent_at, ..email(&opened.store, number, "text") };
+        session.put_emails(&bucket.id, vec![new.clone()], false).await.unwrap();
+        let elsewhere = NewEmail { sent_at: day(20_001, 0), ..new };
+        session.put_emails(&other.id, vec![elsewhere], false).await.unwrap();
+    }
+    session.commit().await.unwrap();
+    let mut session = opened.store.read().await.unwrap();
+    let span = TimeDelta::days(1);
+    let all = session.volume(&bucket.id, day(-9, 0), day(20_003, 0), span).await.unwrap();
+    assert_eq!(all.spans, [(day(20_000, 0), 2), (day(20_002, 0), 1)]);
+    assert_eq!(all.range, Some((day(-1, 0), day(20_002, 5))));
+    let some = session.volume(&bucket.id, day(20_000, 1), day(20_002, 5), span).await.unwrap();
+    assert_eq!(some.spans, [(day(20_000, 0), 1)]);
+    let none = session.volume("0000000000000000", day(0, 0), day(1, 0), span).await.unwrap();
+    assert_eq!((none.spans, none.range), (Vec::new(), None));
+}

@@ -9,6 +9,8 @@ mod backup;
 mod check;
 mod comments;
 mod contract;
+mod finding;
+mod people;
 mod sqlite;
 
 macro_rules! store_contract {
@@ -32,6 +34,17 @@ macro_rules! store_contract {
             configurations_keep_their_history,
             quotas_count_what_there_is,
             the_audit_chain_shows_what_was_changed,
+            volume_counts_each_email_in_one_span,
+        } people {
+            sessions_end_when_they_are_told_to,
+            one_user_has_not_more_sessions_than_there_may_be,
+            a_link_is_the_only_one_and_good_once,
+            a_password_is_replaced_only_where_it_is_the_one_that_was_seen,
+            who_is_disabled_has_nothing,
+            identities_are_each_one_users,
+            what_groups_give_is_kept_apart_from_what_people_give,
+            the_first_upload_of_an_hour_is_told,
+            a_setting_is_the_last_that_was_written,
         } comments {
             comments_have_one_order_over_all_sources,
             a_comment_keeps_its_place_as_long_as_its_time,
@@ -44,5 +57,26 @@ macro_rules! store_contract {
     };
 }
 
+macro_rules! search_contract {
+    ($name:ident, $open:expr; $($case:ident),+ $(,)?) => {
+        mod $name {
+            $(#[tokio::test]
+            async fn $case() {
+                crate::finding::$case($open.await).await;
+            })+
+        }
+    };
+    ($name:ident, $open:expr) => {
+        search_contract!($name, $open;
+            search_finds_what_a_reader_finds,
+            an_index_is_rebuilt_while_comments_change,
+            nobody_finds_what_is_in_another_project,
+            no_query_is_an_error_of_the_database,
+        );
+    };
+}
+
 store_contract!(on_sqlite, crate::contract::sqlite());
 store_contract!(on_postgres, crate::contract::postgres());
+search_contract!(search_on_sqlite, crate::contract::sqlite());
+search_contract!(search_on_postgres, crate::contract::postgres());

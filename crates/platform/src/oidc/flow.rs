@@ -1,0 +1,308 @@
+//! The way of a browser to the provider and back.
+//!
+//! A cookie holds one random number; state, nonce and the secret of PKCE are hashes of it. So the
+//! answer is of use only in the browser that set out, and nothing is kept here for those who never
+//! come back. A state that came back is remembered until its cookie has ended.
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use chrono::{DateTime, TimeDelta, Utc};
+use hyper::{
+    StatusCode,
+    header::{LOCATION, SET_COOKIE},
+};
+use openssl::{memcmp, rand::rand_bytes, sha::sha256};
+use record::Chain;
+
+use super::{
+    admission::{Kept, admit},
+    provider::{Exchange, OidcError, Provider},
+    token::Expected,
+};
+use crate::{
+    cookies::Cookie, public::Visit, refusal::Refusal, reply::Reply, schema::wrong, sign_in,
+};
+
+/// Seconds in which somebody has to come back.
+const LIFETIME: i64 = 600;
+/// Longest path to which somebody returns, code, and state.
+const MAX_RETURN: usize = 1024;
+const MAX_CODE: usize = 8192;
+
+/// A sign-in that is under way.
+struct Trip {
+    random: [u8; 32],
+    began: DateTime<Utc>,
+    return_to: String,
+}
+
+impl Trip {
+    fn derive(&self, what: &str) -> String {
+        let mut bytes = what.as_bytes().to_vec();
+        bytes.push(0);
+        bytes.extend_from_slice(&self.random);
+        BASE64_URL_SAFE_NO_PAD.encode(sha256(&bytes))
+    }
+
+    fn state(&self) -> String {
+        self.derive("state")
+    }
+
+    fn nonce(&self) -> String {
+        self.derive("nonce")
+    }
+
+    fn verifier(&self) -> String {
+        self.derive("verifier")
+    }
+
+    fn write(&self) -> String {
+        let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+        let (random, path) = (encode(&self.random), encode(self.return_to.as_bytes()));
+        format!("{random}.{}.{path}", self.began.timestamp())
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, '.');
+        let decode = |part: &str| BASE64_URL_SAFE_NO_PAD.decode(part).ok();
+        let random = decode(parts.next()?)?.try_into().ok()?;
+        let began = DateTime::from_timestamp(parts.next()?.parse().ok()?, 0)?;
+        let return_to = String::from_utf8(decode(parts.next()?)?).ok()?;
+        Some(Self { random, began, return_to })
+    }
+}
+
+/// Whether a path leads to a page of ours and nowhere else: browsers take `//` and `/\` for the
+/// beginning of another host.
+fn is_own_path(path: &str, base: &str) -> bool {
+    let below = path.strip_prefix(base).is_some_and(|rest| rest.starts_with('/'));
+    let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    below && plain && !path.starts_with("//") && path.len() <= MAX_RETURN
+}
+
+fn redirect(to: &str) -> Reply {
+    Reply::new(StatusCode::SEE_OTHER, "text/plain; charset=utf-8", Vec::new()).with(LOCATION, to)
+}
+
+/// Why somebody was not signed in, as the page of the sign-in knows it.
+enum Failure {
+    Denied,
+    Expired,
+    Kept(Kept),
+    Failed,
+}
+
+impl Failure {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Denied => "oidc_denied",
+            Self::Expired => "oidc_expired",
+            Self::Kept(Kept::NotInvited) => "oidc_not_invited",
+            Self::Kept(Kept::Unverified) => "oidc_unverified",
+            Self::Kept(Kept::Disabled) => "oidc_disabled",
+            Self::Failed => "oidc_failed",
+        }
+    }
+}
+
+fn sign_in_page(visit: &Visit<'_>, failure: &Failure) -> Reply {
+    redirect(&format!("{}/sign-in?error={}", visit.shared.site.path, failure.code()))
+}
+
+fn provider<'a>(visit: &'a Visit<'_>) -> Result<&'a Provider, Refusal> {
+    let none = || Refusal::not_found("a provider for OpenID Connect");
+    visit.shared.oidc.as_ref().ok_or_else(none)
+}
+
+fn log(provider: &Provider, error: &OidcError) {
+    tracing::warn!("A sign-in with `{}` failed: {}", provider.settings.issuer, Chain(error));
+}
+
+/// Sends the browser to the provider.
+pub(crate) async fn start(visit: &Visit<'_>) -> Result<Reply, Refusal> {
+    let (provider, site) = (provider(visit)?, &visit.shared.site);
+    let home = format!("{}/", site.path);
+    let return_to = visit.head.parameters("return_to").next().unwrap_or(&home);
+    if !is_own_path(return_to, &site.path) {
+        return Err(wrong("return_to", "expected a path of this platform"));
+    }
+    let metadata = match provider.metadata().await {
+        Ok(metadata) => metadata,
+        Err(error) => {
+            log(provider, &error);
+            return Ok(sign_in_page(visit, &Failure::Failed));
+        }
+    };
+    let mut random = [0; 32];
+    rand_bytes(&mut random).map_err(|_| Refusal::busy("no random numbers", 5))?;
+    let began = visit.shared.store.now();
+    let trip = Trip { random, began, return_to: return_to.to_owned() };
+    let settings = &provider.settings;
+    let scopes = ["openid", "email", "profile"].into_iter();
+    let scopes: Vec<&str> = scopes.chain(settings.scopes.iter().map(String::as_str)).collect();
+    let mut url = metadata.authorization_endpoint.clone();
+    url.query_pairs_mut()
+        .append_pair("response_type", "code")
+        .append_pair("client_id", &settings.client_id)
+        .append_pair("redirect_uri", &redirect_uri(visit))
+        .append_pair("scope", &scopes.join(" "))
+        .append_pair("state", &trip.state())
+        .append_pair("nonce", &trip.nonce())
+        .append_pair("code_challenge_method", "S256")
+        .append_pair("code_challenge", &challenge(&trip.verifier()));
+    let cookie = Cookie::Oidc.set(site, &trip.write(), LIFETIME);
+    Ok(redirect(url.as_str()).with(SET_COOKIE, cookie))
+}
+
+/// Spec: RFC 7636 §4.2.
+fn challenge(verifier: &str) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(sha256(verifier.as_bytes()))
+}
+
+fn redirect_uri(visit: &Visit<'_>) -> String {
+    visit.shared.site.page("/auth/oidc/callback")
+}
+
+/// Signs in whoever comes back, or tells the page of the sign-in why not.
+pub(crate) async fn finish(visit: &Visit<'_>) -> Result<Reply, Refusal> {
+    let provider = provider(visit)?;
+    let attempt = visit.shared.attempts.begin(None, visit.address)?;
+    let outcome = match come_back(visit, provider).await {
+        // No room for one more user, or their name is taken: a person is not shown JSON.
+        Err(refusal) if refusal.status.is_client_error() => {
+            tracing::warn!("Somebody whom the provider knows cannot become a user: {refusal}");
+            Err(Failure::Failed)
+        }
+        outcome => outcome?,
+    };
+    let reply = match outcome {
+        Ok(reply) => {
+            attempt.withdrawn();
+            reply
+        }
+        Err(failure) => {
+            sign_in::note_failure(visit, &attempt, None, failure.code()).await?;
+            sign_in_page(visit, &failure)
+        }
+    };
+    Ok(reply.with(SET_COOKIE, Cookie::Oidc.clear(&visit.shared.site)))
+}
+
+async fn come_back(
+    visit: &Visit<'_>,
+    provider: &Provider,
+) -> Result<Result<Reply, Failure>, Refusal> {
+    let (shared, head) = (visit.shared, visit.head);
+    // A parameter that is there twice is not to be trusted. Spec: RFC 6749 §3.1.
+    let one = |name: &str| {
+        let mut values = head.parameters(name);
+        let first = values.next();
+        first.filter(|_| values.next().is_none())
+    };
+    let now = shared.store.now();
+    let trip = Cookie::Oidc.find(&shared.site, &head.parts.headers);
+    let Some(trip) = trip.and_then(|text| Trip::read(&text)) else {
+        return Ok(Err(Failure::Expired));
+    };
+    let (state, given) = (trip.state(), one("state").unwrap_or_default());
+    let same = state.len() == given.len() && memcmp::eq(state.as_bytes(), given.as_bytes());
+    let age = (now - trip.began).num_seconds();
+    if !same || !(-LIFETIME..=LIFETIME).contains(&age) {
+        return Ok(Err(Failure::Expired));
+    }
+    let mut session = shared.store.write().await?;
+    let is_first = session.use_state(&state, TimeDelta::seconds(2 * LIFETIME)).await?;
+    session.commit().await?;
+    if !is_first {
+        return Ok(Err(Failure::Expired));
+    }
+    // Another provider's answer, of a person who was led astray. Spec: RFC 9207.
+    let metadata = match provider.metadata().await {
+        Ok(metadata) => metadata,
+        Err(error) => {
+            log(provider, &error);
+            return Ok(Err(Failure::Failed));
+        }
+    };
+    let named = one("iss");
+    if named.is_some_and(|named| named != provider.settings.issuer)
+        || named.is_none() && metadata.names_itself
+    {
+        tracing::warn!("A sign-in came back with the name of another provider");
+        return Ok(Err(Failure::Failed));
+    }
+    if let Some(error) = one("error") {
+        let denied = matches!(error, "access_denied" | "login_required" | "consent_required");
+        return Ok(Err(if denied { Failure::Denied } else { Failure::Failed }));
+    }
+    let Some(code) = one("code").filter(|code| !code.is_empty() && code.len() <= MAX_CODE) else {
+        return Ok(Err(Failure::Failed));
+    };
+    let settings = &provider.settings;
+    let (nonce, issuer) = (trip.nonce(), &settings.issuer);
+    let expected = Expected { issuer, client_id: &settings.client_id, nonce: &nonce, now };
+    let (verifier, redirect_uri) = (trip.verifier(), redirect_uri(visit));
+    let exchange = Exchange { code, verifier: &verifier, redirect_uri: &redirect_uri, expected };
+    let claims = match provider.exchange(&exchange).await {
+        Ok(claims) => claims,
+        Err(error) => {
+            log(provider, &error);
+            return Ok(Err(Failure::Failed));
+        }
+    };
+    let mut session = shared.store.write().await?;
+    let user = match admit(visit, &mut session, settings, &claims).await? {
+        Ok(user) => user,
+        Err(kept) => return Ok(Err(Failure::Kept(kept))),
+    };
+    let secret = sign_in::begin(visit, &mut session, &user, "oidc", "oidc").await?;
+    session.commit().await?;
+    let home = format!("{}/", shared.site.path);
+    let return_to = Some(&trip.return_to).filter(|path| is_own_path(path, &shared.site.path));
+    let reply = redirect(return_to.unwrap_or(&home));
+    Ok(Ok(reply.with(SET_COOKIE, sign_in::cookie(shared, &secret))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_of_ours_leads_nowhere_else() {
+        for path in ["/", "/buckets/a?b=c#d", "/%2f%2fevil.example"] {
+            assert!(is_own_path(path, ""), "{path}");
+        }
+        for path in
+            ["", "//evil.example", "/\\evil.example", "https://evil.example/", "/a\nb", "evil"]
+        {
+            assert!(!is_own_path(path, ""), "{path}");
+        }
+        assert!(is_own_path("/base/x", "/base"));
+        for path in ["/based", "/other", "/base", "//base/x"] {
+            assert!(!is_own_path(path, "/base"), "{path}");
+        }
+        assert!(!is_own_path(&format!("/{}", "a".repeat(2000)), ""));
+    }
+
+    #[test]
+    fn a_trip_is_read_as_it_was_written_and_tells_nothing_of_itself() {
+        let began = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+        let trip = Trip { random: [7; 32], began, return_to: "/a.b".to_owned() };
+        let read = Trip::read(&trip.write()).unwrap();
+        assert_eq!((read.random, read.began, &*read.return_to), ([7; 32], began, "/a.b"));
+        let all = [trip.state(), trip.nonce(), trip.verifier(), trip.write()];
+        let different: std::collections::BTreeSet<&String> = all.iter().collect();
+        assert_eq!(different.len(), 4);
+        // Spec: RFC 7636 §4.1.
+        assert_eq!(trip.verifier().len(), 43);
+        for text in ["", "a.b.c", "..", &trip.write()[1..]] {
+            assert!(Trip::read(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_challenge_is_that_of_the_specification() {
+        // RFC 7636, appendix B.
+        let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+        assert_eq!(challenge(verifier), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+    }
+}

@@ -1,0 +1,149 @@
+//! A browser as far as signing in needs one: cookies for each host, and the headers that no page
+//! can set.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{HeaderMap, Request, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use url::Url;
+
+/// Where the platform of these tests is, as its people see it: a proxy has the certificate.
+pub(crate) const PUBLIC: &str = "https://mail.example.com/base";
+
+pub(crate) struct Browser {
+    platform: SocketAddr,
+    /// By host and port, then by name.
+    pub(crate) cookies: HashMap<String, BTreeMap<String, String>>,
+    pub(crate) agent: &'static str,
+    /// Headers that are not sent, and others that are.
+    pub(crate) without: &'static [&'static str],
+    pub(crate) with: Vec<(&'static str, String)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+    pub(crate) url: Url,
+}
+
+impl Page {
+    pub(crate) fn json(&self) -> Value {
+        let text = String::from_utf8_lossy(&self.body);
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    pub(crate) fn message(&self) -> String {
+        self.json()["message"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    fn location(&self) -> Option<Url> {
+        let location = self.header("location")?;
+        Some(self.url.join(location).unwrap())
+    }
+}
+
+impl Browser {
+    pub(crate) fn new(platform: SocketAddr) -> Self {
+        let (cookies, with) = (HashMap::new(), Vec::new());
+        Self { platform, cookies, agent: "Test Browser", without: &[], with }
+    }
+
+    /// The value of the platform's cookie whose name begins so.
+    pub(crate) fn cookie(&self, name: &str) -> Option<String> {
+        let own = self.cookies.get("mail.example.com")?;
+        own.iter().find(|(own, _)| own.starts_with(name)).map(|(_, value)| value.clone())
+    }
+
+    pub(crate) async fn get(&mut self, path: &str) -> Page {
+        self.visit(&Url::parse(&format!("{PUBLIC}{path}")).unwrap()).await
+    }
+
+    pub(crate) async fn post(&mut self, path: &str, body: Value) -> Page {
+        self.call("POST", path, body).await
+    }
+
+    pub(crate) async fn call(&mut self, method: &str, path: &str, body: Value) -> Page {
+        let url = Url::parse(&format!("{PUBLIC}{path}")).unwrap();
+        self.send(method, &url, &body).await
+    }
+
+    pub(crate) async fn visit(&mut self, url: &Url) -> Page {
+        self.send("GET", url, &Value::Null).await
+    }
+
+    /// Follows redirects until there are no more, or the next one leads to a page beginning with
+    /// `until`; the last page and the address that was not opened.
+    pub(crate) async fn follow(&mut self, mut page: Page, until: &str) -> (Page, Option<Url>) {
+        for _ in 0..20 {
+            match page.location() {
+                None => return (page, None),
+                Some(next) if next.as_str().starts_with(until) => return (page, Some(next)),
+                Some(next) => page = self.visit(&next).await,
+            }
+        }
+        panic!("the redirects have no end: {page:?}")
+    }
+
+    async fn send(&mut self, method: &str, url: &Url, body: &Value) -> Page {
+        let host = url[url::Position::BeforeHost..url::Position::AfterPort].to_owned();
+        let own = url.as_str().starts_with("https://mail.example.com");
+        let address: SocketAddr = if own { self.platform } else { host.parse().unwrap() };
+        // What a proxy passes on: the path as it was, below the base path.
+        let target = url[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
+        let mut request = Request::builder().method(method).uri(target);
+        let cookies = self.cookies.get(&host);
+        let pairs: Vec<String> =
+            cookies.into_iter().flatten().map(|(name, value)| format!("{name}={value}")).collect();
+        let mut headers = vec![
+            ("host", host.clone()),
+            ("user-agent", self.agent.to_owned()),
+            ("x-tributary-csrf", "1".to_owned()),
+            ("sec-fetch-site", if own { "same-origin" } else { "cross-site" }.to_owned()),
+            ("origin", "https://mail.example.com".to_owned()),
+        ];
+        if !pairs.is_empty() {
+            headers.push(("cookie", pairs.join("; ")));
+        }
+        if !body.is_null() {
+            headers.push(("content-type", "application/json".to_owned()));
+        }
+        headers.retain(|(name, _)| !self.without.contains(name));
+        headers.retain(|(name, _)| self.with.iter().all(|(other, _)| other != name));
+        for (name, value) in headers.iter().chain(&self.with) {
+            request = request.header(*name, value);
+        }
+        let bytes = if body.is_null() { Bytes::new() } else { body.to_string().into() };
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let request = request.body(Full::new(bytes)).unwrap();
+        let (head, body) = sender.send_request(request).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        let jar = self.cookies.entry(host).or_default();
+        for set in head.headers.get_all("set-cookie") {
+            let set = set.to_str().unwrap();
+            let (name, rest) = set.split_once('=').unwrap();
+            let value = rest.split(';').next().unwrap();
+            let over = value.is_empty() || set.contains("Max-Age=0") || set.contains("1970");
+            if over {
+                jar.remove(name);
+            } else {
+                jar.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        Page { status: head.status.as_u16(), headers: head.headers, body, url: url.clone() }
+    }
+}
