@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { launch } from "./harness/browser.js";
-import { emails } from "./harness/data.js";
-import { entered } from "./harness/enter.js";
+import { launch, open } from "./harness/browser.js";
+import { emails, newsletter } from "./harness/data.js";
+import { entered, PASSWORD } from "./harness/enter.js";
 import { start } from "./harness/server.js";
 
 /** @type {import("./harness/server.js").Platform} */
@@ -51,6 +51,65 @@ test("a project, a bucket, and mail that appears while one looks", async () => {
   await page.getByText("Catching up · 0 of 1 folder").waitFor();
   await state("UP_TO_DATE");
   await page.getByText("Up to date · 1 of 1 folder").waitFor();
+  assert.deepEqual(wrong, []);
+  await context.close();
+});
+
+test("the first administrator's link leads in, once", async () => {
+  const { page, context, wrong } = await open(browser);
+  await page.goto(`${platform.url}/audit`);
+  await page.getByRole("heading", { level: 1, name: "Sign in" }).waitFor();
+  await page.goto(platform.link);
+  await page.locator("input[name=password]").fill(PASSWORD);
+  await page.locator("input[name=again]").fill(PASSWORD);
+  await page.getByRole("button", { name: "Set the password and sign in" }).click();
+  await page.getByRole("heading", { level: 1, name: "Projects" }).waitFor();
+  // The secret is not left in the address.
+  assert.equal(new URL(page.url()).hash, "");
+  await page.goto(`${platform.url}/account`);
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByRole("heading", { level: 1, name: "Sign in" }).waitFor();
+  await page.locator("input[name=username]").fill("admin");
+  await page.locator("input[name=password]").fill("something else");
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("alert").waitFor();
+  await page.locator("input[name=password]").fill(PASSWORD);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("heading", { level: 1, name: "Projects" }).waitFor();
+  await page.goto(platform.link);
+  await page.getByRole("alert").waitFor();
+  assert.deepEqual(wrong, []);
+  await context.close();
+});
+
+test("mail becomes messages while one looks; they are found, and shown as they came", async () => {
+  const { page, context, wrong } = await entered(browser, platform);
+  await page.goto(`${platform.url}/p/acme/sources`);
+  await page.getByRole("button", { name: "New source" }).first().click();
+  await page.getByLabel("Name").fill("mail");
+  await page.getByRole("button", { name: "Create" }).click();
+  await page.getByRole("heading", { level: 1, name: "mail" }).waitFor();
+  await page.getByTestId("messages").getByText("3", { exact: true }).waitFor();
+  await platform.call("PUT", "api/_private/buckets/acme/desks/emails", { emails: [newsletter("https://canary.invalid")] });
+  await page.getByTestId("newest").getByText("Quarterly update for brokers").waitFor();
+  await page.keyboard.press("Control+k");
+  await page.getByPlaceholder("Search mail, or go to…").fill("quarterly");
+  await page.getByText("Search mail for “quarterly”").click();
+  const results = page.getByTestId("results");
+  await results.locator("mark").first().waitFor();
+  assert.equal((await results.locator("mark").first().innerText()).toLowerCase(), "quarterly");
+  await results.getByRole("link").first().click();
+  await page.getByRole("heading", { level: 1, name: "Quarterly update for brokers" }).waitFor();
+  await page.getByText("Folder", { exact: true }).waitFor();
+  /** @type {string[]} */
+  const asked = [];
+  page.on("request", (request) => asked.push(request.url()));
+  await page.getByText("Original message").click();
+  const frame = page.frameLocator("iframe[title='Original message']");
+  await frame.getByText("Quarterly update for brokers").waitFor();
+  await page.getByText(/from elsewhere not loaded/).waitFor();
+  assert.equal(await page.locator("iframe").getAttribute("sandbox"), "allow-popups allow-popups-to-escape-sandbox");
+  assert.deepEqual(asked.filter((one) => one.includes("canary")), []);
   assert.deepEqual(wrong, []);
   await context.close();
 });

@@ -15,7 +15,7 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 /** Address and the heading that is there when the page is. @type {[string, string][]} */
 const PAGES = [
   ["/", "Projects"], ["/p/acme", "Acme Insurance"], ["/p/acme/buckets/service-desks", "Service desks"], ["/p/acme/buckets/archive", "Archive 2025"],
-  ["/p/acme/sources", "Sources"], ["/p/acme/integrations", "Integrations"], ["/p/acme/configurations", "Configurations"],
+  ["/p/acme/sources", "Sources"], ["/p/acme/sources/desks", "Service desks"], ["/p/acme/integrations", "Integrations"], ["/p/acme/configurations", "Configurations"],
   ["/p/acme/configurations/hamburg", "hamburg"], ["/p/acme/configurations/new", "new"], ["/p/acme/people", "People"], ["/search?q=invoice", "Search"], ["/users", "Users"],
   ["/audit", "Audit log"], ["/quotas", "Quotas"], ["/outbox", "Mail outbox"], ["/account", "Your account"], ["/sign-in", "Sign in"], ["/link#nonsense", "Welcome"],
 ];

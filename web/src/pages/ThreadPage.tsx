@@ -1,23 +1,21 @@
 /// A thread: its messages in their order, the last one in full.
 
-import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Button } from "@mantine/core";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { post } from "../api/client";
-import type { Comment } from "../api/types";
+import type { Hit, SearchPage } from "../api/types";
 import { Await, Head, Panel } from "../parts/basics";
 import { moment, plural } from "../parts/format";
 import { Icon } from "../parts/Icon";
 import { Letter } from "../parts/Letter";
 import { address, nameOf } from "../parts/mail";
 import { Message } from "../parts/Message";
-import { commentPage, source as sourceQuery } from "../parts/source";
+import { comment as commentQuery, commentPage, source as sourceQuery } from "../parts/source";
 import { Link, useNames } from "../router";
 
-interface Page {
-  comments: Comment[];
-  continuation?: string;
-}
+/// Messages that are listed at once.
+const PAGE = 100;
 
 export default function ThreadPage() {
   const names = useNames("project", "source", "thread");
@@ -25,61 +23,73 @@ export default function ThreadPage() {
   const id = source.data?.id;
   const found = useInfiniteQuery({
     queryKey: ["threads", id, names.thread],
-    queryFn: ({ pageParam, signal }) =>
-      post<Page>("api/_private/search/threads", { source_id: id, thread_id: names.thread, limit: 64, ...(pageParam === "" ? {} : { continuation: pageParam }) }, signal),
+    queryFn: ({ pageParam, signal }) => {
+      const body = { query: "", filter: { sources: [id], thread_id: names.thread }, limit: PAGE };
+      return post<SearchPage>("api/_private/search", pageParam === "" ? body : { ...body, continuation: pageParam }, signal);
+    },
     initialPageParam: "",
     getNextPageParam: (last) => last.continuation ?? null,
     enabled: id !== undefined,
   });
-  const comments = found.data?.pages.flatMap((page) => page.comments);
+  // The search lists the newest first.
+  const hits = found.data?.pages.flatMap((page) => page.results).reverse();
   const at = `/p/${encodeURIComponent(names.project)}`;
   const crumbs = [{ title: names.project, to: at }, { title: names.source, to: `${at}/sources/${encodeURIComponent(names.source)}` }];
-  const people = new Set(comments?.map((one) => address(one.messages[0]?.from ?? "")));
+  const people = new Set(hits?.map((one) => address(one.from?.text ?? "")));
   return (
     <>
       <Head
-        title={comments?.[0]?.messages[0]?.subject?.text || "Thread"}
+        title={hits?.[0]?.subject?.text || "Thread"}
         crumbs={crumbs}
-        about={comments && `${plural(comments.length, "message")} of ${plural(people.size, "person", "people")}`}
+        about={hits && `${plural(hits.length, "message")} of ${plural(people.size, "person", "people")}`}
       />
-      <Await of={{ data: comments, error: source.error ?? found.error, refetch: found.refetch }}>
+      {found.hasNextPage && <Button mb="md" variant="default" onClick={() => void found.fetchNextPage()} loading={found.isFetchingNextPage}>Earlier messages</Button>}
+      <Await of={{ data: hits, error: source.error ?? found.error, refetch: found.refetch }}>
         {(list) => (
           <ol className="rows column" style={{ gap: 14 }}>
-            {list.map((one, place) => <li key={one.id}><Part comment={one} project={names.project} source={names.source} open={place === list.length - 1} /></li>)}
+            {list.map((one, place) => <li key={one.uid}><Part hit={one} open={place === list.length - 1} /></li>)}
           </ol>
         )}
       </Await>
-      {found.hasNextPage && <Button mt="md" variant="default" onClick={() => void found.fetchNextPage()} loading={found.isFetchingNextPage}>Later messages</Button>}
     </>
   );
 }
 
-function Part({ comment, project, source, open }: { comment: Comment; project: string; source: string; open: boolean }) {
+function Part({ hit, open }: { hit: Hit; open: boolean }) {
   const [shown, setShown] = useState(open);
-  const message = comment.messages[0];
-  if (!message) return null;
-  if (!shown) {
-    return (
-      <div className="panel">
-        <button type="button" className="row" style={{ borderTop: 0 }} aria-expanded={false} onClick={() => setShown(true)}>
-          <Letter of={address(message.from ?? "?")} />
-          <span style={{ flex: 1, minWidth: 0 }}>
-            <span style={{ display: "block", fontWeight: 600 }} className="clip">{nameOf(message.from ?? "")}</span>
-            <span style={{ display: "block", fontSize: "0.86rem", color: "var(--mantine-color-dimmed)" }} className="clip">{message.body.text.slice(0, 200)}</span>
-          </span>
-          <span style={{ fontSize: "0.82rem", color: "var(--mantine-color-dimmed)", whiteSpace: "nowrap" }}>{moment(comment.timestamp)}</span>
-        </button>
-      </div>
-    );
-  }
+  if (shown) return <Whole hit={hit} />;
+  const from = hit.from?.text ?? "";
+  return (
+    <div className="panel">
+      <button type="button" className="row" style={{ borderTop: 0 }} aria-expanded={false} onClick={() => setShown(true)}>
+        <Letter of={address(from || "?")} />
+        <span style={{ flex: 1, minWidth: 0 }}>
+          <span style={{ display: "block", fontWeight: 600 }} className="clip">{nameOf(from)}</span>
+          <span style={{ display: "block", fontSize: "0.86rem", color: "var(--mantine-color-dimmed)" }} className="clip">{hit.snippet.text}</span>
+        </span>
+        <span style={{ fontSize: "0.82rem", color: "var(--mantine-color-dimmed)", whiteSpace: "nowrap" }}>{moment(hit.timestamp)}</span>
+      </button>
+    </div>
+  );
+}
+
+function Whole({ hit }: { hit: Hit }) {
+  const { owner, name } = hit.source;
+  const found = useQuery(commentQuery(owner, name, hit.comment_id));
   return (
     <Panel>
-      <Message message={message} />
-      <div style={{ marginTop: 16 }}>
-        <Link className="text" to={commentPage(project, source, comment.id)} style={{ display: "inline-flex", gap: 6, alignItems: "center", fontSize: "0.88rem" }}>
-          <Icon name="mail" size={15} /> Properties, attachments and original
-        </Link>
-      </div>
+      <Await of={found}>
+        {(comment) => (
+          <>
+            {comment.messages.map((message, place) => <Message key={place} message={message} />)}
+            <div style={{ marginTop: 16 }}>
+              <Link className="text" to={commentPage(owner, name, comment.id)} style={{ display: "inline-flex", gap: 6, alignItems: "center", fontSize: "0.88rem" }}>
+                <Icon name="mail" size={15} /> Properties, attachments and original
+              </Link>
+            </div>
+          </>
+        )}
+      </Await>
     </Panel>
   );
 }

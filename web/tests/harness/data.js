@@ -130,6 +130,7 @@ export async function fill(platform, count = 240) {
   for (let at = 0; at < all.length; at += 100) {
     await platform.call("PUT", "api/_private/buckets/acme/service-desks/emails", { emails: all.slice(at, at + 100) });
   }
+  await platform.call("PUT", "api/v1/sources/acme/desks", { source: { title: "Service desks", bucket_id: bucket.id, email_transform_tag: "generic.0.CONVKER5" } });
   const folders = ["Inbox", "Inbox/Claims", "Inbox/Invoices", "Sent Items", "Archive/2025"];
   for (const [place, [, mailbox]] of DESKS.entries()) {
     for (const [number, folder] of folders.entries()) {

@@ -243,8 +243,8 @@ async fn two_servers_on_one_database_share_the_work() {
     let (mut clients, mut serving, mut token) = (Vec::new(), Vec::new(), String::new());
     for folder in &folders {
         let store = Store::connect(&url, folder.path(), Arc::new(SystemClock)).await.unwrap();
-        if let Some(first) = first_token(&store).await.unwrap() {
-            token = first.reveal().to_owned();
+        if let Some(first) = first_start(&store).await.unwrap() {
+            token = first.token.reveal().to_owned();
         }
         let server = Server::bind(store, Options::default()).await.unwrap();
         let address = server.address();
