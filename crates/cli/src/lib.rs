@@ -6,6 +6,7 @@ mod commands;
 mod demo;
 mod doctor;
 mod fsck;
+mod hosted;
 mod migrate_source;
 mod people;
 mod place;

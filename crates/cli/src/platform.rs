@@ -16,13 +16,16 @@ use appliance::{
 };
 use clap::Args;
 use platform::{Limits, Options, PUBLIC_URL, Server, link_url};
+use record::Chain;
 use store::{Store, StoreError};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use vault::Vault;
 
 use crate::{
     commands::show,
+    hosted::{EgressPolicy, Prober},
     people::PeopleFlags,
     serve::{Signals, runtime},
     storage::{Storage, stored},
@@ -57,6 +60,16 @@ pub(crate) struct Serve {
     base_path: String,
     #[command(flatten)]
     people: PeopleFlags,
+    /// File with the keys that the credentials of integrations are sealed with. Without it:
+    /// `vault.key` in the data folder, which is made if it is not there. Keep a copy of it apart
+    /// from those of the data.
+    #[arg(long, value_name = "FILE")]
+    vault_key_file: Option<PathBuf>,
+    /// Addresses that integrations cannot make this program connect to: `metadata` blocks those
+    /// where clouds serve the credentials of machines, `private` blocks private addresses and
+    /// this machine as well, `off` blocks none.
+    #[arg(long, value_name = "off|metadata|private", default_value = "metadata")]
+    egress_policy: EgressPolicy,
     /// How much is logged: 0 = warnings, 1 = what the service does, 2 = every request.
     #[arg(long, value_name = "0|1|2", default_value = "1",
           value_parser = clap::value_parser!(u8).range(0..=2))]
@@ -117,6 +130,14 @@ impl Serve {
         let shutdown = CancellationToken::new();
         tokio::spawn(Signals::listen()?.obey(shutdown.clone(), Arc::default(), Arc::default()));
         let store = self.storage.open_or_make().await?;
+        let vault = match &self.vault_key_file {
+            Some(path) => Vault::open(path, false),
+            None => Vault::open(&self.storage.data.join("vault.key"), true),
+        };
+        let vault = vault.map_err(|err| {
+            let hint = err.hint().map(|hint| format!("\nHint: {hint}")).unwrap_or_default();
+            Ending::new(Exit::Config, format!("{}{hint}", Chain(&err)))
+        })?;
         let options = Options {
             bind: self.bind,
             tls,
@@ -124,6 +145,8 @@ impl Serve {
             limits: Limits::default(),
             check_config: Some(Arc::new(check_config)),
             people,
+            vault: Some(Arc::new(vault)),
+            exchange: Some(Prober::new(self.egress_policy)),
             ..Options::default()
         };
         let server = Server::bind(store.clone(), options).await.map_err(|err| {

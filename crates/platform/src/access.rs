@@ -13,7 +13,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use hyper::{StatusCode, header::AUTHORIZATION};
 use record::Secret;
-use store::{Actor, Bucket, Grant, Project, Session, Source, User};
+use store::{Actor, Bucket, Dataset, Grant, Integration, Project, Session, Source, User};
 
 use crate::{
     cookies::Cookie,
@@ -21,7 +21,7 @@ use crate::{
     permissions::{PROJECTS_ADMIN, ROOT, TENANT_USERS_READ, gives, project},
     refusal::Refusal,
     request::Head,
-    routes::{BucketName, Named, Need, Op, Route},
+    routes::{BucketName, ItemName, Named, Need, Op, Route},
     server::Shared,
 };
 
@@ -50,6 +50,8 @@ pub(crate) fn actor(user: &User, address: IpAddr) -> Actor {
 pub(crate) struct Target {
     pub(crate) project: Option<Project>,
     pub(crate) bucket: Option<Bucket>,
+    pub(crate) integration: Option<Integration>,
+    pub(crate) dataset: Option<Dataset>,
     pub(crate) source: Option<Source>,
     pub(crate) user: Option<User>,
 }
@@ -125,8 +127,14 @@ impl Caller {
 
     /// Whether the token is worth that permission in the project of that name.
     pub(crate) fn may(&self, project: &str, permission: &str) -> bool {
+        // What the official client calls streams, the description calls triggers.
+        let other = permission.strip_prefix("streams-").map(|rest| format!("triggers-{rest}"));
         self.is_member(project)
-            && (self.is_root() || self.within(project).any(|own| gives(own, permission)))
+            && (self.is_root()
+                || self.within(project).any(|own| {
+                    gives(own, permission)
+                        || other.as_deref().is_some_and(|other| gives(own, other))
+                }))
             && self.allows(permission)
     }
 
@@ -167,6 +175,11 @@ impl Caller {
         };
         if let Some(name) = &named.bucket {
             return self.enter_bucket(session, route.op, name, permission).await;
+        }
+        if let Some(name) = &named.item {
+            // Every such route names a permission; one that does not is for administrators.
+            let permission = permission.unwrap_or("role-cm-project-admin");
+            return self.enter_item(session, route, name, permission).await;
         }
         if named.source.is_some() || named.attachment.is_some() {
             return self.enter_source(session, route.op, named, permission).await;
@@ -222,6 +235,53 @@ impl Caller {
         let no_project = || Refusal::not_found(format_args!("the project `{owner}`"));
         let project = Some(session.project(&owner).await?.ok_or_else(no_project)?);
         Ok(Target { project, bucket, ..Target::default() })
+    }
+
+    /// As with a bucket: an integration or a dataset.
+    async fn enter_item(
+        &self,
+        session: &mut Session,
+        route: &Route,
+        name: &ItemName,
+        permission: &'static str,
+    ) -> Result<Target, Refusal> {
+        let (is_dataset, makes) = match route.op {
+            Op::CreateIntegration => (false, true),
+            Op::CreateDataset => (true, true),
+            _ => (route.path.contains("{dataset}"), false),
+        };
+        let what = if is_dataset { "dataset" } else { "integration" };
+        let missing = || Refusal::not_found(format_args!("the {what} `{name}`"));
+        let mut target = Target::default();
+        match (is_dataset, name) {
+            (false, ItemName::Id(id)) => target.integration = session.integration_by_id(id).await?,
+            (false, ItemName::Full { owner, name }) => {
+                target.integration = session.integration(owner, name).await?;
+            }
+            (true, ItemName::Id(id)) => target.dataset = session.dataset_by_id(id).await?,
+            (true, ItemName::Full { owner, name }) => {
+                target.dataset = session.dataset(owner, name).await?;
+            }
+        }
+        let found = target.integration.as_ref().map(|own| &own.owner);
+        let found = found.or(target.dataset.as_ref().map(|own| &own.owner));
+        let owner = match name {
+            ItemName::Id(_) => found.ok_or_else(missing)?.clone(),
+            ItemName::Full { owner, .. } => owner.clone(),
+        };
+        let no_project = || Refusal::not_found(format_args!("the project `{owner}`"));
+        if !self.is_member(&owner) {
+            return Err(if makes { no_project() } else { missing() });
+        }
+        if !self.may(&owner, permission) {
+            return Err(Refusal::forbidden(permission));
+        }
+        if makes {
+            target.project = Some(session.project(&owner).await?.ok_or_else(no_project)?);
+        } else if target.integration.is_none() && target.dataset.is_none() {
+            return Err(missing());
+        }
+        Ok(target)
     }
 
     /// The same for sources, which attachments lead to as well.

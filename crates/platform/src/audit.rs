@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-use store::AuditQuery;
+use store::{AuditEvent, AuditQuery};
 
 use crate::{
     TENANT,
@@ -26,6 +26,7 @@ pub(crate) async fn query(call: &Call<'_>, payload: Payload) -> Result<Reply, Re
     events.truncate(wanted.limit);
     // The official client ends when an event names somebody who is not in these.
     let (mut users, mut projects) = (BTreeMap::new(), BTreeMap::new());
+    let (mut datasets, mut sources) = (BTreeMap::new(), BTreeMap::new());
     let shown: Vec<Value> = events
         .iter()
         .map(|event| {
@@ -40,6 +41,15 @@ pub(crate) async fn query(call: &Call<'_>, payload: Payload) -> Result<Reply, Re
             for (id, name) in &event.projects {
                 projects.insert(id, json!({ "id": id, "tenant_id": TENANT.0, "name": name }));
             }
+            let of = |kind: &str| about(event, kind);
+            let (dataset, source) = (of("dataset"), of("source"));
+            for (own, table) in [(&dataset, &mut datasets), (&source, &mut sources)] {
+                if let Some((id, row)) = own {
+                    table.insert(id.clone(), row.clone());
+                }
+            }
+            let id = |own: Option<(String, Value)>| own.map(|(id, _)| id).into_iter().collect();
+            let (dataset_ids, source_ids): (Vec<_>, Vec<_>) = (id(dataset), id(source));
             let ids: Vec<_> = event.projects.iter().map(|(id, _)| id).collect();
             json!({
                 "event_id": event.id,
@@ -49,6 +59,8 @@ pub(crate) async fn query(call: &Call<'_>, payload: Payload) -> Result<Reply, Re
                 "actor_tenant_id": TENANT.0,
                 "tenant_ids": [TENANT.0],
                 "project_ids": ids,
+                "dataset_ids": dataset_ids,
+                "source_ids": source_ids,
             })
         })
         .collect();
@@ -58,13 +70,26 @@ pub(crate) async fn query(call: &Call<'_>, payload: Payload) -> Result<Reply, Re
     set("tenants", json!([{ "id": TENANT.0, "name": TENANT.1 }]));
     set("users", users.into_values().collect());
     set("projects", projects.into_values().collect());
-    for none in ["datasets", "sources", "triggers"] {
-        set(none, json!([]));
-    }
+    set("datasets", datasets.into_values().collect());
+    set("sources", sources.into_values().collect());
+    set("triggers", json!([]));
     if let Some(last) = events.last().filter(|_| has_more) {
         set("continuation", format!("{:016x}", last.number).into());
     }
     Ok(Reply::json(Value::Object(payload)))
+}
+
+/// The dataset or the source that an event is about, as its details name it: they are copied, since
+/// both can go.
+fn about(event: &AuditEvent, kind: &str) -> Option<(String, Value)> {
+    let text = |name: &str| event.details.get(name).and_then(Value::as_str);
+    let (name, id) = (text(kind)?, text("id")?);
+    let project = event.projects.first().map(|(id, _)| id.as_str());
+    let row = json!({
+        "id": id, "name": name, "project_id": project.unwrap_or_default(),
+        "title": text("title").unwrap_or(name),
+    });
+    Some((id.to_owned(), row))
 }
 
 fn read(body: Value) -> Result<AuditQuery, Refusal> {

@@ -1,7 +1,7 @@
 //! Buckets.
 
 use serde_json::{Value, json};
-use store::{Bucket, Store};
+use store::{Bucket, Project, Session, Store};
 
 use crate::{
     call::Call,
@@ -50,7 +50,7 @@ pub(crate) async fn create(call: &Call<'_>, payload: Payload) -> Result<Reply, R
     fields.required("bucket_type", one_of(&["emails"]))?;
     let title = fields.optional("title", text(0, 128))?;
     fields.finish()?;
-    let Some(BucketName::Full { owner, name }) = &call.named.bucket else {
+    let Some(BucketName::Full { name, .. }) = &call.named.bucket else {
         return Err(Refusal::invalid("a bucket is made by its name, not by an id"));
     };
     if !is_name(name, false) {
@@ -58,13 +58,26 @@ pub(crate) async fn create(call: &Call<'_>, payload: Payload) -> Result<Reply, R
     }
     let mut session = call.shared.store.write().await?;
     let project = call.project_again(&mut session).await?;
-    quotas::check(&mut session, "buckets").await?;
-    let bucket = session.create_bucket(owner, name, title.as_deref().unwrap_or(name)).await?;
+    let title = title.as_deref().unwrap_or(name);
+    let bucket = make_bucket(call, &mut session, &project, name, title).await?;
+    session.commit().await?;
+    Ok(Reply::json(json!({ "bucket": shown(&bucket) })))
+}
+
+/// Makes a bucket within a transaction.
+pub(crate) async fn make_bucket(
+    call: &Call<'_>,
+    session: &mut Session,
+    project: &Project,
+    name: &str,
+    title: &str,
+) -> Result<Bucket, Refusal> {
+    quotas::check(session, "buckets").await?;
+    let bucket = session.create_bucket(&project.name, name, title).await?;
     let about = [(&*project.id, &*project.name)];
     let details = json!({ "bucket": bucket.name, "id": bucket.id });
     session.audit(&call.caller.actor, "create_bucket", &about, details).await?;
-    session.commit().await?;
-    Ok(Reply::json(json!({ "bucket": shown(&bucket) })))
+    Ok(bucket)
 }
 
 pub(crate) async fn update(call: &Call<'_>, payload: Payload) -> Result<Reply, Refusal> {

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use store::{Bucket, Project, Session, Source, User};
+use store::{Bucket, Dataset, Integration, Project, Session, Source, User};
 
 use crate::{
     access::{Caller, Target},
-    account, audit, buckets, comment_files, comment_pages, comments, configs, conversion, emails,
-    original, own_tokens, projects, quotas,
+    account, audit, buckets, comment_files, comment_pages, comments, configs, conversion, datasets,
+    emails, integrations, mail, original, own_tokens, projects, quotas,
     refusal::Refusal,
     reply::Reply,
     request::{Head, Payload},
@@ -58,6 +58,34 @@ impl Call<'_> {
         let full_name = format!("{}/{}", bucket.owner, bucket.name);
         let missing = || Refusal::not_found(format_args!("the bucket `{full_name}`"));
         session.bucket_by_id(&bucket.id).await?.ok_or_else(missing)
+    }
+
+    pub(crate) fn dataset(&self) -> Result<&Dataset, Refusal> {
+        self.target.dataset.as_ref().ok_or_else(|| Refusal::invalid("the path names no dataset"))
+    }
+
+    /// The dataset as it is in this transaction.
+    pub(crate) async fn dataset_again(&self, session: &mut Session) -> Result<Dataset, Refusal> {
+        let own = self.dataset()?;
+        let full_name = format!("{}/{}", own.owner, own.name);
+        let missing = || Refusal::not_found(format_args!("the dataset `{full_name}`"));
+        session.dataset_by_id(&own.id).await?.ok_or_else(missing)
+    }
+
+    pub(crate) fn integration(&self) -> Result<&Integration, Refusal> {
+        let named = self.target.integration.as_ref();
+        named.ok_or_else(|| Refusal::invalid("the path names no integration"))
+    }
+
+    /// The integration as it is in the transaction that is about to change it.
+    pub(crate) async fn integration_again(
+        &self,
+        session: &mut Session,
+    ) -> Result<Integration, Refusal> {
+        let own = self.integration()?;
+        let full_name = format!("{}/{}", own.owner, own.name);
+        let missing = || Refusal::not_found(format_args!("the integration `{full_name}`"));
+        session.integration_by_id(&own.id).await?.ok_or_else(missing)
     }
 
     /// The project as it is in the transaction that is about to change it.
@@ -155,6 +183,39 @@ pub(crate) async fn perform(call: &Call<'_>, payload: Payload) -> Result<Reply, 
         Op::Search => search::search(call, payload).await,
         Op::SearchVolume => search_volume::volume(call, payload).await,
         Op::GetThread => comment_pages::thread(call).await,
+        Op::ListConfigs => configs::list(call).await,
+        Op::ListConfigVersions => configs::versions(call).await,
+        Op::GetConfigVersion => configs::version(call).await,
+        Op::ListIntegrations => integrations::list(call).await,
+        Op::GetIntegration => integrations::get(call),
+        Op::CreateIntegration => integrations::create(call, payload).await,
+        Op::UpdateIntegration => integrations::update(call, payload).await,
+        Op::DeleteIntegration => integrations::delete(call).await,
+        Op::IntegrationErrors => integrations::errors(call).await,
+        Op::IntegrationConfig => integrations::appliance_config(call),
+        Op::ValidateExchange => integrations::validate(call, payload).await,
+        Op::ListMails => mail::list(call).await,
+        Op::DeleteMail => mail::delete(call).await,
+        Op::WelcomeEmail => mail::send_welcome(call, payload).await,
+        Op::ListDatasets => datasets::list(call).await,
+        Op::GetDataset => datasets::get(call),
+        Op::CreateDataset => datasets::create(call, payload).await,
+        Op::UpdateDataset => datasets::update(call, payload).await,
+        Op::DeleteDataset => datasets::delete(call).await,
+        Op::DatasetStatistics => datasets::statistics(call, payload).await,
+        Op::QueryDataset => datasets::query(call, payload).await,
+        Op::PutLabels => datasets::put_labels(call, payload).await,
+        Op::ListAnnotations => datasets::annotations(call).await,
+        Op::Annotate => datasets::annotate(call, payload).await,
+        Op::ListStreams => datasets::list_streams(call).await,
+        Op::PutStream => datasets::put_stream(call, payload).await,
+        Op::GetStream => datasets::get_stream(call).await,
+        Op::DeleteStream => datasets::delete_stream(call).await,
+        Op::FetchStream => datasets::fetch(call, payload).await,
+        Op::AdvanceStream => datasets::advance(call, payload).await,
+        Op::ResetStream => datasets::reset(call, payload).await,
+        Op::StreamExceptions => datasets::exceptions(call, payload).await,
+        Op::StreamResults => datasets::results(call).await,
         // For the web UI.
         Op::BucketVolume => volume::of_bucket(call).await,
     }

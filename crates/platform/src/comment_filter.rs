@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
-use store::{CommentQuery, Session};
+use store::{Comment, CommentQuery, Session};
 
 use crate::{
     refusal::Refusal,
@@ -185,6 +185,17 @@ impl Filter {
                 |body: &str| serde_json::from_str(body).is_ok_and(|body: Value| self.takes(&body));
             count += page.iter().filter(|comment| fits(&comment.body)).count() as u64;
         }
+    }
+
+    /// Whether one comment fits, whatever was asked about it.
+    pub(crate) fn takes_comment(&self, comment: &Comment) -> bool {
+        let (from, to) = self.range;
+        let body: Value = serde_json::from_str(&comment.body).unwrap_or_default();
+        !self.only_reviewed
+            && (self.sources.is_empty() || self.sources.contains(&comment.source_id))
+            && from.is_none_or(|from| comment.at >= from)
+            && to.is_none_or(|to| comment.at <= to)
+            && self.takes(&body)
     }
 
     fn takes(&self, body: &Value) -> bool {

@@ -5,10 +5,16 @@ use hyper::{
     header::{ETAG, IF_NONE_MATCH},
 };
 use serde_json::{Map, Value, json};
+use store::{Config, ConfigVersion};
 
 use crate::{
-    call::Call, permissions::project::INTEGRATIONS_WRITE, refusal::Refusal, reply::Reply,
-    request::Payload, schema::is_name,
+    call::Call,
+    mail::{config_changed, is_address},
+    permissions::project::INTEGRATIONS_WRITE,
+    refusal::Refusal,
+    reply::Reply,
+    request::Payload,
+    schema::{is_name, show, wrong},
 };
 
 /// Where credentials are sent to. A token that may write configurations and no more must not be
@@ -32,6 +38,11 @@ pub(crate) async fn get(call: &Call<'_>) -> Result<Reply, Refusal> {
     let missing =
         || Refusal::not_found(format_args!("the configuration `{}/{name}`", project.name));
     let config = session.config(&project.id, name).await?.ok_or_else(missing)?;
+    Ok(file(call, config))
+}
+
+/// A configuration as it was sent, unless the client has it.
+fn file(call: &Call<'_>, config: Config) -> Reply {
     let tag = tag(&config.hash);
     let known = call.head.header(IF_NONE_MATCH).unwrap_or_default();
     let reply = if known.split(',').any(|own| own.trim() == tag || own.trim() == "*") {
@@ -39,7 +50,67 @@ pub(crate) async fn get(call: &Call<'_>) -> Result<Reply, Refusal> {
     } else {
         Reply::new(StatusCode::OK, "application/octet-stream", config.content)
     };
-    Ok(reply.with(ETAG, tag))
+    reply.with(ETAG, tag)
+}
+
+/// Most versions in one answer.
+const PAGE: usize = 200;
+
+fn shown(config: &ConfigVersion) -> Map<String, Value> {
+    let own = json!({
+        "version": config.version,
+        "size": config.size,
+        "hash": config.hash,
+        "written_by": config.written_by,
+        "created_at": show(config.created_at),
+    });
+    own.as_object().cloned().unwrap_or_default()
+}
+
+/// The configurations of a project.
+pub(crate) async fn list(call: &Call<'_>) -> Result<Reply, Refusal> {
+    let mut session = call.shared.store.read().await?;
+    let configs = session.configs(&call.project()?.id).await?;
+    let shown = |config: &ConfigVersion| {
+        let mut own = shown(config);
+        own.insert("name".to_owned(), config.name.clone().into());
+        own
+    };
+    let configs: Vec<_> = configs.iter().map(shown).collect();
+    Ok(Reply::json(json!({ "appliance_configs": configs })))
+}
+
+/// What a configuration was, newest first.
+pub(crate) async fn versions(call: &Call<'_>) -> Result<Reply, Refusal> {
+    let (project, name) = (call.project()?, call.named.other(0));
+    let before = call.head.parameters("before").next().map(str::parse::<i64>).transpose();
+    let before = before.map_err(|_| wrong("before", "expected the number of a version"))?;
+    let mut session = call.shared.store.read().await?;
+    let missing =
+        || Refusal::not_found(format_args!("the configuration `{}/{name}`", project.name));
+    let newest = session.config_history(&project.id, name, None, 1).await?.pop();
+    let newest = newest.ok_or_else(missing)?.version;
+    let history = session.config_history(&project.id, name, before, PAGE).await?;
+    let shown = |config: &ConfigVersion| {
+        let mut own = shown(config);
+        own.insert("current".to_owned(), (config.version == newest).into());
+        own
+    };
+    let versions: Vec<_> = history.iter().map(shown).collect();
+    Ok(Reply::json(json!({ "versions": versions })))
+}
+
+/// One version, as it was sent.
+pub(crate) async fn version(call: &Call<'_>) -> Result<Reply, Refusal> {
+    let (project, name, text) = (call.project()?, call.named.other(0), call.named.other(1));
+    let missing = || {
+        let name = format!("{}/{name}", project.name);
+        Refusal::not_found(format_args!("the version `{text}` of the configuration `{name}`"))
+    };
+    let version = text.parse().map_err(|_| missing())?;
+    let mut session = call.shared.store.read().await?;
+    let config = session.config_version(&project.id, name, version).await?;
+    Ok(file(call, config.ok_or_else(missing)?))
 }
 
 pub(crate) async fn put(call: &Call<'_>, payload: Payload) -> Result<Reply, Refusal> {
@@ -56,6 +127,10 @@ pub(crate) async fn put(call: &Call<'_>, payload: Payload) -> Result<Reply, Refu
     })?;
     if let Some(check) = &call.shared.check_config {
         check(&content).map_err(|problem| Refusal::invalid(format!("`file`: {problem}")))?;
+    }
+    let watcher = watcher(&new);
+    if watcher.is_some_and(|own| !is_address(own)) {
+        return Err(wrong("audit_email", "expected an email address"));
     }
     let mut session = call.shared.store.write().await?;
     let project = call.project_again(&mut session).await?;
@@ -76,9 +151,27 @@ pub(crate) async fn put(call: &Call<'_>, payload: Payload) -> Result<Reply, Refu
         session.put_config(&project.id, name, &content, &call.caller.actor.username).await?;
     let about = [(&*project.id, &*project.name)];
     let details = json!({ "name": name, "version": config.version, "changes": changes });
-    session.audit(&call.caller.actor, "update_appliance_config", &about, details).await?;
+    let actor = &call.caller.actor;
+    session.audit(actor, "update_appliance_config", &about, details).await?;
+    if held.is_none_or(|held| held.version != config.version) {
+        let full_name = format!("{}/{name}", project.name);
+        let keys: Vec<&str> =
+            changes.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+        // Whoever is no longer to be told learns that.
+        let before = self::watcher(&old).filter(|own| watcher != Some(*own) && is_address(own));
+        for recipient in watcher.into_iter().chain(before) {
+            let (version, by) = (config.version, &actor.username);
+            let mail = config_changed(recipient, &full_name, version, by, &keys);
+            session.post_mail(mail).await?;
+        }
+    }
     session.commit().await?;
     Ok(Reply::json(json!({ "changes": changes })).with(ETAG, tag(&config.hash)))
+}
+
+/// Who is told of changes.
+fn watcher(config: &Map<String, Value>) -> Option<&str> {
+    config.get("audit_email").and_then(Value::as_str)
 }
 
 /// The fields that differ, with their old and new values.

@@ -4,6 +4,9 @@
 //! An email whose conversion panics is set aside at once; one that ends the process is known by
 //! its claim, which is durable before the conversion begins.
 
+mod status;
+mod write;
+
 use std::{
     collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -15,22 +18,14 @@ use chrono::TimeDelta;
 use comment::{Converted, Delivery, FORMAT_VERSION, Transform};
 use record::{Chain, Metadata};
 use serde_json::{Value, json};
-use store::{
-    Claim, Claimant, CommentWrite, ContentReader, NewComment, Session, Source, StoreError,
-};
+use store::{Claim, Claimant, ContentReader, Source, StoreError};
 use tokio::{sync::Notify, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
-use crate::{
-    call::Call,
-    comment_files::{email_reference, read_whole},
-    refusal::Refusal,
-    reply::Reply,
-    request::Payload,
-    schema::{show, top},
-    server::Shared,
-};
+use crate::{comment_files::read_whole, server::Shared};
+pub(crate) use status::{queue, retry, status};
+use write::write;
 
 /// Emails that are converted in one go, and bytes of them.
 const BATCH: usize = 256;
@@ -47,8 +42,6 @@ const LATER: TimeDelta = TimeDelta::seconds(60);
 /// Pauses after a failure of the database.
 const PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
-/// Quarantined emails that are listed.
-const LISTED: usize = 100;
 
 /// Makes a comment of an email.
 pub type Convert = Arc<dyn Fn(&[u8], &Delivery<'_>, &Transform) -> Converted + Send + Sync>;
@@ -187,143 +180,6 @@ async fn write_and_claim(
     }
 }
 
-/// Stores what became of emails, and counts the comments that changed.
-async fn write(session: &mut Session, by: &Claimant, done: &[Done]) -> Result<u64, StoreError> {
-    let mut sources: HashMap<&str, Vec<&Done>> = HashMap::new();
-    for own in done {
-        match &own.outcome {
-            Outcome::Made(_) => sources.entry(&own.claim.source_id).or_default().push(own),
-            Outcome::Bad(reason) if session.quarantine(&own.claim, reason).await? => {
-                warn!(
-                    source.id = %own.claim.source_id, content = %own.claim.hash,
-                    "An email was set aside, and stays in its bucket: {reason}"
-                );
-            }
-            Outcome::Bad(_) => session.postpone(&own.claim, TimeDelta::zero()).await?,
-            Outcome::Later => session.postpone(&own.claim, LATER).await?,
-        }
-    }
-    let mut sources: Vec<_> = sources.into_iter().collect();
-    // Several processes lock them in the same order.
-    sources.sort_unstable_by_key(|(id, _)| *id);
-    let mut changed = 0;
-    for (source_id, done) in sources {
-        changed += write_comments(session, by, source_id, &done).await?;
-    }
-    Ok(changed)
-}
-
-async fn write_comments(
-    session: &mut Session,
-    by: &Claimant,
-    source_id: &str,
-    done: &[&Done],
-) -> Result<u64, StoreError> {
-    let claims: Vec<&Claim> = done.iter().map(|own| &own.claim).collect();
-    let still = session.finish_conversions(by, &claims).await?;
-    if !session.begin_comments(source_id).await? {
-        return Ok(0);
-    }
-    let mut made = Vec::new();
-    for (own, is_wanted) in done.iter().zip(still) {
-        if let (true, Outcome::Made(comment)) = (is_wanted, &own.outcome) {
-            made.push((&own.claim, comment));
-        }
-    }
-    let ids: Vec<String> = made.iter().map(|(_, made)| made.comment.id.clone()).collect();
-    let mut held = session.comments_by_id(source_id, &ids).await?;
-    let (mut writes, mut confirmed) = (Vec::new(), HashMap::<i64, Vec<i64>>::new());
-    for (claim, made) in made {
-        let sent = match made.files == 0 && !made.comment.attachments.is_empty() {
-            true => sent_beside(session, claim, made.comment.attachments.len()).await?,
-            false => (0..made.files).collect(),
-        };
-        let Some(body) = body(source_id, claim, &made.comment, &sent) else { continue };
-        let old = held.remove(&made.comment.id);
-        let Some(old) = old else {
-            writes.push(CommentWrite { new: new(claim, made, &body, false), old: None });
-            continue;
-        };
-        // What a client wrote itself stays; so does what was made by newer rules.
-        if old.email.is_none() || old.generation > made.generation {
-            continue;
-        }
-        let before: Value = serde_json::from_str(&old.body).unwrap_or_default();
-        let mut next = new(claim, made, &body, false);
-        if old.generation == made.generation {
-            // The email came again: its text stays what it was first.
-            let mut kept = before.clone();
-            if let (Some(kept), Some(properties)) =
-                (kept.as_object_mut(), body.get("user_properties"))
-            {
-                kept.insert("user_properties".to_owned(), properties.clone());
-            }
-            next = NewComment {
-                at: old.at,
-                thread_id: old.thread_id.clone(),
-                ..new(claim, made, &kept, false)
-            };
-        }
-        next.changes_text = crate::comment_change::changes_text(&before, &next.body);
-        if next.body == old.body && old.email == next.email {
-            confirmed.entry(made.generation).or_default().push(old.place);
-            continue;
-        }
-        writes.push(CommentWrite { new: next, old: Some(old) });
-    }
-    let changed = writes.len() as u64;
-    session.put_comments(source_id, writes).await?;
-    for (generation, places) in confirmed {
-        session.confirm_comments(&places, generation).await?;
-    }
-    Ok(changed)
-}
-
-fn new(claim: &Claim, made: &Made, body: &Value, changes_text: bool) -> NewComment {
-    NewComment {
-        id: made.comment.id.clone(),
-        at: made.comment.timestamp,
-        thread_id: made.comment.thread_id.clone(),
-        body: body.to_string(),
-        email: Some(claim.email),
-        generation: made.generation,
-        changes_text,
-        no_charge: claim.no_charge,
-    }
-}
-
-/// The indices of attachments whose bytes were uploaded beside the email.
-async fn sent_beside(
-    session: &mut Session,
-    claim: &Claim,
-    most: usize,
-) -> Result<Vec<usize>, StoreError> {
-    let mut sent = Vec::new();
-    for (index, place) in (0..most).zip(0..) {
-        let hash = session.email_attachment(&claim.bucket_id, &claim.id, place).await?;
-        sent.extend(hash.map(|_| index));
-    }
-    Ok(sent)
-}
-
-/// The comment as it is stored: what can be fetched has a reference.
-fn body(
-    source_id: &str,
-    claim: &Claim,
-    comment: &comment::Comment,
-    sent: &[usize],
-) -> Option<Value> {
-    let mut body = serde_json::to_value(comment).ok()?;
-    let attachments = body.get_mut("attachments").and_then(Value::as_array_mut);
-    for (index, attachment) in attachments.into_iter().flatten().enumerate() {
-        if let Some(map) = attachment.as_object_mut().filter(|_| sent.contains(&index)) {
-            let reference = email_reference(source_id, claim.email, index);
-            map.insert("attachment_reference".to_owned(), reference.into());
-        }
-    }
-    Some(body)
-}
-
 /// An email that is about to be converted.
 struct Waiting {
     claim: Claim,
@@ -437,54 +293,4 @@ fn metadata(text: Option<&str>) -> Metadata {
         map.entry("categories").or_insert_with(|| json!([]));
     }
     serde_json::from_value(value).unwrap_or_default()
-}
-
-/// What waits and what was set aside, for whoever watches.
-pub(crate) async fn queue(shared: &Shared) -> Option<(u64, u64)> {
-    let counted = async { shared.store.read().await?.count_conversions().await };
-    timeout(Duration::from_secs(2), counted).await.ok()?.ok()
-}
-
-/// How far the conversion of a source is.
-pub(crate) async fn status(call: &Call<'_>) -> Result<Reply, Refusal> {
-    let source = call.source()?;
-    let mut session = call.shared.store.read().await?;
-    let counts = session.conversion(&source.id).await?;
-    let list = session.quarantined(&source.id, LISTED).await?;
-    let total = match &source.details.bucket_id {
-        Some(bucket) => session.count_emails(bucket).await?,
-        None => 0,
-    };
-    let list = list.into_iter().map(|own| {
-        json!({
-            "email_id": own.email_id,
-            "content_hash": own.hash,
-            "reason": own.reason,
-            "at": show(own.at),
-        })
-    });
-    Ok(Reply::json(json!({
-        "conversion": {
-            "total": total,
-            "converted": total.saturating_sub(counts.waiting + counts.quarantined),
-            "waiting": counts.waiting,
-            "quarantined": counts.quarantined,
-            "scanning": counts.scanning,
-            "quarantine": list.collect::<Vec<_>>(),
-        }
-    })))
-}
-
-/// Tries again what was set aside.
-pub(crate) async fn retry(call: &Call<'_>, payload: Payload) -> Result<Reply, Refusal> {
-    top(payload.json()?)?.finish()?;
-    let mut session = call.shared.store.write().await?;
-    let source = call.source_again(&mut session).await?;
-    let retried = session.retry_quarantined(&source.id).await?;
-    let about = [(&*source.project_id, &*source.owner)];
-    let details = json!({ "source": source.name, "id": source.id, "count": retried });
-    session.audit(&call.caller.actor, "retry_conversion", &about, details).await?;
-    session.commit().await?;
-    call.shared.converter.wake();
-    Ok(Reply::json(json!({ "retried": retried })))
 }

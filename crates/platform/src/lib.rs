@@ -31,11 +31,14 @@ mod configs;
 mod conversion;
 mod cookies;
 mod cross_site;
+mod datasets;
 mod emails;
 mod first_start;
 mod form;
+mod integrations;
 mod json;
 mod links;
+mod mail;
 mod metrics;
 mod oidc;
 mod openapi;
@@ -75,7 +78,10 @@ mod volume;
 
 use std::{net::SocketAddr, sync::Arc};
 
+use async_trait::async_trait;
 use openssl::ssl::SslAcceptor;
+use record::Secret;
+use vault::Vault;
 
 pub use conversion::Convert;
 pub use first_start::{FirstStart, first_start};
@@ -102,6 +108,26 @@ pub const PUBLIC_URL: &str = "public_url";
 /// Tells what is wrong with the configuration of an appliance.
 pub type CheckConfig = Arc<dyn Fn(&[u8]) -> Result<(), String> + Send + Sync>;
 
+/// One step of the way to a mailbox.
+pub struct Step {
+    /// A few words: `server tls`.
+    pub check: String,
+    /// `ok`, `warn` or `fail`.
+    pub outcome: &'static str,
+    pub detail: String,
+    /// What to do, as a complete sentence.
+    pub advice: Option<String>,
+}
+
+/// Whoever can read mailboxes: this crate knows no protocol.
+#[async_trait]
+pub trait Exchange: Send + Sync {
+    /// Goes the way that mail would come, step by step, with the configuration of an appliance;
+    /// nothing is fetched and nothing is written. The error is what is wrong with the
+    /// configuration.
+    async fn try_out(&self, config: Secret) -> Result<Vec<Step>, String>;
+}
+
 /// Settings of the server.
 #[derive(Clone)]
 pub struct Options {
@@ -113,6 +139,10 @@ pub struct Options {
     pub limits: Limits,
     pub check_config: Option<CheckConfig>,
     pub people: People,
+    /// Seals credentials; none are kept without it.
+    pub vault: Option<Arc<Vault>>,
+    /// Tries credentials; none are tried without it.
+    pub exchange: Option<Arc<dyn Exchange>>,
     /// What makes comments of emails; `None`: [`comment::convert`].
     pub convert: Option<Convert>,
 }
@@ -126,6 +156,8 @@ impl Default for Options {
             limits: Limits::default(),
             check_config: None,
             people: People::default(),
+            vault: None,
+            exchange: None,
             convert: None,
         }
     }

@@ -12,7 +12,14 @@ pub(crate) mod project {
     pub(crate) const BUCKETS_ITEMS_READ: &str = "buckets-items-read";
     pub(crate) const APPLIANCE_CONFIG_READ: &str = "appliance-config-read";
     pub(crate) const APPLIANCE_CONFIG_WRITE: &str = "appliance-config-write";
+    pub(crate) const INTEGRATIONS_READ: &str = "integrations-read";
     pub(crate) const INTEGRATIONS_WRITE: &str = "integrations-write";
+    pub(crate) const DATASETS_READ: &str = "voc-readonly";
+    pub(crate) const DATASETS_ADMIN: &str = "datasets-admin";
+    pub(crate) const DATASETS_REVIEW: &str = "datasets-review";
+    pub(crate) const STREAMS_READ: &str = "streams-read";
+    pub(crate) const STREAMS_WRITE: &str = "streams-write";
+    pub(crate) const STREAMS_CONSUME: &str = "streams-consume";
     pub(crate) const SOURCES_READ: &str = "sources-read";
     pub(crate) const SOURCES_ADMIN: &str = "sources-admin";
     pub(crate) const SOURCES_ADD_COMMENTS: &str = "sources-add-comments";

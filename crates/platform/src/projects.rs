@@ -135,7 +135,13 @@ pub(crate) async fn delete(call: &Call<'_>) -> Result<Reply, Refusal> {
     let project = call.project_again(&mut session).await?;
     let count = session.count_buckets(&project.id).await?;
     let sources = session.count_sources(&project.id).await?;
-    let children: Vec<String> = [("buckets", count), ("sources", sources)]
+    let children = [
+        ("buckets", count),
+        ("datasets", session.count_datasets(&project.id).await?),
+        ("integrations", session.count_integrations(&project.id).await?),
+        ("sources", sources),
+    ];
+    let children: Vec<String> = children
         .iter()
         .filter(|(_, count)| *count > 0)
         .map(|(kind, count)| format!("\"{kind}\": {count}"))
@@ -169,6 +175,12 @@ pub(crate) async fn delete(call: &Call<'_>) -> Result<Reply, Refusal> {
     for bucket in session.buckets().await?.iter().filter(|own| own.project_id == project.id) {
         session.delete_bucket(&bucket.id).await?;
     }
+    for own in session.integrations().await?.iter().filter(|own| own.project_id == project.id) {
+        session.delete_integration(&own.id).await?;
+    }
+    for own in session.datasets().await?.iter().filter(|own| own.project_id == project.id) {
+        session.delete_dataset(&own.id).await?;
+    }
     session.delete_project(&project.id).await?;
     let about = [(&*project.id, &*project.name)];
     let details = json!({ "buckets": count, "sources": sources });
@@ -181,11 +193,13 @@ pub(crate) async fn count(call: &Call<'_>) -> Result<Reply, Refusal> {
     let project = call.project()?;
     let mut session = call.shared.store.read().await?;
     let buckets = session.count_buckets(&project.id).await?;
+    let datasets = session.count_datasets(&project.id).await?;
+    let integrations = session.count_integrations(&project.id).await?;
     let users = session.users().await?;
     let users = users.iter().filter(|user| user.projects.contains_key(&project.name)).count();
     let sources = session.count_sources(&project.id).await?;
-    let counts = json!({
-        "buckets": buckets, "sources": sources, "users_with_permissions": users,
-    });
-    Ok(Reply::json(counts))
+    Ok(Reply::json(json!({
+        "buckets": buckets, "datasets": datasets, "integrations": integrations,
+        "sources": sources, "users_with_permissions": users,
+    })))
 }

@@ -15,13 +15,28 @@ use crate::{
 
 /// Refuses one more of a kind than there may be.
 pub(crate) async fn check(session: &mut Session, kind: &str) -> Result<(), Refusal> {
-    let quotas = session.quotas().await?;
-    let quota = quotas.iter().find(|quota| quota.kind == kind);
-    match quota.filter(|quota| quota.used >= quota.hard_limit) {
+    let quota = session.quota(kind).await?;
+    match quota.filter(|quota| quota.used >= quota.limit()) {
         None => Ok(()),
         Some(quota) => {
             let message =
-                format!("the quota `{kind}` allows {}, and there are as many", quota.hard_limit);
+                format!("the quota `{kind}` allows {}, and there are as many", quota.limit());
+            Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, message))
+        }
+    }
+}
+
+/// Refuses something that is to have more of a kind than there may be in one.
+pub(crate) async fn check_size(
+    session: &mut Session,
+    kind: &str,
+    size: usize,
+) -> Result<(), Refusal> {
+    let size = i64::try_from(size).unwrap_or(i64::MAX);
+    match session.quota(kind).await?.filter(|quota| size > quota.limit()) {
+        None => Ok(()),
+        Some(quota) => {
+            let message = format!("the quota `{kind}` allows {}, not {size}", quota.limit());
             Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, message))
         }
     }

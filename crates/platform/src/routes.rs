@@ -98,6 +98,39 @@ pub(crate) enum Op {
     Search,
     SearchVolume,
     GetThread,
+    ListConfigs,
+    ListConfigVersions,
+    GetConfigVersion,
+    ListIntegrations,
+    GetIntegration,
+    CreateIntegration,
+    UpdateIntegration,
+    DeleteIntegration,
+    IntegrationErrors,
+    IntegrationConfig,
+    ValidateExchange,
+    ListMails,
+    DeleteMail,
+    WelcomeEmail,
+    ListDatasets,
+    GetDataset,
+    CreateDataset,
+    UpdateDataset,
+    DeleteDataset,
+    DatasetStatistics,
+    PutLabels,
+    QueryDataset,
+    ListAnnotations,
+    Annotate,
+    ListStreams,
+    PutStream,
+    GetStream,
+    DeleteStream,
+    FetchStream,
+    AdvanceStream,
+    ResetStream,
+    StreamExceptions,
+    StreamResults,
     // For the web UI.
     BucketVolume,
 }
@@ -184,6 +217,16 @@ const PAGE_OF_COMMENTS: &[&str] = &[
 const NONE: &[&str] = &[];
 /// Whatever a provider adds: RFC 6749 §4.1.2 has clients ignore parameters that they do not know.
 pub(crate) const ANY: &[&str] = &["*"];
+
+const INTEGRATIONS: Need = Need::Project(project::INTEGRATIONS_READ);
+const INTEGRATE: Need = Need::Project(project::INTEGRATIONS_WRITE);
+const DATASETS: Need = Need::Project(project::DATASETS_READ);
+const DATASETS_ADMIN: Need = Need::Project(project::DATASETS_ADMIN);
+const REVIEW: Need = Need::Project(project::DATASETS_REVIEW);
+const STREAMS: Need = Need::Project(project::STREAMS_READ);
+const STREAM_WRITE: Need = Need::Project(project::STREAMS_WRITE);
+const CONSUME: Need = Need::Project(project::STREAMS_CONSUME);
+const TENANT_ADMIN: Need = Need::Global("tenant-admin");
 
 #[rustfmt::skip]
 pub(crate) static ROUTES: &[Route] = &[
@@ -289,6 +332,46 @@ pub(crate) static ROUTES: &[Route] = &[
     route(GET, "api/_private/roles", Op::ListRoles, Need::Token, Content::Nothing, NONE),
     route(POST, "api/_private/users/{user}/link", Op::MakeLink, Need::Global("tenant-admin"), Content::Json, NONE),
     route(POST, "api/_private/users/{user}/revoke", Op::RevokeAccess, Need::Global("tenant-admin"), Content::Json, NONE),
+    route(GET, "api/_private/appliance-configs/{project}", Op::ListConfigs, CONFIG_READ, Content::Nothing, NONE),
+    route(GET, "api/_private/appliance-configs/{project}/{name}/versions", Op::ListConfigVersions, CONFIG_READ, Content::Nothing, &["before"]),
+    route(GET, "api/_private/appliance-configs/{project}/{name}/versions/{version}", Op::GetConfigVersion, CONFIG_READ, Content::Nothing, NONE),
+
+    route(GET, "api/_private/integrations", Op::ListIntegrations, Need::Token, Content::Nothing, NONE),
+    route(GET, "api/_private/integrations/{project}", Op::ListIntegrations, INTEGRATIONS, Content::Nothing, NONE),
+    route(GET, "api/_private/integrations/{integration}", Op::GetIntegration, INTEGRATIONS, Content::Nothing, NONE),
+    route(PUT, "api/_private/integrations/{integration}", Op::CreateIntegration, INTEGRATE, Content::Json, NONE),
+    route(POST, "api/_private/integrations/{integration}", Op::UpdateIntegration, INTEGRATE, Content::Json, NONE),
+    route(DELETE, "api/_private/integrations/{integration}", Op::DeleteIntegration, INTEGRATE, Content::Nothing, NONE),
+    route(GET, "api/_private/integrations/{integration}/errors", Op::IntegrationErrors, INTEGRATIONS, Content::Nothing, NONE),
+    route(GET, "api/_private/integrations/{integration}/appliance-config", Op::IntegrationConfig, INTEGRATIONS, Content::Nothing, NONE),
+    route(PUT, "api/_private/validate-exchange-credentials", Op::ValidateExchange, Need::Token, Content::Json, NONE),
+
+    route(GET, "api/_private/mail-outbox", Op::ListMails, TENANT_ADMIN, Content::Nothing, &["limit", "before"]),
+    route(DELETE, "api/_private/mail-outbox/{mail}", Op::DeleteMail, TENANT_ADMIN, Content::Nothing, NONE),
+    route(POST, "api/_private/users/{user}/welcome-email", Op::WelcomeEmail, TENANT_ADMIN, Content::Json, NONE),
+
+    route(GET, "api/v1/datasets", Op::ListDatasets, Need::Token, Content::Nothing, NONE),
+    route(GET, "api/v1/datasets/{project}", Op::ListDatasets, DATASETS, Content::Nothing, NONE),
+    route(GET, "api/v1/datasets/{dataset}", Op::GetDataset, DATASETS, Content::Nothing, NONE),
+    route(PUT, "api/v1/datasets/{dataset}", Op::CreateDataset, DATASETS_ADMIN, Content::Json, NONE),
+    route(POST, "api/v1/datasets/{dataset}", Op::UpdateDataset, DATASETS_ADMIN, Content::Json, NONE),
+    route(DELETE, "api/v1/datasets/{dataset}", Op::DeleteDataset, DATASETS_ADMIN, Content::Nothing, NONE),
+    route(POST, "api/_private/datasets/{dataset}/statistics", Op::DatasetStatistics, DATASETS, Content::Json, NONE),
+    route(POST, "api/_private/datasets/{dataset}/query", Op::QueryDataset, DATASETS, Content::Json, NONE),
+    route(POST, "api/_private/datasets/{dataset}/recent", Op::QueryDataset, DATASETS, Content::Json, NONE),
+    route(PUT, "api/_private/datasets/{dataset}/labels/{group}", Op::PutLabels, DATASETS_ADMIN, Content::Json, NONE),
+    route(GET, "api/_private/datasets/{dataset}/labellings", Op::ListAnnotations, DATASETS, Content::Nothing, &["id", "source_id", "return_predictions", "after", "limit"]),
+    route(POST, "api/_private/datasets/{dataset}/labellings/{comment}", Op::Annotate, REVIEW, Content::Json, NONE),
+
+    route(GET, "api/v1/datasets/{dataset}/streams", Op::ListStreams, STREAMS, Content::Nothing, NONE),
+    route(PUT, "api/v1/datasets/{dataset}/streams", Op::PutStream, STREAM_WRITE, Content::Json, NONE),
+    route(GET, "api/v1/datasets/{dataset}/streams/{stream}", Op::GetStream, STREAMS, Content::Nothing, NONE),
+    route(DELETE, "api/v1/datasets/{dataset}/streams/{stream}", Op::DeleteStream, STREAM_WRITE, Content::Nothing, NONE),
+    route(POST, "api/v1/datasets/{dataset}/streams/{stream}/fetch", Op::FetchStream, CONSUME, Content::Json, NONE),
+    route(POST, "api/v1/datasets/{dataset}/streams/{stream}/advance", Op::AdvanceStream, CONSUME, Content::Json, NONE),
+    route(POST, "api/v1/datasets/{dataset}/streams/{stream}/reset", Op::ResetStream, CONSUME, Content::Json, NONE),
+    route(PUT, "api/v1/datasets/{dataset}/streams/{stream}/exceptions", Op::StreamExceptions, CONSUME, Content::Json, NONE),
+    route(GET, "api/v1/datasets/{dataset}/streams/{stream}/results", Op::StreamResults, CONSUME, Content::Nothing, &["max_results"]),
     // For the web UI.
     route(GET, "api/_private/buckets/{bucket}/volume", Op::BucketVolume, READ, Content::Nothing, &["interval", "from", "to"]),
 ];
@@ -314,6 +397,9 @@ impl std::fmt::Display for BucketName {
     }
 }
 
+/// An integration or a dataset, as a path names it: in the same ways as a bucket.
+pub(crate) use BucketName as ItemName;
+
 /// What the path of a request names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Named {
@@ -322,6 +408,8 @@ pub(crate) struct Named {
     /// The attachment that the path refers to.
     pub(crate) attachment: Option<String>,
     pub(crate) project: Option<String>,
+    /// The integration or the dataset.
+    pub(crate) item: Option<ItemName>,
     /// The other parts in their order.
     pub(crate) others: Vec<String>,
 }
@@ -378,6 +466,11 @@ fn matches(pattern: &str, mut parts: &[String]) -> Option<Named> {
             "{bucket}" => {
                 let (bucket, rest) = bucket(part, rest)?;
                 named.bucket = Some(bucket);
+                parts = rest;
+            }
+            "{integration}" | "{dataset}" => {
+                let (item, rest) = bucket(part, rest)?;
+                named.item = Some(item);
                 parts = rest;
             }
             "{source}" => {

@@ -30,9 +30,10 @@ use tokio::{
 use tokio_openssl::SslStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
+use vault::Vault;
 
 use crate::{
-    CheckConfig, Limits, Options,
+    CheckConfig, Exchange, Limits, Options,
     access::Caller,
     again,
     attempts::Attempts,
@@ -73,6 +74,8 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) limits: Limits,
     pub(crate) check_config: Option<CheckConfig>,
+    pub(crate) vault: Option<Arc<Vault>>,
+    pub(crate) exchange: Option<Arc<dyn Exchange>>,
     pub(crate) metrics: Metrics,
     pub(crate) converter: Converter,
     unpacking: Arc<Semaphore>,
@@ -115,7 +118,7 @@ impl Shared {
         if self.draining.load(Ordering::Relaxed) {
             return Err("the server is about to end");
         }
-        let answers = async { self.store.read().await?.quotas().await };
+        let answers = async { self.store.read().await?.quota("projects").await };
         match timeout(Duration::from_secs(2), answers).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err("the database does not answer"),
@@ -149,6 +152,8 @@ impl Server {
             store,
             limits: options.limits,
             check_config: options.check_config,
+            vault: options.vault,
+            exchange: options.exchange,
             metrics: Metrics::default(),
             converter: Converter::new(options.convert),
             unpacking: Arc::new(Semaphore::new(MAX_UNPACKING)),

@@ -97,9 +97,14 @@ impl Session {
     ///
     /// The database failed.
     pub async fn begin_comments(&mut self, source_id: &str) -> Result<bool> {
-        let sql = "UPDATE sources SET last_modified = $2 WHERE id = $1";
+        // Readers of streams go by the time of the change: behind the lock, no change is earlier
+        // than one that was made before, whatever the clocks of two servers say.
+        let sql = "UPDATE sources SET last_modified = CASE WHEN last_modified < $2 THEN $2 \
+                   ELSE last_modified + 1 END WHERE id = $1 RETURNING last_modified";
         let query = sqlx::query(sql).bind(source_id.to_owned()).bind(micros(self.now));
-        Ok(query.execute(self.database()).await?.rows_affected() == 1)
+        let Some(row) = query.fetch_optional(self.database()).await? else { return Ok(false) };
+        self.now = self.now.max(time(row.try_get(0)?));
+        Ok(true)
     }
 
     /// The comments with those ids that are there.

@@ -19,6 +19,30 @@ pub struct Config {
     pub created_at: DateTime<Utc>,
 }
 
+/// A configuration without its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigVersion {
+    pub name: String,
+    pub version: i64,
+    /// Bytes of the content.
+    pub size: i64,
+    pub hash: String,
+    pub written_by: String,
+    pub created_at: DateTime<Utc>,
+}
+
+fn version(row: &AnyRow, name: &str) -> Result<ConfigVersion> {
+    Ok(ConfigVersion {
+        name: name.to_owned(),
+        version: row.try_get(0)?,
+        // One database counts in 32 bits, the other in 64.
+        size: row.try_get::<i64, _>(1).or_else(|_| row.try_get::<i32, _>(1).map(i64::from))?,
+        hash: row.try_get(2)?,
+        written_by: row.try_get(3)?,
+        created_at: time(row.try_get(4)?),
+    })
+}
+
 fn config(row: &AnyRow) -> Result<Config> {
     Ok(Config {
         version: row.try_get(0)?,
@@ -88,20 +112,69 @@ impl Session {
         Ok(config)
     }
 
-    /// Every version, newest first.
+    /// Versions, newest first; `before` is the last one of the page before.
     ///
     /// # Errors
     ///
     /// The database failed.
-    pub async fn config_history(&mut self, project_id: &str, name: &str) -> Result<Vec<Config>> {
+    pub async fn config_history(
+        &mut self,
+        project_id: &str,
+        name: &str,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<ConfigVersion>> {
         let rows = sqlx::query(
-            "SELECT version, content, hash, written_by, created_at FROM appliance_configs \
-             WHERE project_id = $1 AND name = $2 ORDER BY version DESC",
+            "SELECT version, LENGTH(content), hash, written_by, created_at FROM appliance_configs \
+             WHERE project_id = $1 AND name = $2 AND version < $3 ORDER BY version DESC LIMIT $4",
         )
         .bind(project_id.to_owned())
         .bind(name.to_owned())
+        .bind(before.unwrap_or(i64::MAX))
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all(self.database())
         .await?;
-        rows.iter().map(config).collect()
+        rows.iter().map(|row| version(row, name)).collect()
+    }
+
+    /// One version.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn config_version(
+        &mut self,
+        project_id: &str,
+        name: &str,
+        version: i64,
+    ) -> Result<Option<Config>> {
+        let row = sqlx::query(
+            "SELECT version, content, hash, written_by, created_at FROM appliance_configs \
+             WHERE project_id = $1 AND name = $2 AND version = $3",
+        )
+        .bind(project_id.to_owned())
+        .bind(name.to_owned())
+        .bind(version)
+        .fetch_optional(self.database())
+        .await?;
+        row.as_ref().map(config).transpose()
+    }
+
+    /// The version in force of each configuration of a project, by name.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn configs(&mut self, project_id: &str) -> Result<Vec<ConfigVersion>> {
+        let rows = sqlx::query(
+            "SELECT version, LENGTH(content), hash, written_by, created_at, name \
+             FROM appliance_configs AS own WHERE project_id = $1 AND version = \
+             (SELECT MAX(version) FROM appliance_configs AS newest \
+             WHERE newest.project_id = own.project_id AND newest.name = own.name) ORDER BY name",
+        )
+        .bind(project_id.to_owned())
+        .fetch_all(self.database())
+        .await?;
+        rows.iter().map(|row| version(row, &row.try_get::<String, _>(5)?)).collect()
     }
 }

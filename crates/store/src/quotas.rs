@@ -18,10 +18,33 @@ pub struct Quota {
 /// Limit of a kind for which none was set.
 const DEFAULT: i64 = 10_000;
 
-const KINDS: [(&str, &str); 4] = [
+/// The kinds, and how each is counted; those "per" something count the largest. The official
+/// client knows these names, and ends at any other.
+const KINDS: &[(&str, &str)] = &[
     ("buckets", "SELECT COUNT(*) FROM buckets"),
+    ("datasets", "SELECT COUNT(*) FROM datasets"),
+    (
+        "datasets_per_source",
+        "SELECT COALESCE(MAX(count), 0) FROM \
+         (SELECT COUNT(*) AS count FROM dataset_sources GROUP BY source_id) AS counted",
+    ),
+    ("entities_per_dataset", "SELECT COALESCE(MAX(entities), 0) FROM datasets"),
+    ("integrations", "SELECT COUNT(*) FROM integrations"),
+    ("labels_per_dataset", "SELECT COALESCE(MAX(labels), 0) FROM datasets"),
+    ("mailboxes_per_integration", "SELECT COALESCE(MAX(mailboxes), 0) FROM integrations"),
     ("projects", "SELECT COUNT(*) FROM projects"),
     ("sources", "SELECT COUNT(*) FROM sources"),
+    (
+        "sources_per_dataset",
+        "SELECT COALESCE(MAX(count), 0) FROM \
+         (SELECT COUNT(*) AS count FROM dataset_sources GROUP BY dataset_id) AS counted",
+    ),
+    ("triggers", "SELECT COUNT(*) FROM streams"),
+    (
+        "triggers_per_dataset",
+        "SELECT COALESCE(MAX(count), 0) FROM \
+         (SELECT COUNT(*) AS count FROM streams GROUP BY dataset_id) AS counted",
+    ),
     ("users", "SELECT COUNT(*) FROM users"),
 ];
 
@@ -29,6 +52,11 @@ impl Quota {
     /// The kinds that are counted.
     pub fn kinds() -> impl Iterator<Item = &'static str> {
         KINDS.iter().map(|(kind, _)| *kind)
+    }
+
+    /// How many there may be: the limit grows by itself up to where it was allowed to.
+    pub fn limit(&self) -> i64 {
+        self.hard_limit.max(self.auto_increase_up_to.unwrap_or_default())
     }
 }
 
@@ -47,11 +75,30 @@ impl Session {
         }
         let mut quotas = Vec::new();
         for (kind, count) in KINDS {
-            let used: i64 = sqlx::query(count).fetch_one(self.database()).await?.try_get(0)?;
-            let (hard_limit, auto_increase_up_to) = set.remove(kind).unwrap_or((DEFAULT, None));
+            let used: i64 = sqlx::query(*count).fetch_one(self.database()).await?.try_get(0)?;
+            let (hard_limit, auto_increase_up_to) = set.remove(*kind).unwrap_or((DEFAULT, None));
             quotas.push(Quota { kind, hard_limit, used, auto_increase_up_to });
         }
         Ok(quotas)
+    }
+
+    /// One quota; counting the others would cost more than what it is asked for.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn quota(&mut self, kind: &str) -> Result<Option<Quota>> {
+        let Some((kind, count)) = KINDS.iter().find(|(own, _)| *own == kind) else {
+            return Ok(None);
+        };
+        let used: i64 = sqlx::query(*count).fetch_one(self.database()).await?.try_get(0)?;
+        let sql = "SELECT hard_limit, auto_increase_up_to FROM quotas WHERE kind = $1";
+        let row = sqlx::query(sql).bind((*kind).to_owned()).fetch_optional(self.database()).await?;
+        let (hard_limit, auto_increase_up_to) = match row {
+            Some(row) => (row.try_get(0)?, row.try_get(1)?),
+            None => (DEFAULT, None),
+        };
+        Ok(Some(Quota { kind, hard_limit, used, auto_increase_up_to }))
     }
 
     /// # Errors

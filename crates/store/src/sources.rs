@@ -211,6 +211,9 @@ impl Session {
         for sql in [
             "DELETE FROM comment_attachments WHERE source_id = $1",
             "DELETE FROM conversions WHERE source_id = $1",
+            "DELETE FROM annotations WHERE source_id = $1",
+            "DELETE FROM dataset_sources WHERE source_id = $1",
+            "DELETE FROM stream_positions WHERE source_id = $1",
             "DELETE FROM sources WHERE id = $1",
         ] {
             sqlx::query(sql).bind(id.to_owned()).execute(self.database()).await?;

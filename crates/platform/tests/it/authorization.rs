@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use record::Secret;
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::{NewToken, NewWebSession};
 use testkit::platform_contract::client::{Answer, Client};
 
@@ -25,6 +25,14 @@ const IN_PROJECT: &[&str] = &[
     "buckets-items-read",
     "appliance-config-read",
     "appliance-config-write",
+    "integrations-read",
+    "integrations-write",
+    "voc-readonly",
+    "datasets-admin",
+    "datasets-review",
+    "streams-read",
+    "streams-write",
+    "streams-consume",
     "sources-read",
     "sources-admin",
     "sources-add-comments",
@@ -52,6 +60,7 @@ fn every_route_is_in_the_matrix_and_nothing_else() {
 fn path_of(method: &str, path: &str, user: &str, source: &str) -> String {
     let removes = method == "DELETE" || method == "PUT" && path.ends_with("{bucket}");
     let bucket = if removes && path.ends_with("{bucket}") { "own/none" } else { "own/mail" };
+    let removes_item = method == "DELETE" || method == "PUT";
     let project = if path.ends_with("projects/{project}") && method != "GET" && method != "POST" {
         if method == "PUT" { "fresh" } else { "own" }
     } else {
@@ -66,6 +75,15 @@ fn path_of(method: &str, path: &str, user: &str, source: &str) -> String {
         .replace("{comment}", "c")
         .replace("{tag}", "tag:generic.0.CONVKER5")
         .replace("{project}", project)
+        .replace("{integration}", if removes_item { "own/none" } else { "own/ex" })
+        .replace(
+            "{dataset}",
+            if path.ends_with("{dataset}") && removes_item { "own/none" } else { "own/ds" },
+        )
+        .replace("{stream}", "st")
+        .replace("{group}", "default")
+        .replace("{version}", "1")
+        .replace("{mail}", "0123456789abcdef")
         .replace("{name}", "config")
         .replace("{user}", user)
         .replace("{email}", "e")
@@ -164,7 +182,12 @@ async fn tokens() -> Tokens {
     let server = Running::start().await;
     server.add_project("own").await;
     server.add_project("other").await;
-    let client = server.client().await;
+    let mut client = server.client().await;
+    let integration = json!({ "integration": { "configuration": { "mailboxes": [] } } });
+    let path = "/api/_private/integrations/own/ex";
+    assert_eq!(client.call("PUT", path, integration).await.status, 200);
+    let dataset = json!({ "dataset": { "source_ids": [] } });
+    assert_eq!(client.call("PUT", "/api/v1/datasets/own/ds", dataset).await.status, 200);
     // Sees and is seen by nobody but members of `own` who may read users.
     let (user, _) = server.add_user("target", &[], &[("own", &["voc"])]).await;
     let source = server.add_source("own", None).await;

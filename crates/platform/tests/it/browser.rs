@@ -1,5 +1,12 @@
 //! Hostile emails in a real browser: nothing loads, nothing runs, with every layer of the defense
 //! and with each of them alone.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a panic here is a failed test, which tells what it saw"
+)]
 
 use std::{
     collections::BTreeSet,

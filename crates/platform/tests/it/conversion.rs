@@ -233,6 +233,62 @@ async fn an_email_that_panics_the_converter_is_named_and_passed_over() {
     assert_eq!(subjects(&comments(&mut client).await), ["one", "three", "two"]);
 }
 
+/// Several processes share a database: each email is converted once.
+#[tokio::test]
+async fn two_servers_on_one_database_share_the_work() {
+    let database = || testkit::postgres::postgres().new_database();
+    let url = tokio::task::spawn_blocking(database).await.unwrap();
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let over = CancellationToken::new();
+    let (mut clients, mut serving, mut token) = (Vec::new(), Vec::new(), String::new());
+    for folder in &folders {
+        let store = Store::connect(&url, folder.path(), Arc::new(SystemClock)).await.unwrap();
+        if let Some(first) = first_start(&store).await.unwrap() {
+            token = first.token.reveal().to_owned();
+        }
+        let server = Server::bind(store, Options::default()).await.unwrap();
+        let address = server.address();
+        serving.push(tokio::spawn(server.serve(over.clone(), Duration::from_secs(5))));
+        clients.push(Client::connect(address, &token).await);
+    }
+    let client = &mut clients[0];
+    for (path, body) in [
+        ("/api/_private/projects/example", json!({ "project": {} })),
+        (BUCKET, json!({ "bucket": { "bucket_type": "emails" } })),
+    ] {
+        assert_eq!(client.call("PUT", path, body).await.status, 200, "{path}");
+    }
+    let bucket = client.call("GET", BUCKET, Value::Null).await.json()["bucket"]["id"].clone();
+    let source = json!({ "source": { "bucket_id": bucket } });
+    assert_eq!(client.call("PUT", SOURCE, source).await.status, 200);
+    // All at the same time, so that both want the same places.
+    for batch in 0..10_u32 {
+        for (number, client) in (0..2_u32).zip(&mut clients) {
+            let first = (batch * 2 + number) * 12;
+            let letters: Vec<Value> =
+                (first..first + 12).map(|number| letter(number, "x", "text")).collect();
+            assert_eq!(client.put(&letters).await.status, 200);
+        }
+    }
+    let done = converted(&mut clients[1]).await;
+    assert_eq!((&done["converted"], &done["quarantined"]), (&json!(240), &json!(0)));
+    assert_eq!(comments(&mut clients[0]).await.len(), 240);
+    let mut written = 0;
+    for client in &mut clients {
+        let metrics = client.call("GET", "/metrics", Value::Null).await;
+        let metrics = String::from_utf8(metrics.body).unwrap();
+        let line =
+            metrics.lines().find(|line| line.starts_with("tributary_comments_written_total"));
+        written += line.unwrap().rsplit_once(' ').unwrap().1.parse::<u32>().unwrap();
+    }
+    assert_eq!(written, 240, "some were written twice");
+    drop(clients);
+    over.cancel();
+    for serving in serving {
+        serving.await.unwrap();
+    }
+}
+
 /// Says to a process of this program in which folder it is to convert.
 const ALONE: &str = "TRIBUTARY_TEST_CONVERT_IN";
 

@@ -146,7 +146,7 @@ async fn where_credentials_go_is_not_for_everybody_to_change() {
     assert_eq!(server.client().await.call("PUT", path, config).await.status, 200);
     let mut session = server.store.read().await.unwrap();
     let project = session.project("own").await.unwrap().unwrap();
-    let history = session.config_history(&project.id, "config").await.unwrap();
+    let history = session.config_history(&project.id, "config", None, 9).await.unwrap();
     let written: Vec<_> = history.iter().map(|own| (own.version, &*own.written_by)).collect();
     assert_eq!(written, [(3, "admin"), (2, "writer"), (1, "writer")]);
 }

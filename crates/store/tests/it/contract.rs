@@ -244,11 +244,20 @@ pub(crate) async fn configurations_keep_their_history(opened: Opened) {
     for content in [&b"1"[..], b"2", b"2", b"\x00\xff"] {
         session.put_config(&project, "c", content, "bob").await.unwrap();
     }
-    let history = session.config_history(&project, "c").await.unwrap();
-    let versions: Vec<_> = history.iter().map(|own| (own.version, &*own.content)).collect();
-    assert_eq!(versions, [(3, &b"\x00\xff"[..]), (2, b"2"), (1, b"1")]);
-    assert_eq!(session.config(&project, "c").await.unwrap().as_ref(), history.first());
+    session.put_config(&project, "b", b"other", "rob").await.unwrap();
+    let history = session.config_history(&project, "c", None, 2).await.unwrap();
+    let versions: Vec<_> = history.iter().map(|own| (own.version, own.size)).collect();
+    assert_eq!(versions, [(3, 2), (2, 1)]);
+    let rest = session.config_history(&project, "c", Some(2), 2).await.unwrap();
+    assert_eq!(rest.iter().map(|own| own.version).collect::<Vec<_>>(), [1]);
+    let last = session.config_version(&project, "c", 3).await.unwrap();
+    assert_eq!(last.as_ref().map(|own| &*own.content), Some(&b"\x00\xff"[..]));
+    assert_eq!(session.config(&project, "c").await.unwrap(), last);
+    assert_eq!(session.config_version(&project, "c", 4).await.unwrap(), None);
     assert_eq!(session.config(&project, "d").await.unwrap(), None);
+    let current = session.configs(&project).await.unwrap();
+    let current: Vec<_> = current.iter().map(|own| (&*own.name, own.version)).collect();
+    assert_eq!(current, [("b", 1), ("c", 3)]);
 }
 
 pub(crate) async fn quotas_count_what_there_is(opened: Opened) {
@@ -259,6 +268,11 @@ pub(crate) async fn quotas_count_what_there_is(opened: Opened) {
     (quota.hard_limit, quota.auto_increase_up_to) = (7, Some(9));
     session.set_quota(&quota).await.unwrap();
     assert_eq!(session.quotas().await.unwrap().remove(0), quota);
+    assert_eq!(quota.limit(), 9);
+    for quota in session.quotas().await.unwrap() {
+        assert_eq!(session.quota(quota.kind).await.unwrap(), Some(quota));
+    }
+    assert_eq!(session.quota("none").await.unwrap(), None);
 }
 
 pub(crate) async fn the_audit_chain_shows_what_was_changed(opened: Opened) {

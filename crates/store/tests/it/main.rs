@@ -10,6 +10,7 @@ mod check;
 mod comments;
 mod contract;
 mod finding;
+mod integrations;
 mod people;
 mod sqlite;
 
@@ -53,30 +54,18 @@ macro_rules! store_contract {
             an_email_that_ends_processes_is_set_aside,
             a_later_format_converts_anew_and_an_earlier_one_keeps_off,
             emails_and_buckets_take_their_comments_with_them,
-        });
-    };
-}
-
-macro_rules! search_contract {
-    ($name:ident, $open:expr; $($case:ident),+ $(,)?) => {
-        mod $name {
-            $(#[tokio::test]
-            async fn $case() {
-                crate::finding::$case($open.await).await;
-            })+
-        }
-    };
-    ($name:ident, $open:expr) => {
-        search_contract!($name, $open;
+        } finding {
             search_finds_what_a_reader_finds,
             an_index_is_rebuilt_while_comments_change,
             nobody_finds_what_is_in_another_project,
             no_query_is_an_error_of_the_database,
-        );
+        } integrations {
+            integrations_change_and_keep_their_last_errors,
+            a_mail_waits_exactly_when_what_it_is_about_has_happened,
+            datasets_hold_their_sources_in_order_and_take_the_rest_along,
+        });
     };
 }
 
 store_contract!(on_sqlite, crate::contract::sqlite());
 store_contract!(on_postgres, crate::contract::postgres());
-search_contract!(search_on_sqlite, crate::contract::sqlite());
-search_contract!(search_on_postgres, crate::contract::postgres());

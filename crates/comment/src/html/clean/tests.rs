@@ -133,7 +133,6 @@ fn too_much_is_told() {
     assert_eq!(page(&"<br>".repeat(100_001), false), Err(TooMuch::Large));
     // What is not closed is not within each other.
     assert!(page(&"<p><li><tr>".repeat(20_000), false).is_ok());
-    assert!(page(&"<table><tr><td>a".repeat(1), false).is_ok());
 }
 
 #[test]

@@ -1,0 +1,93 @@
+//! Comments of all sources of a dataset, newest first, with what was said about them.
+
+use std::cmp::Reverse;
+
+use serde_json::{Value, json};
+use store::{Annotation, Comment, CommentQuery};
+
+use super::annotations::shown;
+use crate::{
+    call::Call,
+    comment_filter,
+    refusal::Refusal,
+    reply::Reply,
+    request::Payload,
+    schema::{Fields, any_text, natural, one_of, top, wrong},
+};
+
+const PAGE: usize = 20;
+const MAX_PAGE: usize = 1024;
+/// Comments that one request looks at, so that a filter that takes few of them ends.
+const MAX_SCAN: usize = 4096;
+
+fn place(text: &str) -> Option<(i64, i64)> {
+    let (at, place) = text.split_once('-')?;
+    Some((i64::from_str_radix(at, 16).ok()?, i64::from_str_radix(place, 16).ok()?))
+}
+
+/// `POST …/query` and `…/recent`.
+pub(crate) async fn query(call: &Call<'_>, payload: Payload) -> Result<Reply, Refusal> {
+    let mut body = top(payload.json()?)?;
+    let filter = body.optional("filter", |_, value| Ok(value))?.unwrap_or_else(|| json!({}));
+    let filter = comment_filter::read(json!({ "comment_filter": filter }))?;
+    let limit = body
+        .optional("limit", natural)?
+        .map_or(PAGE, |own| usize::try_from(own).unwrap_or(usize::MAX));
+    if !(1..=MAX_PAGE).contains(&limit) {
+        return Err(wrong("limit", format_args!("expected a number from 1 to {MAX_PAGE}")));
+    }
+    let mut after = body.optional("continuation", |path, value| {
+        place(&any_text(path, value)?).ok_or_else(|| wrong(path, "this was not issued here"))
+    })?;
+    body.optional("order", |path, value| {
+        let mut own = Fields::of(path, value)?;
+        // A sample is in no order that could be promised, so that the newest will do.
+        let kind = own.required("kind", one_of(&["recent", "sample"]))?;
+        if kind == "sample" {
+            own.optional("seed", natural)?;
+        }
+        own.finish()
+    })?;
+    body.optional("attribute_filters", |path, value| match value.as_array() {
+        Some(list) if list.is_empty() => Ok(()),
+        _ => Err(wrong(path, "nothing is predicted here")),
+    })?;
+    body.finish()?;
+    let dataset = call.dataset()?;
+    let mut session = call.shared.store.read().await?;
+    let (mut results, mut scanned, mut more) = (Vec::new(), 0, true);
+    while more && results.len() < limit && scanned < MAX_SCAN {
+        let mut page: Vec<Comment> = Vec::new();
+        let wanted = CommentQuery { after, newest_first: true, limit, ..CommentQuery::default() };
+        for id in &dataset.source_ids {
+            page.extend(session.comments(id, &wanted).await?);
+        }
+        // Every source has shown its newest: of all, the newest are among them.
+        page.sort_by_key(|comment| Reverse(comment.after()));
+        more = page.len() >= limit;
+        page.truncate(limit);
+        for comment in page {
+            if results.len() == limit {
+                more = true;
+                break;
+            }
+            scanned += 1;
+            after = Some(comment.after());
+            if !filter.takes_comment(&comment) {
+                continue;
+            }
+            let content = session.annotation(&dataset.id, &comment.source_id, &comment.id).await?;
+            let own = Annotation {
+                source_id: comment.source_id,
+                comment_id: comment.id,
+                content: content.unwrap_or_else(|| "{}".to_owned()),
+            };
+            results.extend(shown(&mut session, dataset, &own).await?);
+        }
+    }
+    let mut payload = json!({ "results": results });
+    if let Some((at, place)) = after.filter(|_| more) {
+        payload["continuation"] = Value::from(format!("{at:x}-{place:x}"));
+    }
+    Ok(Reply::json(payload))
+}

@@ -1,0 +1,300 @@
+//! Datasets, what people have said in them, and streams.
+
+use serde_json::{Value, json};
+use testkit::platform_contract::client::Client;
+
+use crate::server::Running;
+
+const PATH: &str = "/api/v1/datasets/own/ds";
+const STREAM: &str = "/api/v1/datasets/own/ds/streams/st";
+
+/// A project with the source `letters`, whose id comes as well.
+async fn start() -> (Running, Client, String) {
+    let server = Running::start().await;
+    server.add_project("own").await;
+    let source = server.add_source("own", None).await;
+    let client = server.client().await;
+    (server, client, source)
+}
+
+fn dataset(sources: &[&str]) -> Value {
+    json!({ "dataset": { "source_ids": sources, "title": "D", "has_sentiment": false,
+        "label_defs": [{ "name": "Claim" }, { "name": "Claim > New", "instructions": "I" }],
+        "entity_defs": [{ "name": "amount", "title": "Amount", "inherits_from": [],
+                          "trainable": true, "_entity_def_flags": [] }],
+        "general_fields": [{ "api_name": "a" }], "_dataset_flags": ["qos"] } })
+}
+
+async fn write(client: &mut Client, ids: &[&str], text: &str) {
+    // What is written together comes in the order of its times.
+    let comment = |(second, id): (usize, &&str)| {
+        json!({ "id": id, "timestamp": format!("2024-01-01T00:00:0{second}Z"),
+                "messages": [{ "body": { "text": text }, "from": "a@x.org" }] })
+    };
+    let comments: Vec<Value> = ids.iter().enumerate().map(comment).collect();
+    let body = json!({ "comments": comments });
+    let put = client.call("POST", "/api/v1/sources/own/letters/sync", body).await;
+    assert_eq!(put.status, 200, "{}", String::from_utf8_lossy(&put.body));
+}
+
+#[tokio::test]
+async fn a_dataset_keeps_what_it_is_told_and_shows_what_the_official_client_needs() {
+    let (server, mut client, source) = start().await;
+    let made = client.call("PUT", PATH, dataset(&[&source, &source])).await;
+    assert_eq!(made.status, 200, "{}", String::from_utf8_lossy(&made.body));
+    let own = &made.json()["dataset"];
+    assert_eq!(own["source_ids"], json!([source]));
+    assert_eq!(own["model_family"], "english");
+    assert_eq!(own["_dataset_flags"], json!(["qos"]));
+    assert_eq!(own["label_defs"][1]["instructions"], "I");
+    assert_eq!(own["label_groups"][0]["name"], "default");
+    assert_eq!(own["label_groups"][0]["label_defs"], own["label_defs"]);
+    assert!(own["entity_defs"][0]["id"].is_string() && own["entity_defs"][0]["color"].is_u64());
+    assert_eq!(&server.get("/api/v1/datasets").await["datasets"][0], own);
+    let by_id = format!("/api/v1/datasets/id:{}", own["id"].as_str().unwrap());
+    assert_eq!(&server.get(&by_id).await["dataset"], own);
+    assert_eq!(client.call("PUT", PATH, dataset(&[])).await.status, 409);
+    let labels = json!({ "label_defs": [{ "name": "Claim", "title": "T" }, { "name": "Other" }] });
+    let path = "/api/_private/datasets/own/ds/labels/default";
+    assert_eq!(client.call("PUT", path, labels).await.status, 200);
+    let changed = json!({ "dataset": { "title": "E" } });
+    let changed = client.call("POST", PATH, changed).await.json();
+    let names: Vec<_> = changed["dataset"]["label_defs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|label| label["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        (&changed["dataset"]["title"], names),
+        (&json!("E"), vec!["Claim", "Claim > New", "Other"])
+    );
+    assert_eq!(changed["dataset"]["label_defs"][0]["title"], "T");
+    // The official client ends when an event names a dataset that is not in the table.
+    let events = json!({ "filter": {} });
+    let audit = client.call("POST", "/api/v1/audit_events/query", events).await.json();
+    let of = |list: &str, field: &str| -> Vec<Value> {
+        let rows = audit[list].as_array().unwrap().iter();
+        rows.flat_map(|row| match &row[field] {
+            Value::Array(ids) => ids.clone(),
+            id => vec![id.clone()],
+        })
+        .collect()
+    };
+    let named = of("audit_events", "dataset_ids");
+    assert!(named.contains(&own["id"]), "{audit}");
+    assert!(named.iter().all(|id| of("datasets", "id").contains(id)), "{audit}");
+    let sources = of("audit_events", "source_ids");
+    assert!(sources.iter().all(|id| of("sources", "id").contains(id)), "{audit}");
+    assert_eq!(client.call("DELETE", &by_id, Value::Null).await.status, 200);
+    assert_eq!(client.call("GET", PATH, Value::Null).await.status, 404);
+}
+
+#[tokio::test]
+async fn what_a_dataset_cannot_be_is_refused() {
+    let (server, mut client, source) = start().await;
+    let table = [
+        ("model_family", json!("klingon"), "'klingon' is not one of"),
+        ("source_ids", json!(["0123456789abcdef"]), "dataset.source_ids[0]"),
+        ("source_ids", json!("all"), "dataset.source_ids"),
+        ("label_defs", json!([{ "title": "x" }]), "dataset.label_defs[0].name"),
+        ("label_groups", json!([{ "name": "g", "labels": [] }]), "unknown field"),
+        ("entity_defs", json!([{ "name": "x" }]), "dataset.entity_defs[0].title"),
+        ("has_sentiment", json!("no"), "dataset.has_sentiment"),
+        ("copy_annotations_from", json!("0123456789abcdef"), "copy_annotations_from"),
+        ("colour", json!("red"), "`dataset.colour`: unknown field"),
+    ];
+    for (field, value, named) in table {
+        let mut body = dataset(&[&source]);
+        body["dataset"][field] = value;
+        let refused = client.call("PUT", PATH, body).await;
+        assert_eq!(refused.status, 400, "{field}");
+        assert!(refused.message().contains(named), "{field}: {}", refused.message());
+    }
+    // Somebody else's source is as one that is not there.
+    server.add_project("other").await;
+    let (_, token) = server.add_user("admin2", &[], &[("other", &["datasets-admin"])]).await;
+    client.token = token;
+    let refused = client.call("PUT", "/api/v1/datasets/other/ds", dataset(&[&source])).await;
+    assert_eq!(refused.status, 400, "{}", refused.message());
+    assert_eq!(server.get("/api/v1/datasets").await["datasets"], json!([]));
+}
+
+#[tokio::test]
+async fn what_was_said_about_a_comment_is_given_back() {
+    let (_server, mut client, source) = start().await;
+    client.call("PUT", PATH, dataset(&[&source])).await;
+    write(&mut client, &["a", "b.c", "d"], "Hello").await;
+    let path = |id: &str| format!("/api/_private/datasets/own/ds/labellings/{source}.{id}");
+    let said = |name: &str| {
+        json!({ "labelling": [{ "group": "default",
+        "assigned": [{ "name": name, "sentiment": "positive" }], "dismissed": [] }] })
+    };
+    for (id, name) in [("a", "Claim"), ("b.c", "Other"), ("a", "New")] {
+        let done = client.call("POST", &path(id), said(name)).await;
+        assert_eq!(done.json()["labelling"][0]["assigned"][0]["name"], name);
+    }
+    let entities = json!({ "entities": { "assigned": [{ "name": "amount" }], "dismissed": [] } });
+    let both = client.call("POST", &path("a"), entities).await.json();
+    assert_eq!(both["labelling"][0]["assigned"][0]["name"], "New");
+    assert_eq!(both["entities"]["assigned"][0]["name"], "amount");
+    let list = "/api/_private/datasets/own/ds/labellings";
+    let query = format!("{list}?source_id={source}&return_predictions=false&limit=1");
+    let first = client.call("GET", &query, Value::Null).await.json();
+    let after = first["after"].as_str().unwrap();
+    let second = client.call("GET", &format!("{query}&after={after}"), Value::Null).await.json();
+    let id = |page: &Value| page["results"][0]["comment"]["id"].clone();
+    assert_eq!((id(&first), id(&second)), (json!("a"), json!("b.c")));
+    // The official client goes on until a page is empty.
+    let after = second["after"].as_str().unwrap();
+    let last = client.call("GET", &format!("{query}&after={after}"), Value::Null).await.json();
+    assert_eq!((&last["results"], &last["after"]), (&json!([]), &Value::Null));
+    let named = format!("{list}?id={source}.d&id={source}.a");
+    let named = client.call("GET", &named, Value::Null).await.json();
+    assert_eq!(named["results"][0]["labelling"], json!([]));
+    assert_eq!(named["results"][1]["comment"]["has_annotations"], true);
+    assert_eq!(client.call("POST", &path("none"), said("x")).await.status, 404);
+    let elsewhere = "/api/_private/datasets/own/ds/labellings/0123456789abcdef.a";
+    assert_eq!(client.call("POST", elsewhere, said("x")).await.status, 404);
+    // A second dataset begins with what was said in the first.
+    let first = client.call("GET", PATH, Value::Null).await.json()["dataset"]["id"].clone();
+    let mut copy = dataset(&[&source]);
+    copy["dataset"]["copy_annotations_from"] = first;
+    assert_eq!(client.call("PUT", "/api/v1/datasets/own/two", copy).await.status, 200);
+    let list = client.call("GET", "/api/_private/datasets/own/two/labellings", Value::Null).await;
+    assert_eq!(list.json()["results"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn statistics_count_the_comments_of_all_sources() {
+    let (_server, mut client, source) = start().await;
+    client.call("PUT", PATH, dataset(&[&source])).await;
+    write(&mut client, &["a", "b"], "Hello").await;
+    let path = "/api/_private/datasets/own/ds/statistics";
+    let asked = json!({ "comment_filter": {}, "label_timeseries": false, "label_property_timeseries": false });
+    let answer = client.call("POST", path, asked).await.json();
+    assert_eq!(answer["statistics"]["num_comments"], 2);
+    let none = json!({ "comment_filter": { "timestamp": { "maximum": "2020-01-01T00:00:00Z" } } });
+    assert_eq!(client.call("POST", path, none).await.json()["statistics"]["num_comments"], 0);
+    let labels = json!({ "comment_filter": {}, "attribute_filters": [{ "attribute": "labels" }] });
+    assert_eq!(client.call("POST", path, labels).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_query_shows_the_comments_of_all_sources_newest_first_and_each_once() {
+    let (_server, mut client, source) = start().await;
+    let other = json!({ "source": {} });
+    let other = client.call("PUT", "/api/v1/sources/own/other", other).await.json();
+    let other = other["source"]["id"].as_str().unwrap();
+    client.call("PUT", PATH, dataset(&[&source, other])).await;
+    write(&mut client, &["a", "c", "e"], "Hello").await;
+    for (second, id) in [(1, "b"), (2, "d")] {
+        let time = format!("2024-01-01T00:00:0{second}.5Z");
+        let messages = json!([{ "body": { "text": "x" } }]);
+        let comment = json!({ "id": id, "timestamp": time, "messages": messages });
+        let body = json!({ "comments": [comment] });
+        client.call("POST", "/api/v1/sources/own/other/sync", body).await;
+    }
+    let path = "/api/_private/datasets/own/ds/query";
+    for limit in 1..7 {
+        let mut seen = Vec::new();
+        let mut body = json!({ "limit": limit, "filter": {}, "order": { "kind": "recent" } });
+        for _ in 0..9 {
+            let page = client.call("POST", path, body.clone()).await.json();
+            assert!(page["results"].as_array().unwrap().len() <= limit, "{page}");
+            seen.extend(ids(&page));
+            match page.get("continuation") {
+                Some(next) => body["continuation"] = next.clone(),
+                None => break,
+            }
+        }
+        assert_eq!(seen, ["d", "e", "b", "c", "a"], "{limit}");
+    }
+    let filter = json!({ "filter": { "sources": [other] } });
+    assert_eq!(ids(&client.call("POST", path, filter).await.json()), ["d", "b"]);
+    let labels = json!({ "order": { "kind": "by_label", "label": "x" } });
+    assert_eq!(client.call("POST", path, labels).await.status, 400);
+}
+
+async fn fetch(client: &mut Client, size: u32) -> Value {
+    client.call("POST", &format!("{STREAM}/fetch"), json!({ "size": size })).await.json()
+}
+
+fn ids(batch: &Value) -> Vec<String> {
+    let results = batch["results"].as_array().unwrap().iter();
+    results.map(|own| own["comment"]["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_stream_hands_out_every_change_until_its_reader_is_done_with_it() {
+    let (_server, mut client, source) = start().await;
+    client.call("PUT", PATH, dataset(&[&source])).await;
+    write(&mut client, &["old"], "Hello").await;
+    let stream = json!({ "stream": { "name": "st", "title": "S" } });
+    let made = client.call("PUT", "/api/v1/datasets/own/ds/streams", stream.clone()).await.json();
+    assert_eq!(made["stream"]["id"].as_str().unwrap().len(), 32);
+    // A stream begins when it is made.
+    let empty = fetch(&mut client, 5).await;
+    assert_eq!((ids(&empty).len(), &empty["is_end_sequence"]), (0, &json!(true)));
+    write(&mut client, &["a", "b"], "Hello").await;
+    write(&mut client, &["c"], "Hello").await;
+    let batch = fetch(&mut client, 2).await;
+    assert_eq!(
+        (ids(&batch), &batch["is_end_sequence"]),
+        (vec!["a".into(), "b".into()], &json!(false))
+    );
+    assert_eq!(fetch(&mut client, 2).await, batch, "nobody has advanced");
+    let advance = |to: &Value| json!({ "sequence_id": to });
+    let path = format!("{STREAM}/advance");
+    let one = &batch["results"][0]["sequence_id"];
+    assert_eq!(client.call("POST", &path, advance(one)).await.status, 200);
+    assert_eq!(ids(&fetch(&mut client, 5).await), ["b", "c"]);
+    client.call("POST", &path, advance(&batch["sequence_id"])).await;
+    // Who comes late with an old place moves nothing back.
+    client.call("POST", &path, advance(one)).await;
+    assert_eq!(ids(&fetch(&mut client, 5).await), ["c"]);
+    // What changes comes once more, and what was replaced as the stream does not move it.
+    write(&mut client, &["a"], "Changed").await;
+    client.call("PUT", "/api/v1/datasets/own/ds/streams", stream).await;
+    assert_eq!(ids(&fetch(&mut client, 5).await), ["c", "a"]);
+    let reset = json!({ "to_comment_created_at": "2020-01-01T00:00:00Z" });
+    assert_eq!(client.call("POST", &format!("{STREAM}/reset"), reset).await.status, 200);
+    assert_eq!(ids(&fetch(&mut client, 9).await), ["old", "b", "c", "a"]);
+    let results = client.call("GET", &format!("{STREAM}/results?max_results=2"), Value::Null).await;
+    assert_eq!(ids(&results.json()), ["old", "b"]);
+    for bad in [json!({ "size": 0 }), json!({ "size": 5000 }), json!({})] {
+        let refused = client.call("POST", &format!("{STREAM}/fetch"), bad).await;
+        assert_eq!(refused.status, 400);
+    }
+    let foreign = json!({ "sequence_id": "0123456789abcdef-1-1" });
+    assert_eq!(client.call("POST", &path, foreign).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_filter_passes_over_comments_and_still_gets_to_the_end() {
+    let (_server, mut client, source) = start().await;
+    client.call("PUT", PATH, dataset(&[&source])).await;
+    let filter = json!({ "messages": { "from": { "one_of": ["nobody@x.org"] } } });
+    let stream = json!({ "stream": { "name": "st", "comment_filter": filter } });
+    client.call("PUT", "/api/v1/datasets/own/ds/streams", stream).await;
+    write(&mut client, &["a", "b", "c"], "Hello").await;
+    let batch = fetch(&mut client, 2).await;
+    assert_eq!((ids(&batch).len(), &batch["filtered"]), (0, &json!(3)));
+    let advance = json!({ "sequence_id": batch["sequence_id"] });
+    client.call("POST", &format!("{STREAM}/advance"), advance).await;
+    assert_eq!(fetch(&mut client, 2).await["filtered"], 0);
+    let exception = |id: &str| {
+        json!({ "exceptions": [{ "metadata": { "type": "No Prediction" },
+        "uid": format!("{source}.{id}") }] })
+    };
+    let path = format!("{STREAM}/exceptions");
+    assert_eq!(client.call("PUT", &path, exception("a")).await.status, 200);
+    assert_eq!(client.call("PUT", &path, exception("none")).await.status, 422);
+    // A source that goes takes its place in the dataset along.
+    let gone = format!("/api/v1/sources/id:{source}");
+    assert_eq!(client.call("DELETE", &gone, Value::Null).await.status, 200);
+    let own = client.call("GET", PATH, Value::Null).await.json();
+    assert_eq!(own["dataset"]["source_ids"], json!([]));
+    assert_eq!(client.call("DELETE", STREAM, Value::Null).await.status, 200);
+    assert_eq!(client.call("GET", STREAM, Value::Null).await.status, 404);
+}
