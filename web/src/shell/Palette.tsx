@@ -62,6 +62,7 @@ export default function Palette({ user, close }: { user: User; close: () => void
       scrollable
       maxHeight={420}
       shortcut={null}
+      attributes={{ content: { "aria-label": "Search mail, or go to" } }}
       searchProps={{ leftSection: <Icon name="search" />, placeholder: "Search mail, or go to…", "aria-label": "Search mail, or go to" }}
     />
   );
