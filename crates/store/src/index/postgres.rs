@@ -197,9 +197,9 @@ mod tests {
             &["(('a') | ('b' & 'c'))", "('a')", " b c "],
         );
         check(
-            "-subject:\"b c*\"",
+            "-subject:\"b cd*\"",
             "words @@ {}::tsquery AND NOT (strpos(split_part(texts, chr(10), 1), {}) > 0)",
-            &["'_all'", " b c"],
+            &["'_all'", " b cd"],
         );
     }
 

@@ -13,6 +13,7 @@ mod finding;
 mod integrations;
 mod people;
 mod sqlite;
+mod tls;
 
 macro_rules! store_contract {
     ($name:ident, $open:expr; $($file:ident { $($case:ident),+ $(,)? })+) => {
