@@ -18,26 +18,37 @@ fn main() -> io::Result<()> {
         collect(&app, &mut files)?;
     }
     files.sort();
+    #[expect(clippy::disallowed_methods, reason = "cargo names the folder this way")]
+    let out = std::env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("no OUT_DIR"))?;
+    let copies = Path::new(&out).join("ui");
+    if copies.exists() {
+        fs::remove_dir_all(&copies)?;
+    }
+    fs::create_dir(&copies)?;
+    let mut number = 0;
+    // Copied, so that a build of the UI beside this one takes nothing away from the compiler.
+    let mut kept = |path: PathBuf| -> io::Result<String> {
+        if !path.is_file() {
+            return Ok("None".to_owned());
+        }
+        number += 1;
+        let copy = copies.join(number.to_string());
+        fs::copy(&path, &copy)?;
+        Ok(format!("Some(include_bytes!({copy:?}))"))
+    };
     let mut code = String::from("pub(super) static FILES: &[File] = &[\n");
     for file in &files {
         let Ok(name) = file.strip_prefix(&app) else { continue };
-        let coded = |ending: &str| {
+        let mut coded = |ending: &str| {
             let mut path = file.clone().into_os_string();
             path.push(ending);
-            let path = PathBuf::from(path);
-            if path.is_file() { format!("Some(include_bytes!({path:?}))") } else { "None".into() }
+            kept(PathBuf::from(path))
         };
-        writeln!(
-            code,
-            "    File {{ name: {name:?}, plain: include_bytes!({file:?}), brotli: {}, gzip: {} }},",
-            coded(".br"),
-            coded(".gz"),
-        )
-        .map_err(io::Error::other)?;
+        let (plain, brotli, gzip) = (coded("")?, coded(".br")?, coded(".gz")?);
+        let line = format!("{{ name: {name:?}, plain: {plain}, brotli: {brotli}, gzip: {gzip} }}");
+        writeln!(code, "    File {line},").map_err(io::Error::other)?;
     }
     code.push_str("];\n");
-    #[expect(clippy::disallowed_methods, reason = "cargo names the folder this way")]
-    let out = std::env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("no OUT_DIR"))?;
     fs::write(Path::new(&out).join("ui_files.rs"), code)
 }
 

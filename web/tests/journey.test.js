@@ -91,7 +91,7 @@ test("mail becomes messages while one looks; they are found, and shown as they c
   await page.getByRole("heading", { level: 1, name: "mail" }).waitFor();
   await page.getByTestId("messages").getByText("3", { exact: true }).waitFor();
   await platform.call("PUT", "api/_private/buckets/acme/desks/emails", { emails: [newsletter("https://canary.invalid")] });
-  await page.getByTestId("newest").getByText("Quarterly update for brokers").waitFor();
+  await page.getByTestId("newest").getByText("Quarterly update for brokers").first().waitFor();
   await page.keyboard.press("Control+k");
   await page.getByPlaceholder("Search mail, or go to…").fill("quarterly");
   await page.getByText("Search mail for “quarterly”").click();
@@ -106,7 +106,7 @@ test("mail becomes messages while one looks; they are found, and shown as they c
   page.on("request", (request) => asked.push(request.url()));
   await page.getByText("Original message").click();
   const frame = page.frameLocator("iframe[title='Original message']");
-  await frame.getByText("Quarterly update for brokers").waitFor();
+  await frame.getByText("Quarterly update for brokers").first().waitFor();
   await page.getByText(/from elsewhere not loaded/).waitFor();
   assert.equal(await page.locator("iframe").getAttribute("sandbox"), "allow-popups allow-popups-to-escape-sandbox");
   assert.deepEqual(asked.filter((one) => one.includes("canary")), []);

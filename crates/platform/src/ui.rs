@@ -18,7 +18,8 @@ use crate::{reply::Reply, request::Head, routes};
 pub(super) struct File {
     /// Path below the folder of the UI.
     pub(super) name: &'static str,
-    pub(super) plain: &'static [u8],
+    /// There is always one.
+    pub(super) plain: Option<&'static [u8]>,
     pub(super) brotli: Option<&'static [u8]>,
     pub(super) gzip: Option<&'static [u8]>,
 }
@@ -92,7 +93,7 @@ fn is_of_the_api(method: &Method, path: &str, base: &str) -> bool {
 /// The page, told where it is and with which nonce it may add styles.
 fn page(status: StatusCode, base: &str) -> Reply {
     let built = files::FILES.iter().find(|file| file.name == PAGE);
-    let text = built.and_then(|file| std::str::from_utf8(file.plain).ok()).unwrap_or(NOT_BUILT);
+    let text = built.and_then(|file| std::str::from_utf8(file.plain?).ok()).unwrap_or(NOT_BUILT);
     let nonce = nonce();
     let base = base.trim_matches('/');
     let base = if base.is_empty() { "/".to_owned() } else { format!("/{}/", quoted(base)) };
@@ -152,7 +153,7 @@ fn asset(head: &Head, file: &'static File) -> Reply {
     let coded = [("br", file.brotli), ("gzip", file.gzip)]
         .into_iter()
         .find_map(|(coding, bytes)| bytes.filter(|_| takes(coding)).map(|bytes| (coding, bytes)));
-    let bytes = coded.map_or(file.plain, |(_, bytes)| bytes);
+    let bytes = coded.map_or(file.plain.unwrap_or_default(), |(_, bytes)| bytes);
     let lasting = if file.name.starts_with(HASHED) {
         "public, max-age=31536000, immutable"
     } else {

@@ -53,6 +53,8 @@ export default function Editor({ text, onChange, label, check, readOnly = false,
       }),
     });
     view.current = editor;
+    // What scrolls must be reached by keys.
+    editor.scrollDOM.tabIndex = 0;
     return () => editor.destroy();
     // The editor keeps its own text; what comes from outside is put in below.
     // eslint-disable-next-line react-hooks/exhaustive-deps

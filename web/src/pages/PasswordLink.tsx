@@ -2,7 +2,7 @@
 
 import { Button, PasswordInput, Stack } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { useState, type SubmitEvent } from "react";
+import { useEffect, useState, type SubmitEvent } from "react";
 import { base, post } from "../api/client";
 import { signInOptions, user as userQuery } from "../api/queries";
 import type { User } from "../api/types";
@@ -15,15 +15,10 @@ interface Inspected {
   link: { kind: "invitation" | "reset" | "first_admin"; username: string; email: string; expires_at: string };
 }
 
-/// Read once, and taken out of the address: it must not stay in the history.
-function takeSecret(): string {
-  const secret = decodeURIComponent(location.hash.slice(1));
-  if (secret !== "") history.replaceState(null, "", `${base}/link`);
-  return secret;
-}
-
 export default function PasswordLink() {
-  const [secret] = useState(takeSecret);
+  const [secret] = useState(() => decodeURIComponent(location.hash.slice(1)));
+  // It must not stay in the history.
+  useEffect(() => history.replaceState(null, "", `${base}/link`), []);
   const [mismatch, setMismatch] = useState(false);
   const cache = useQueryClient();
   const least = useQuery(signInOptions).data?.min_password_length ?? 12;

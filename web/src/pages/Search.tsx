@@ -141,7 +141,7 @@ function Filters({ asked, set }: { asked: Asked; set: Set }) {
             onKeyDown={(event) => { if (event.key === "Enter") set({ from: event.currentTarget.value.trim() }); }} />
           <TextInput key={`folder ${asked.folder}`} label="Folder" placeholder="Inbox" defaultValue={asked.folder} onBlur={(event) => set({ folder: event.currentTarget.value.trim() })}
             onKeyDown={(event) => { if (event.key === "Enter") set({ folder: event.currentTarget.value.trim() }); }} />
-          <div style={{ display: "grid", gridTemplateColumns: "1fr 1fr", gap: 10 }}>
+          <div style={{ display: "grid", gridTemplateColumns: "repeat(auto-fit, minmax(min(150px, 100%), 1fr))", gap: 10 }}>
             <TextInput type="date" label="After" value={asked.after} onChange={(event) => set({ after: event.currentTarget.value })} />
             <TextInput type="date" label="Before" value={asked.before} onChange={(event) => set({ before: event.currentTarget.value })} />
           </div>

@@ -150,7 +150,7 @@ export function Await<T>({ of, children, height = 120 }: {
   if (of.data !== undefined) return children(of.data);
   if (of.error) return <Failure error={of.error} again={() => void of.refetch()} />;
   return (
-    <Stack gap="sm" aria-busy="true" aria-label="Loading">
+    <Stack gap="sm" aria-busy="true" role="status" aria-label="Loading">
       <Skeleton height={18} width="40%" />
       <Skeleton height={height} />
     </Stack>

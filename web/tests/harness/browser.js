@@ -20,7 +20,7 @@ export const launch = () => chromium.launch({
 export async function open(browser, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, ...options });
   // Machines that build at the same time are slow.
-  context.setDefaultTimeout(90_000);
+  context.setDefaultTimeout(60_000);
   const page = await context.newPage();
   /** @type {string[]} */
   const wrong = [];

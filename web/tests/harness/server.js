@@ -34,14 +34,15 @@ export async function start(...args) {
     const listen = (/** @type {Buffer} */ piece) => {
       said += piece.toString();
       const found = /The platform is at `([^`]+)`/.exec(said);
-      if (found?.[1]) resolve(found[1]);
+      // The two come by different ways, in any order.
+      if (found?.[1] && /^\s+tri_/m.test(said)) resolve(found[1]);
     };
     child.stdout.on("data", listen);
     child.stderr.on("data", listen);
     child.once("error", (error) => reject(new Error(`could not start ${PROGRAM}; build it with \`cargo build\`: ${error.message}`)));
     child.once("exit", () => reject(new Error(`the platform ended:\n${said}`)));
   });
-  const token = /\btri_[A-Za-z0-9_-]+/.exec(said)?.[0] ?? "";
+  const token = /^\s+(tri_\S+)/m.exec(said)?.[1] ?? "";
   const link = /https?:\/\/\S+\/link#\S+/.exec(said)?.[0] ?? "";
   const call = async (/** @type {string} */ method, /** @type {string} */ path, /** @type {unknown} */ body) => {
     const raw = typeof body === "string";
