@@ -6,7 +6,7 @@ use appliance::exit::{Ending, Exit};
 use clap::Args;
 use record::clock::SystemClock;
 use serde_json::json;
-use store::{Place, Version, restore};
+use store::{Place, TableFile, Version, restore};
 
 use crate::{
     commands::{show, show_json},
@@ -102,11 +102,13 @@ impl Restore {
         let restored = restored.map_err(|err| stored(&err))?;
         let (from, into) = (restored.folder.display(), self.storage.place()?);
         let manifest = &restored.manifest;
+        let is_sealed = |table: &TableFile| table.name == "integrations" && table.rows > 0;
+        let needs_key = manifest.tables.iter().any(is_sealed);
         if self.json {
             show_json(&json!({
                 "from": from.to_string(), "created_at": manifest.created_at,
                 "rows": restored.rows, "contents": manifest.contents,
-                "damaged": manifest.damaged,
+                "damaged": manifest.damaged, "vault_key_needed": needs_key,
             }))?;
         } else {
             show(&format!(
@@ -115,6 +117,14 @@ impl Restore {
             ))?;
             for hash in &manifest.damaged {
                 show(&format!("damaged already when the backup was made: {hash}\n"))?;
+            }
+            if needs_key {
+                show(&format!(
+                    "Credentials of integrations are sealed, and no backup has their key: copy \
+                     `vault.key` of the platform that was backed up to `{}` before you start \
+                     `tributary serve`, or name it with `--vault-key-file`.\n",
+                    self.storage.data.join("vault.key").display()
+                ))?;
             }
         }
         Ok(if manifest.damaged.is_empty() { Exit::Success } else { Exit::Difference })

@@ -50,7 +50,7 @@ pub(super) struct Condition {
 }
 
 impl Condition {
-    pub(super) fn from_at_least(mut self, from: i64) -> Self {
+    pub(super) fn not_before(mut self, from: i64) -> Self {
         self.from = self.from.max(from);
         self
     }

@@ -132,7 +132,7 @@ impl Session {
                 continue;
             }
             let condition = self.condition(&Search { after: None, ..of(wanted, &key) }).await?;
-            let condition = condition.from_at_least(began);
+            let condition = condition.not_before(began);
             if !self.ask(&condition, "SELECT place FROM", "", 1).await?.is_empty() {
                 shown.insert(key);
             }

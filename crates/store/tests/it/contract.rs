@@ -14,12 +14,15 @@ use tempfile::TempDir;
 pub(crate) struct Opened {
     pub(crate) store: Store,
     pub(crate) folder: TempDir,
+    /// For those who go around the store.
+    pub(crate) url: String,
 }
 
 pub(crate) async fn sqlite() -> Opened {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), Arc::new(SystemClock)).await.unwrap();
-    Opened { store, folder }
+    let url = format!("sqlite://{}", folder.path().join("tributary.db").display());
+    Opened { store, folder, url }
 }
 
 pub(crate) async fn postgres() -> Opened {
@@ -27,7 +30,7 @@ pub(crate) async fn postgres() -> Opened {
     let url = tokio::task::spawn_blocking(database).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let store = Store::connect(&url, folder.path(), Arc::new(SystemClock)).await.unwrap();
-    Opened { store, folder }
+    Opened { store, folder, url }
 }
 
 pub(crate) async fn bucket(session: &mut Session, project: &str) -> Bucket {

@@ -1,6 +1,7 @@
 //! The store from outside: one contract on both databases, and what only one has.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "what stands in a test's way fails it"
 )]
@@ -13,6 +14,7 @@ mod finding;
 mod integrations;
 mod people;
 mod sqlite;
+mod tls;
 
 macro_rules! store_contract {
     ($name:ident, $open:expr; $($file:ident { $($case:ident),+ $(,)? })+) => {

@@ -1,0 +1,25 @@
+-- A row for each table that `fill` leaves empty, beside what it makes.
+INSERT INTO settings (name, value) VALUES ('größe', '{"a":[1,"''"]}');
+INSERT INTO passwords (user_id, hash, changed_at) SELECT id, '$argon2id$', 7 FROM users WHERE username = 'bob';
+INSERT INTO web_sessions (id, user_id, hash, method, address, user_agent, created_at, last_used_at, expires_at) SELECT 'w1', id, 'h1', 'password', '::1', 'x', 1, 2, 3 FROM users WHERE username = 'bob';
+INSERT INTO links (user_id, hash, kind, created_at, expires_at) SELECT id, 'h2', 'invitation', 1, 2 FROM users WHERE username = 'bob';
+INSERT INTO identities (issuer, subject, user_id, created_at, last_used_at) SELECT 'https://id.example.com', 's', id, 1, 2 FROM users WHERE username = 'bob';
+INSERT INTO group_roles (user_id, project, role) SELECT id, 'p', 'reader' FROM users WHERE username = 'bob';
+INSERT INTO used_states (hash, expires_at) VALUES ('h3', 4);
+INSERT INTO upload_marks (credential, subject, address, hour) VALUES ('c', 's', '127.0.0.1', 497222);
+INSERT INTO sync_states (bucket_id, state, progress_at, synced_at, version) SELECT id, '{}', NULL, 5, 9007199254740993 FROM buckets WHERE name = 'mail';
+INSERT INTO keyed_sync_states (bucket_id, key, mailbox, path, state) SELECT id, 'k', 'a@example.com', 'Inbox', '{}' FROM buckets WHERE name = 'mail';
+INSERT INTO quotas (kind, hard_limit, auto_increase_up_to) VALUES ('buckets', 7, NULL);
+INSERT INTO sources (id, project_id, bucket_id, name, title, description, language, should_translate, sensitive_properties, kind, transform_tag, transform_version, generation, format, queued_to, created_at, updated_at, last_modified) SELECT 's1', project_id, id, 'letters', 'Letters', '', 'en', 0, '[]', 'email', NULL, NULL, 1, 1, 2, 1, 2, 3 FROM buckets WHERE name = 'mail';
+INSERT INTO comments (place, source_id, id, at, thread_id, body, version, email, generation, text_changes, no_charge, created_at, updated_at) VALUES (-5, 's1', 'c0', -5, NULL, '{}', 1, NULL, 0, 0, 0, 1, 1), (1790000000000001, 's1', 'c1', 1790000000000000, 't', '{"text":"Grüße \u0000 \ud83d"}', 2, 1, 1, 0, 1, 1, 2);
+INSERT INTO comment_attachments (source_id, comment_id, place, hash, created_at) SELECT 's1', 'c1', -1, hash, 1 FROM emails WHERE id = '<2>';
+INSERT INTO conversions (email, source_id, hash, version, strikes, claimed_by, claimed_until, quarantined_at, reason) SELECT number, 's1', hash, 1, 3, NULL, NULL, 6, 'ends processes' FROM emails WHERE id = '<3>';
+INSERT INTO integrations (id, project_id, name, title, kind, enabled, disabled_reason, configuration, secrets, mailboxes, created_at, updated_at) SELECT 'i1', id, 'mail', 'Mail', 'exchange', 1, NULL, '{}', 'sealed', 3, 1, 2 FROM projects WHERE name = 'p';
+INSERT INTO integration_errors (integration_id, kind, action, text, created_at) VALUES ('i1', 'k', 'a', 't', 1), ('i1', 'k', 'a', 'u', 2);
+INSERT INTO outbox (id, kind, recipient, subject, body, created_at, expires_at) VALUES ('o1', 'invitation', 'bob@example.com', 's', 'b', 1, 2), ('o2', 'invitation', 'bob@example.com', 's', 'b', 1, 2);
+INSERT INTO datasets (id, project_id, name, title, description, model_family, has_sentiment, definition, labels, entities, created_at, updated_at) SELECT 'd1', id, 'set', '', '', 'english', 0, '{}', 1, 2, 1, 2 FROM projects WHERE name = 'p';
+INSERT INTO dataset_sources (dataset_id, source_id, place) VALUES ('d1', 's1', 0);
+INSERT INTO annotations (dataset_id, source_id, comment_id, content, updated_at) VALUES ('d1', 's1', 'c1', '{}', 3);
+INSERT INTO streams (id, dataset_id, name, title, description, definition, created_at, updated_at) VALUES ('t1', 'd1', 'stream', '', '', '{}', 1, 2);
+INSERT INTO stream_positions (stream_id, source_id, reached, place) VALUES ('t1', 's1', 2, 1790000000000001);
+INSERT INTO stream_exceptions (stream_id, comment_uid, kind, created_at) VALUES ('t1', 's1.c1', 'k', 1);
