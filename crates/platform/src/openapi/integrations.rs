@@ -112,11 +112,11 @@ fn connection(stored: bool) -> Value {
     let thumbprint = "^([0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$";
     let example = "0123456789abcdef0123456789abcdef01234567";
     let access = json!({ "anyOf": [
+        object(vec![kind("app_access")]),
         with(
             vec![kind("user_access"), must("username", text(1, 320))],
             secret(stored, "password", 1024),
         ),
-        object(vec![kind("app_access")]),
     ]});
     let application = json!({ "anyOf": [
         with(vec![kind("custom"), tenant(), client()], secret(stored, "client_secret", 1024)),

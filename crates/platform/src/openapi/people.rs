@@ -86,7 +86,13 @@ pub(super) fn operation_of(op: Op) -> Option<Operation> {
             .asks("force", about(flag(), "Delete what is in it, too. Else it must be empty."))
             .refuses(&[409]),
         Op::CountResources => operation(PROJECTS, "Count what a project has")
-            .gives(vec![must("buckets", natural()), must("sources", natural()), must("users_with_permissions", natural())]),
+            .gives(vec![
+                must("buckets", natural()),
+                must("sources", natural()),
+                must("datasets", natural()),
+                must("integrations", natural()),
+                must("users_with_permissions", natural()),
+            ]),
 
         Op::GetConfig => operation(CONFIGS, "Get a configuration")
             .more("The bytes as they were uploaded. With `If-None-Match`, 304 if they are known.")
