@@ -172,6 +172,9 @@ fn describe(route: &Route, operation: Operation, count: usize) -> Value {
             set("requestBody", json!({ "required": required, "content": content }));
         }
     }
+    if route.need == Need::Public {
+        set("security", json!([]));
+    }
     set("responses", responses(route, operation));
     described.into()
 }

@@ -239,6 +239,8 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
                 must("actor_tenant_id", any_text()),
                 must("tenant_ids", list(any_text())),
                 must("project_ids", list(any_text())),
+                must("source_ids", list(any_text())),
+                must("dataset_ids", list(any_text())),
             ]),
         ),
         (

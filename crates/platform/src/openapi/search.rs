@@ -85,10 +85,14 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
                 ),
                 may(
                     "user_properties",
-                    about(
-                        map_of(values(json!({ "type": ["string", "number"] }))),
-                        "By `string:<name>` or `number:<name>`; one of the values.",
-                    ),
+                    json!({
+                        "type": "object",
+                        "additionalProperties": false,
+                        "patternProperties": {
+                            "^(string|number):[\\s\\S]*$": values(json!({ "type": ["string", "number"] })),
+                        },
+                        "description": "By `string:<name>` or `number:<name>`; one of the values.",
+                    }),
                 ),
                 may(
                     "domains",

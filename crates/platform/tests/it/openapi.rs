@@ -476,6 +476,23 @@ fn settings(user: &str, leaver: &str) -> String {
         // Not more than two thousand spans.
         ("GET", "/api/_private/buckets/{bucket}/volume"),
         ("PUT", "/api/_private/projects/{project}"),
+        // Continuations have been issued here.
+        ("GET", "/api/_private/sources/{source}/threads/{thread}"),
+        ("POST", "/api/_private/datasets/{dataset}/query"),
+        ("POST", "/api/_private/datasets/{dataset}/recent"),
+        ("GET", "/api/_private/datasets/{dataset}/labellings"),
+        ("POST", "/api/v1/datasets/{dataset}/streams/{stream}/advance"),
+        // Names of properties say what their values are, and queries have a grammar.
+        ("POST", "/api/_private/search"),
+        ("POST", "/api/_private/search/volume"),
+        // Sources and datasets must exist.
+        ("PUT", "/api/v1/datasets/{dataset}"),
+        ("POST", "/api/v1/datasets/{dataset}"),
+        // Projects must exist, and addresses, ways to sign in and filters fit one another.
+        ("PUT", "/api/_private/integrations/{integration}"),
+        ("POST", "/api/_private/integrations/{integration}"),
+        ("GET", "/api/_private/integrations/{integration}/appliance-config"),
+        ("PUT", "/api/_private/validate-exchange-credentials"),
         // Buckets must exist, ids be named, and continuations have been issued.
         ("PUT", "/api/v1/sources/{source}"),
         ("POST", "/api/v1/sources/{source}"),
@@ -490,7 +507,9 @@ fn settings(user: &str, leaver: &str) -> String {
     ];
     let mut settings = format!(
         "[parameters]\nbucket = \"own/mail\"\nsource = \"own/source\"\nproject = \"own\"\nuser = \"{user}\"\n\
-         tenant = \"tributary\"\nname = \"config\"\n\
+         tenant = \"tributary\"\nname = \"config\"\nintegration = \"own/exchange\"\n\
+         dataset = \"own/set\"\nstream = \"stream\"\n\
+         [phases.coverage]\nunexpected-methods = [\"PATCH\"]\n\
          [checks.positive_data_acceptance]\nexpected-statuses = {accepted}]\n"
     );
     for (method, path) in meaningful {
@@ -499,15 +518,17 @@ fn settings(user: &str, leaver: &str) -> String {
              checks.positive_data_acceptance.expected-statuses = {accepted}, 400]\n"
         ));
     }
-    // An empty file is a file, so that a body which is missing is none that is wrong.
-    for path in [
-        "buckets/{bucket}/emails/{email}/attachments/{index}",
-        "sources/{source}/comments/{comment}/attachments/{index}",
-        "sources/{source}/comments/{comment}/audio",
+    // An empty file is a file, so that a body which is missing is none that is wrong; and where a
+    // name is set above, schemathesis takes it for the wrong one that it would have sent.
+    for name in [
+        "PUT /api/_private/buckets/{bucket}/emails/{email}/attachments/{index}",
+        "PUT /api/_private/sources/{source}/comments/{comment}/attachments/{index}",
+        "PUT /api/_private/sources/{source}/comments/{comment}/audio",
+        "GET /api/_private/appliance-configs/{project}/{name}/versions/{version}",
     ] {
         settings.push_str(&format!(
-            "[[operations]]\ninclude-name = \"PUT /api/_private/{path}\"\n\
-             checks.negative_data_rejection.enabled = false\n"
+            "[[operations]]\ninclude-name = \"{name}\"\n\
+             checks.negative_data_rejection.expected-statuses = [\"2xx\", \"4xx\"]\n"
         ));
     }
     // What others need is not removed.
@@ -515,6 +536,9 @@ fn settings(user: &str, leaver: &str) -> String {
         ("_private/buckets/{bucket}", "bucket", "own/leaver"),
         ("v1/sources/{source}", "source", "own/leaver"),
         ("_private/projects/{project}", "project", "leaver"),
+        ("_private/integrations/{integration}", "integration", "own/leaver"),
+        ("v1/datasets/{dataset}", "dataset", "own/leaver"),
+        ("v1/datasets/{dataset}/streams/{stream}", "stream", "leaver"),
         ("_private/users/{user}", "user", leaver),
     ] {
         settings.push_str(&format!(
@@ -534,6 +558,10 @@ async fn schemathesis_finds_nothing() {
     let made = json!({ "bucket": { "bucket_type": "emails" } });
     let mut client = scene.server.client().await;
     client.call("PUT", "/api/_private/buckets/own%2Fleaver", made).await;
+    let made = json!({ "integration": { "configuration": { "mailboxes": [] } } });
+    client.call("PUT", "/api/_private/integrations/own%2Fleaver", made).await;
+    let made = json!({ "dataset": { "source_ids": [] } });
+    client.call("PUT", "/api/v1/datasets/own%2Fleaver", made).await;
     let email = json!({ "emails": [{
         "id": "<a@example.com>", "mailbox": "a@example.com", "timestamp": "2026-11-02T08:00:00Z",
         "mime_content": "Subject: a\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\na\n\
@@ -551,8 +579,11 @@ async fn schemathesis_finds_nothing() {
         .arg("run")
         .arg(format!("{}/api/openapi.json", scene.server.url))
         .args(["-H", &format!("Authorization: Bearer {}", scene.server.token)])
-        .args(["--checks", "all", "--phases", "examples,coverage,fuzzing", "--max-examples", "20"])
+        .args(["--checks", "all", "--phases", "examples,coverage,fuzzing", "--max-examples", "3"])
         .args(["--seed", "5", "--generation-database", "none", "--continue-on-failure"])
+        // Each of these costs a hash that is made to be slow, or is refused after a few failures.
+        .args(["--exclude-path", "/auth/sign-in", "--exclude-path", "/auth/link"])
+        .args(["--exclude-path", "/api/_private/account/password"])
         .current_dir(scene.server.folder.path())
         .stdin(Stdio::null());
     let output = command.output().await.unwrap();
