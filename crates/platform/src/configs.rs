@@ -83,8 +83,11 @@ pub(crate) async fn list(call: &Call<'_>) -> Result<Reply, Refusal> {
 /// What a configuration was, newest first.
 pub(crate) async fn versions(call: &Call<'_>) -> Result<Reply, Refusal> {
     let (project, name) = (call.project()?, call.named.other(0));
-    let before = call.head.parameters("before").next().map(str::parse::<i64>).transpose();
-    let before = before.map_err(|_| wrong("before", "expected the number of a version"))?;
+    let number = |text: &str| {
+        let number = text.parse::<i64>().ok().filter(|number| *number >= 0);
+        number.ok_or_else(|| wrong("before", "expected the number of a version"))
+    };
+    let before = call.head.parameters("before").next().map(number).transpose()?;
     let mut session = call.shared.store.read().await?;
     let missing =
         || Refusal::not_found(format_args!("the configuration `{}/{name}`", project.name));

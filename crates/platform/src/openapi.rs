@@ -7,6 +7,8 @@
 
 mod access;
 mod comments;
+mod datasets;
+mod integrations;
 mod mail;
 mod page;
 mod people;
@@ -29,7 +31,12 @@ use shape::{Answer, Body, Operation, hex, matching, object, of, one_of};
 
 /// Another form of a route has the same address for OpenAPI, which knows no difference between
 /// names of parameters.
-const SAME_ADDRESS: [&str; 2] = ["api/_private/buckets/{project}", "api/v1/sources/{project}"];
+const SAME_ADDRESS: [&str; 4] = [
+    "api/_private/buckets/{project}",
+    "api/v1/sources/{project}",
+    "api/_private/integrations/{project}",
+    "api/v1/datasets/{project}",
+];
 
 fn operation_of(op: Op) -> Option<Operation> {
     mail::operation_of(op)
@@ -37,6 +44,8 @@ fn operation_of(op: Op) -> Option<Operation> {
         .or_else(|| access::operation_of(op))
         .or_else(|| comments::operation_of(op))
         .or_else(|| search::operation_of(op))
+        .or_else(|| integrations::operation_of(op))
+        .or_else(|| datasets::operation_of(op))
 }
 
 /// Routes that nobody has described, as `METHOD /path`.
@@ -66,7 +75,8 @@ pub fn openapi(base_path: &str) -> Value {
     let tags: Vec<Value> = tags.iter().map(|name| json!({ "name": name })).collect();
     let schemas = mail::schemas().into_iter().chain(people::schemas());
     let schemas = schemas.chain(access::schemas()).chain(comments::schemas());
-    let schemas = schemas.chain(search::schemas());
+    let schemas = schemas.chain(search::schemas()).chain(integrations::schemas());
+    let schemas = schemas.chain(datasets::schemas());
     let mut schemas: Map<String, Value> =
         schemas.map(|(name, shape)| (name.to_owned(), shape)).collect();
     schemas.insert("Error".to_owned(), error());
@@ -162,6 +172,9 @@ fn describe(route: &Route, operation: Operation, count: usize) -> Value {
             set("requestBody", json!({ "required": required, "content": content }));
         }
     }
+    if route.need == Need::Public {
+        set("security", json!([]));
+    }
     set("responses", responses(route, operation));
     described.into()
 }
@@ -184,7 +197,13 @@ fn parameters(route: &Route, operation: &Operation) -> Vec<Value> {
     let named = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let mut parameters: Vec<Value> = named
         .map(|name| {
-            let schema = path_parameter(name);
+            let schema = match (route.op, name) {
+                // By the id of the source and its own.
+                (Op::Annotate, "comment") => {
+                    matching("^[0-9a-f]{16}\\.[!-~]{1,1024}$", "0123456789abcdef.3c613e")
+                }
+                _ => path_parameter(name),
+            };
             json!({ "name": name, "in": "path", "required": true, "schema": schema })
         })
         .collect();
@@ -201,7 +220,7 @@ fn parameters(route: &Route, operation: &Operation) -> Vec<Value> {
 
 fn path_parameter(name: &str) -> Value {
     match name {
-        "bucket" | "source" => matching(
+        "bucket" | "source" | "integration" | "dataset" => matching(
             "^(id:[0-9a-f]{16}|[A-Za-z0-9_.-]{1,200}/[A-Za-z0-9_-]{1,200})$",
             "example/mail",
         ),
@@ -210,7 +229,10 @@ fn path_parameter(name: &str) -> Value {
         "attachment" => matching("^[A-Za-z0-9_-]{1,128}$", "00000000000000aa-e01-0"),
         "tag" => matching("^[A-Za-z0-9_.-]{1,128}$", "generic.0.CONVKER5"),
         "name" => matching("^[A-Za-z0-9_-]{1,200}$", "config"),
-        "user" | "session" | "token" => hex(16),
+        "user" | "session" | "token" | "mail" => hex(16),
+        "stream" => matching("^[A-Za-z0-9_-]{1,256}$", "stream"),
+        "group" => shape::text(1, 256),
+        "version" => shape::natural(),
         "key" => matching("^[0-9a-f]{1,200}$", "00ff"),
         "index" => json!({ "type": "integer", "minimum": 0, "maximum": 9999 }),
         "tenant" => matching("^[A-Za-z0-9_-]{1,200}$", "tributary"),
@@ -233,6 +255,10 @@ fn responses(route: &Route, operation: Operation) -> Value {
             let schema = json!({ "schema": object(all) });
             [("application/json".to_owned(), schema)].into_iter().collect()
         }
+        Answer::Json(shape) => {
+            let schema = json!({ "schema": shape });
+            [("application/json".to_owned(), schema)].into_iter().collect()
+        }
         Answer::Bytes(types) => {
             let bytes = json!({ "schema": { "type": "string", "format": "binary" } });
             types.iter().map(|name| ((*name).to_owned(), bytes.clone())).collect()
@@ -244,7 +270,7 @@ fn responses(route: &Route, operation: Operation) -> Value {
         responses.clear();
         responses.insert("303".to_owned(), json!({ "description": "The next page." }));
     }
-    if route.op == Op::GetConfig {
+    if matches!(route.op, Op::GetConfig | Op::GetConfigVersion) {
         responses.insert("304".to_owned(), json!({ "description": "Known already." }));
     }
     let mut refusals = vec![400, 401, 429, 503];
@@ -254,7 +280,9 @@ fn responses(route: &Route, operation: Operation) -> Value {
     if route.path.contains('{') {
         refusals.push(404);
     }
-    if route.path.ends_with("buckets/{bucket}") || route.path.ends_with("sources/{source}") {
+    let own = ["buckets/{bucket}", "sources/{source}", "datasets/{dataset}"];
+    let own = own.iter().chain(&["integrations/{integration}"]);
+    if own.into_iter().any(|end| route.path.ends_with(end)) {
         // One part that is no id is the name of a project, whose own can only be listed.
         refusals.push(405);
     }

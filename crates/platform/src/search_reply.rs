@@ -44,7 +44,8 @@ pub(crate) fn shown(query: &Query, scope: &Scope, hit: &Hit) -> Value {
         "subject": text("/subject/text").map(|own| line(query, Field::Subject, own)),
         "snippet": piece(&snippet(query, text("/body/text").unwrap_or_default(), SNIPPET)),
         "num_attachments": body.get("attachments").and_then(Value::as_array).map_or(0, Vec::len),
-        "user_properties": body.get("user_properties").cloned().unwrap_or_else(|| json!({})),
+        "user_properties": body.get("user_properties").filter(|own| own.is_object())
+            .cloned().unwrap_or_else(|| json!({})),
     });
     if let (Some((found, all)), Some(map)) = (hit.thread, shown.as_object_mut()) {
         let thread = json!({ "num_messages": count(all), "num_matching": count(found) });

@@ -48,6 +48,8 @@ pub(super) async fn shown(
 pub(crate) async fn annotations(call: &Call<'_>) -> Result<Reply, Refusal> {
     let dataset = call.dataset()?;
     let ids: Vec<&str> = call.head.parameters("id").collect();
+    call.head.flag("return_predictions")?;
+    let limit = comment_pages::limit(call.head, PAGE, MAX_PAGE)?;
     let mut session = call.shared.store.read().await?;
     let mut results = Vec::new();
     if !ids.is_empty() {
@@ -66,8 +68,6 @@ pub(crate) async fn annotations(call: &Call<'_>) -> Result<Reply, Refusal> {
         }
         return Ok(Reply::json(json!({ "results": results })));
     }
-    call.head.flag("return_predictions")?;
-    let limit = comment_pages::limit(call.head, PAGE, MAX_PAGE)?;
     let source = call.head.parameters("source_id").next();
     let after = call.head.parameters("after").next().unwrap_or_default();
     // The first page begins at the source, if there is one.

@@ -183,7 +183,7 @@ fn keep(own: &mut Dataset, definition: Definition) {
 /// `PUT …/labels/{group}`: adds labels, and replaces those of the same name.
 pub(crate) async fn put_labels(call: &Call<'_>, payload: Payload) -> Result<Reply, Refusal> {
     let labels = definition::labels(payload.json()?)?;
-    let group = call.named.other(0);
+    let group = &text(1, 256)("group", call.named.other(0).into())?;
     let mut session = call.shared.store.write().await?;
     let mut own = call.dataset_again(&mut session).await?;
     let mut definition = Definition::of(&own.definition);

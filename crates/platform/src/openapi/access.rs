@@ -112,7 +112,7 @@ pub(super) fn operation_of(op: Op) -> Option<Operation> {
                     may("permissions", about(list(of("ProjectPermission")), "Missing: all.")),
                     may(
                         "project",
-                        about(any_text(), "Name of the one project it is worth something in."),
+                        about(text(1, 1024), "Name of the one project it is worth something in."),
                     ),
                     may("expires_in_days", between(1, 3650)),
                 ]),

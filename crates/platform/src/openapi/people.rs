@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::shape::{
-    Operation, about, any_object, any_text, between, continuation, flag, hex, list, map_of,
+    Field, Operation, about, any_object, any_text, between, continuation, flag, hex, list, map_of,
     matching, may, must, natural, nullable, object, of, operation, text, time,
 };
 use crate::routes::Op;
@@ -86,7 +86,13 @@ pub(super) fn operation_of(op: Op) -> Option<Operation> {
             .asks("force", about(flag(), "Delete what is in it, too. Else it must be empty."))
             .refuses(&[409]),
         Op::CountResources => operation(PROJECTS, "Count what a project has")
-            .gives(vec![must("buckets", natural()), must("sources", natural()), must("users_with_permissions", natural())]),
+            .gives(vec![
+                must("buckets", natural()),
+                must("sources", natural()),
+                must("datasets", natural()),
+                must("integrations", natural()),
+                must("users_with_permissions", natural()),
+            ]),
 
         Op::GetConfig => operation(CONFIGS, "Get a configuration")
             .more("The bytes as they were uploaded. With `If-None-Match`, 304 if they are known.")
@@ -95,6 +101,17 @@ pub(super) fn operation_of(op: Op) -> Option<Operation> {
             .more("Checked as the appliance would. Where credentials are sent changes only with `integrations-write` as well.")
             .takes_file()
             .gives(vec![must("changes", about(map_of(any_object()), "Fields that differ, each with `old` and `new`; secrets as `***`."))]),
+        Op::ListConfigs => operation(CONFIGS, "List the configurations of a project").gives(vec![must(
+            "appliance_configs",
+            list(config_version(must("name", any_text()))),
+        )]),
+        Op::ListConfigVersions => operation(CONFIGS, "List the versions of a configuration")
+            .more("The newest 200, or those before one.")
+            .asks("before", about(natural(), "Only versions below this one."))
+            .gives(vec![must("versions", list(config_version(must("current", flag()))))]),
+        Op::GetConfigVersion => operation(CONFIGS, "Get a version of a configuration")
+            .more("The bytes as they were uploaded.")
+            .gives_bytes(&["application/octet-stream"]),
 
         Op::QueryAuditEvents => operation(AUDIT, "List what was done, the newest first")
             .takes(vec![
@@ -139,6 +156,17 @@ fn permissions() -> Vec<super::shape::Field> {
             about(map_of(list(of("ProjectPermission"))), "By the name of the project."),
         ),
     ]
+}
+
+fn config_version(besides: Field) -> Value {
+    object(vec![
+        besides,
+        must("version", natural()),
+        must("size", about(natural(), "In bytes.")),
+        must("hash", any_text()),
+        must("written_by", about(any_text(), "Name of a user.")),
+        must("created_at", time()),
+    ])
 }
 
 pub(super) fn schemas() -> Vec<(&'static str, Value)> {
@@ -211,6 +239,8 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
                 must("actor_tenant_id", any_text()),
                 must("tenant_ids", list(any_text())),
                 must("project_ids", list(any_text())),
+                must("source_ids", list(any_text())),
+                must("dataset_ids", list(any_text())),
             ]),
         ),
         (

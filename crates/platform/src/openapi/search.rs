@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::shape::{
-    Operation, about, any_text, between, flag, inner_text, list, map_of, may, must, natural,
-    nullable, object, of, one_of, operation, text, time,
+    Operation, about, any_text, between, continuation, flag, inner_text, list, map_of, may, must,
+    natural, nullable, object, of, one_of, operation, text, time,
 };
 use crate::routes::Op;
 
@@ -20,7 +20,7 @@ pub(super) fn operation_of(op: Op) -> Option<Operation> {
                 may("group_by", about(one_of(&["thread"]), "Only the newest match of each thread.")),
                 may("limit", about(between(1, 100), "Most of the page. Default: 20.")),
                 may("count_up_to", about(between(0, 100_000), "0: no count. Default: 1,000.")),
-                may("continuation", any_text()),
+                may("continuation", continuation("^before_[0-9]{1,18}$", "before_1")),
             ])
             .gives(vec![
                 must("results", list(of("SearchResult"))),
@@ -85,10 +85,14 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
                 ),
                 may(
                     "user_properties",
-                    about(
-                        map_of(values(json!({ "type": ["string", "number"] }))),
-                        "By `string:<name>` or `number:<name>`; one of the values.",
-                    ),
+                    json!({
+                        "type": "object",
+                        "additionalProperties": false,
+                        "patternProperties": {
+                            "^(string|number):[\\s\\S]*$": values(json!({ "type": ["string", "number"] })),
+                        },
+                        "description": "By `string:<name>` or `number:<name>`; one of the values.",
+                    }),
                 ),
                 may(
                     "domains",

@@ -44,6 +44,11 @@ pub(super) fn any_object() -> Value {
     json!({ "type": "object", "additionalProperties": true })
 }
 
+/// Anything.
+pub(super) fn any() -> Value {
+    json!({})
+}
+
 /// A string of so many characters, none of them U+0000.
 pub(super) fn text(least: usize, most: usize) -> Value {
     json!({ "type": "string", "minLength": least, "maxLength": most, "pattern": "^[^\\u0000]*$" })
@@ -139,6 +144,8 @@ pub(super) enum Body {
 pub(super) enum Answer {
     /// `{"status":"ok"}` with these fields.
     Ok(Vec<Field>),
+    /// This in JSON, and no `status`.
+    Json(Value),
     /// Bytes of that type.
     Bytes(&'static [&'static str]),
 }
@@ -170,6 +177,10 @@ impl Operation {
 
     pub(super) fn gives(self, fields: Vec<Field>) -> Self {
         Self { answer: Answer::Ok(fields), ..self }
+    }
+
+    pub(super) fn gives_json(self, shape: Value) -> Self {
+        Self { answer: Answer::Json(shape), ..self }
     }
 
     pub(super) fn gives_bytes(self, types: &'static [&'static str]) -> Self {

@@ -8,8 +8,11 @@
     reason = "a panic here is a failed test, which tells what it saw"
 )]
 
-use std::{collections::BTreeMap, path::Path, process::Stdio};
+use std::{collections::BTreeMap, path::Path, process::Stdio, sync::Arc};
 
+use async_trait::async_trait;
+use platform::{Exchange, Options, Step};
+use record::Secret;
 use serde_json::{Map, Value, json};
 use testkit::platform_contract::client::Answer;
 use tokio::process::Command;
@@ -35,6 +38,9 @@ impl Document {
             return example.clone();
         }
         let kind = &schema["type"];
+        if kind.is_null() {
+            return Value::Null;
+        }
         match kind.get(0).unwrap_or(kind).as_str().unwrap() {
             "object" => {
                 let fields = schema["properties"].as_object();
@@ -67,7 +73,10 @@ impl Document {
             return self.objects(&any[0], value, at);
         }
         match value {
-            Value::Object(map) if schema["properties"].is_object() => {
+            // Others take more than they declare.
+            Value::Object(map)
+                if schema["properties"].is_object() && schema["additionalProperties"] == false =>
+            {
                 let mut found = vec![(at.clone(), schema)];
                 for (name, value) in map {
                     found.extend(self.objects(
@@ -103,6 +112,9 @@ impl Document {
             Value::Object(_) => "object",
         };
         let known = &schema["type"];
+        if known.is_null() {
+            return Vec::new();
+        }
         let fits = |known: &Value| known == kind || known == "number" && kind == "integer";
         if !fits(known) && !known.as_array().is_some_and(|all| all.iter().any(fits)) {
             return vec![format!("{at} is of type {kind}, not {}", schema["type"])];
@@ -145,19 +157,74 @@ struct Scene {
     server: Running,
     document: Document,
     user: String,
+    source: String,
+    dataset: String,
+    integration: String,
+    mail: String,
     made: u32,
+}
+
+/// Id of the comment that there is from the beginning.
+const KNOWN: &str = "known";
+
+/// Everything it is asked about works.
+struct Willing;
+
+#[async_trait]
+impl Exchange for Willing {
+    async fn try_out(&self, _: Secret) -> Result<Vec<Step>, String> {
+        let (check, outcome) = ("sign-in".to_owned(), "ok");
+        Ok(vec![Step { check, outcome, detail: "done".to_owned(), advice: None }])
+    }
 }
 
 impl Scene {
     async fn new() -> Self {
-        let server = Running::start().await;
+        let keys = tempfile::tempdir().unwrap();
+        let vault = vault::Vault::open(&keys.path().join("vault.key"), true).unwrap();
+        let exchange: Option<Arc<dyn Exchange>> = Some(Arc::new(Willing));
+        let options = Options { vault: Some(Arc::new(vault)), exchange, ..Options::default() };
+        let server = Running::start_with(options).await;
         server.add_project("own").await;
-        let made = json!({ "source": {} });
-        let made = server.client().await.call("PUT", "/api/v1/sources/own%2Fsource", made).await;
-        assert_eq!(made.status, 200, "{made:?}");
-        let document = Document(server.get("/api/openapi.json").await);
+        let mut client = server.client().await;
+        let mut put = async |path: &str, body: Value| {
+            let made = client.call("PUT", path, body).await;
+            assert_eq!(made.status, 200, "{path}: {made:?}");
+            made.json()
+        };
+        let made = put("/api/v1/sources/own%2Fsource", json!({ "source": {} })).await;
+        let source = made["source"]["id"].as_str().unwrap().to_owned();
+        let comment = json!({
+            "id": KNOWN, "timestamp": "2026-11-02T08:00:00Z", "thread_id": "thread",
+            "messages": [{ "body": { "text": "a" } }],
+        });
+        let comments = json!({ "comments": [comment] });
+        put("/api/_private/sources/own%2Fsource/comments", comments).await;
+        let dataset = json!({ "dataset": { "source_ids": [source] } });
+        let made = put("/api/v1/datasets/own%2Fset", dataset).await;
+        let dataset = made["dataset"]["id"].as_str().unwrap().to_owned();
+        let stream = json!({ "stream": { "name": "stream" } });
+        put("/api/v1/datasets/own%2Fset/streams", stream).await;
+        let integration = json!({ "integration": { "configuration": {
+            "connection": {
+                "access": { "kind": "app_access" },
+                "application": { "kind": "custom", "tenant_id": "contoso.com", "client_id": "a" },
+            },
+            "mailboxes": [],
+        }}});
+        let made = put("/api/_private/integrations/own%2Fexchange", integration).await;
+        let integration = made["integration"]["id"].as_str().unwrap().to_owned();
         let user = server.get("/auth/user").await["user"]["id"].as_str().unwrap().to_owned();
-        Self { server, document, user, made: 0 }
+        let welcome = format!("/api/_private/users/{user}/welcome-email");
+        assert_eq!(client.call("POST", &welcome, json!({})).await.status, 200);
+        let mails = server.get("/api/_private/mail-outbox").await;
+        let mail = mails["mails"][0]["id"].as_str().unwrap().to_owned();
+        let mut session = server.store.write().await.unwrap();
+        let project = session.project("own").await.unwrap().unwrap();
+        session.put_config(&project.id, "config", b"{}", "admin").await.unwrap();
+        session.commit().await.unwrap();
+        let document = Document(server.get("/api/openapi.json").await);
+        Self { server, document, user, source, dataset, integration, mail, made: 0 }
     }
 
     /// A path that leads somewhere, or to something new, for a request that makes something.
@@ -180,9 +247,26 @@ impl Scene {
         } else {
             "own%2Fsource".to_owned()
         };
+        let item = |of: &str, known: &str, made: u32| {
+            if makes && path.ends_with(of) { format!("own%2Fi{made}") } else { known.to_owned() }
+        };
+        let integration = item("{integration}", "own%2Fexchange", self.made);
+        let dataset = item("{dataset}", "own%2Fset", self.made);
+        let comment = if path.contains("/labellings/") {
+            format!("{}.{KNOWN}", self.source)
+        } else {
+            "3c613e".to_owned()
+        };
         path.replace("{bucket}", &bucket)
             .replace("{source}", &source)
-            .replace("{comment}", "3c613e")
+            .replace("{comment}", &comment)
+            .replace("{integration}", &integration)
+            .replace("{dataset}", &dataset)
+            .replace("{stream}", "stream")
+            .replace("{group}", "default")
+            .replace("{version}", "1")
+            .replace("{mail}", &self.mail)
+            .replace("{thread}", "thread")
             .replace("{tag}", "generic.0.CONVKER5")
             .replace("{attachment}", "00000000000000aa-e01-0")
             .replace("{project}", &project)
@@ -202,12 +286,20 @@ impl Scene {
         self.made += 1;
         let mut body = self.document.sample(schema);
         let (user, made) = (self.user.clone(), self.made);
+        let (source, dataset) = (self.source.clone(), self.dataset.clone());
+        let integration = self.integration.clone();
         edit(&mut body, &mut |name, value| match name {
+            "source_ids" => *value = json!([source]),
+            "sources" if value.is_array() => *value = json!([source]),
+            "projects" if value.is_array() => *value = json!(["own"]),
+            "copy_annotations_from" => *value = dataset.clone().into(),
+            "integration_id" => *value = integration.clone().into(),
+            "uid" => *value = format!("{source}.{KNOWN}").into(),
             "user_ids" => *value = json!([user]),
             "username" => *value = format!("u{made}").into(),
             "email" => *value = format!("u{made}@example.com").into(),
             "num_shards" => *value = 1.into(),
-            "id" => *value = "3c613e".into(),
+            "id" if *value == "a" => *value = "3c613e".into(),
             // Of what there is not.
             "bucket_id" | "context" => *value = Value::Null,
             "global_permissions" => *value = json!(["root"]),
@@ -220,7 +312,14 @@ impl Scene {
 
     async fn ask(&mut self, method: &str, path: &str, body: &Value) -> Answer {
         let path = self.path(method, path);
-        self.server.client().await.call(method, &path, body.clone()).await
+        let mut client = self.server.client().await;
+        let mut body = body.clone();
+        // A change is made to what was read last.
+        if let Some(seen) = body.pointer_mut("/integration/updated_at") {
+            let now = client.call("GET", &path, Value::Null).await.json();
+            *seen = now["integration"]["updated_at"].clone();
+        }
+        client.call(method, &path, body).await
     }
 
     /// Routes with bodies in JSON: method, path, schema of the body, schema of the answer.
@@ -377,6 +476,23 @@ fn settings(user: &str, leaver: &str) -> String {
         // Not more than two thousand spans.
         ("GET", "/api/_private/buckets/{bucket}/volume"),
         ("PUT", "/api/_private/projects/{project}"),
+        // Continuations have been issued here.
+        ("GET", "/api/_private/sources/{source}/threads/{thread}"),
+        ("POST", "/api/_private/datasets/{dataset}/query"),
+        ("POST", "/api/_private/datasets/{dataset}/recent"),
+        ("GET", "/api/_private/datasets/{dataset}/labellings"),
+        ("POST", "/api/v1/datasets/{dataset}/streams/{stream}/advance"),
+        // Names of properties say what their values are, and queries have a grammar.
+        ("POST", "/api/_private/search"),
+        ("POST", "/api/_private/search/volume"),
+        // Sources and datasets must exist.
+        ("PUT", "/api/v1/datasets/{dataset}"),
+        ("POST", "/api/v1/datasets/{dataset}"),
+        // Projects must exist, and addresses, ways to sign in and filters fit one another.
+        ("PUT", "/api/_private/integrations/{integration}"),
+        ("POST", "/api/_private/integrations/{integration}"),
+        ("GET", "/api/_private/integrations/{integration}/appliance-config"),
+        ("PUT", "/api/_private/validate-exchange-credentials"),
         // Buckets must exist, ids be named, and continuations have been issued.
         ("PUT", "/api/v1/sources/{source}"),
         ("POST", "/api/v1/sources/{source}"),
@@ -391,7 +507,9 @@ fn settings(user: &str, leaver: &str) -> String {
     ];
     let mut settings = format!(
         "[parameters]\nbucket = \"own/mail\"\nsource = \"own/source\"\nproject = \"own\"\nuser = \"{user}\"\n\
-         tenant = \"tributary\"\nname = \"config\"\n\
+         tenant = \"tributary\"\nname = \"config\"\nintegration = \"own/exchange\"\n\
+         dataset = \"own/set\"\nstream = \"stream\"\n\
+         [phases.coverage]\nunexpected-methods = [\"PATCH\"]\n\
          [checks.positive_data_acceptance]\nexpected-statuses = {accepted}]\n"
     );
     for (method, path) in meaningful {
@@ -400,15 +518,17 @@ fn settings(user: &str, leaver: &str) -> String {
              checks.positive_data_acceptance.expected-statuses = {accepted}, 400]\n"
         ));
     }
-    // An empty file is a file, so that a body which is missing is none that is wrong.
-    for path in [
-        "buckets/{bucket}/emails/{email}/attachments/{index}",
-        "sources/{source}/comments/{comment}/attachments/{index}",
-        "sources/{source}/comments/{comment}/audio",
+    // An empty file is a file, so that a body which is missing is none that is wrong; and where a
+    // name is set above, schemathesis takes it for the wrong one that it would have sent.
+    for name in [
+        "PUT /api/_private/buckets/{bucket}/emails/{email}/attachments/{index}",
+        "PUT /api/_private/sources/{source}/comments/{comment}/attachments/{index}",
+        "PUT /api/_private/sources/{source}/comments/{comment}/audio",
+        "GET /api/_private/appliance-configs/{project}/{name}/versions/{version}",
     ] {
         settings.push_str(&format!(
-            "[[operations]]\ninclude-name = \"PUT /api/_private/{path}\"\n\
-             checks.negative_data_rejection.enabled = false\n"
+            "[[operations]]\ninclude-name = \"{name}\"\n\
+             checks.negative_data_rejection.expected-statuses = [\"2xx\", \"4xx\"]\n"
         ));
     }
     // What others need is not removed.
@@ -416,6 +536,9 @@ fn settings(user: &str, leaver: &str) -> String {
         ("_private/buckets/{bucket}", "bucket", "own/leaver"),
         ("v1/sources/{source}", "source", "own/leaver"),
         ("_private/projects/{project}", "project", "leaver"),
+        ("_private/integrations/{integration}", "integration", "own/leaver"),
+        ("v1/datasets/{dataset}", "dataset", "own/leaver"),
+        ("v1/datasets/{dataset}/streams/{stream}", "stream", "leaver"),
         ("_private/users/{user}", "user", leaver),
     ] {
         settings.push_str(&format!(
@@ -435,6 +558,10 @@ async fn schemathesis_finds_nothing() {
     let made = json!({ "bucket": { "bucket_type": "emails" } });
     let mut client = scene.server.client().await;
     client.call("PUT", "/api/_private/buckets/own%2Fleaver", made).await;
+    let made = json!({ "integration": { "configuration": { "mailboxes": [] } } });
+    client.call("PUT", "/api/_private/integrations/own%2Fleaver", made).await;
+    let made = json!({ "dataset": { "source_ids": [] } });
+    client.call("PUT", "/api/v1/datasets/own%2Fleaver", made).await;
     let email = json!({ "emails": [{
         "id": "<a@example.com>", "mailbox": "a@example.com", "timestamp": "2026-11-02T08:00:00Z",
         "mime_content": "Subject: a\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\na\n\
@@ -452,8 +579,11 @@ async fn schemathesis_finds_nothing() {
         .arg("run")
         .arg(format!("{}/api/openapi.json", scene.server.url))
         .args(["-H", &format!("Authorization: Bearer {}", scene.server.token)])
-        .args(["--checks", "all", "--phases", "examples,coverage,fuzzing", "--max-examples", "20"])
+        .args(["--checks", "all", "--phases", "examples,coverage,fuzzing", "--max-examples", "3"])
         .args(["--seed", "5", "--generation-database", "none", "--continue-on-failure"])
+        // Each of these costs a hash that is made to be slow, or is refused after a few failures.
+        .args(["--exclude-path", "/auth/sign-in", "--exclude-path", "/auth/link"])
+        .args(["--exclude-path", "/api/_private/account/password"])
         .current_dir(scene.server.folder.path())
         .stdin(Stdio::null());
     let output = command.output().await.unwrap();
