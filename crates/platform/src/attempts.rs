@@ -147,12 +147,12 @@ mod tests {
     fn guessing_gets_slower_however_the_name_is_spelled() {
         let (attempts, mut now) = (Attempts::default(), Instant::now());
         for _ in 0..6 {
-            drop(attempts.begin_at(Some("Bob "), HOME, now).unwrap());
+            attempts.begin_at(Some("Bob "), HOME, now).unwrap();
         }
         let refused = attempts.begin_at(Some("bob"), HOME, now).err().unwrap();
         assert_eq!((refused.status.as_u16(), refused.retry_after), (429, Some(2)));
         now += Duration::from_secs(1);
-        drop(attempts.begin_at(Some("bob"), HOME, now).unwrap());
+        attempts.begin_at(Some("bob"), HOME, now).unwrap();
         let refused = attempts.begin_at(Some("bob"), HOME, now).err().unwrap();
         assert_eq!(refused.retry_after, Some(3));
         attempts.begin_at(Some("alice"), HOME, now).unwrap().withdrawn();
@@ -164,7 +164,7 @@ mod tests {
         let begin = |from| attempts.begin_at(Some("bob"), from, now);
         begin(HOME).unwrap().succeeded();
         for number in 0..21 {
-            drop(begin(address(number)).unwrap());
+            begin(address(number)).unwrap();
         }
         assert!(begin(address(99)).is_err());
         begin(HOME).unwrap().succeeded();
@@ -177,7 +177,7 @@ mod tests {
         let (attempts, now) = (Attempts::default(), Instant::now());
         let begin = |name: &str, from| attempts.begin_at(Some(name), from, now);
         for number in 0..51 {
-            drop(begin(&format!("user{number}"), HOME).unwrap());
+            begin(&format!("user{number}"), HOME).unwrap();
             // An account of their own does not help.
             begin("own", HOME).map(Attempt::succeeded).ok();
         }

@@ -143,7 +143,7 @@ fn batch(uploader: u32, number: u64) -> Vec<(String, String)> {
             (id.clone(), large(&id))
         })
         .collect();
-    if uploader % 2 == 0 {
+    if uploader.is_multiple_of(2) {
         common.reverse();
     }
     emails.splice(5..5, common);

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 use store::{Annotation, Dataset, Session};
 
+use super::set;
 use crate::{
     call::Call,
     comment_pages,
@@ -36,10 +37,10 @@ pub(super) async fn shown(
     let said: Map<String, Value> = serde_json::from_str(&own.content).unwrap_or_default();
     let mut comment =
         comment_pages::shown(session, &[comment], true).await?.pop().unwrap_or_default();
-    comment["has_annotations"] = (!said.is_empty()).into();
+    set(&mut comment, "has_annotations", (!said.is_empty()).into());
     let mut shown = json!({ "comment": comment, "labelling": [], "entities": null });
     for (name, value) in said {
-        shown[name] = value;
+        set(&mut shown, &name, value);
     }
     Ok(Some(shown))
 }
@@ -86,7 +87,7 @@ pub(crate) async fn annotations(call: &Call<'_>) -> Result<Reply, Refusal> {
     let mut payload = json!({ "results": results });
     // The official client goes on until a page is empty, and wants to be led on by all others.
     if let Some(last) = of_source.last() {
-        payload["after"] = format!("{}.{}", last.source_id, last.comment_id).into();
+        set(&mut payload, "after", format!("{}.{}", last.source_id, last.comment_id).into());
     }
     Ok(Reply::json(payload))
 }
@@ -155,7 +156,7 @@ fn labelling(path: &str, value: Value) -> Result<Value, Refusal> {
         let labels = own.optional(name, |path, value| {
             if value.is_null() { Ok(Vec::new()) } else { bounded(label)(path, value) }
         })?;
-        shown[name] = labels.unwrap_or_default().into();
+        set(&mut shown, name, labels.unwrap_or_default().into());
     }
     own.finish()?;
     Ok(shown)
@@ -165,9 +166,9 @@ fn label(path: &str, value: Value) -> Result<Value, Refusal> {
     let mut own = Fields::of(path, value)?;
     let mut shown = json!({ "name": own.required("name", any_text)? });
     let sentiment = own.optional("sentiment", one_of(&["positive", "negative"]))?;
-    shown["sentiment"] = sentiment.unwrap_or_else(|| "positive".to_owned()).into();
+    set(&mut shown, "sentiment", sentiment.unwrap_or_else(|| "positive".to_owned()).into());
     if let Some(metadata) = own.optional("metadata", object)? {
-        shown["metadata"] = metadata;
+        set(&mut shown, "metadata", metadata);
     }
     own.finish()?;
     Ok(shown)

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::set;
 use crate::{
     refusal::Refusal,
     schema::{Fields, any_text, flag, is_hex, list, text, wrong},
@@ -48,7 +49,7 @@ impl Definition {
         if let Some(instructions) = instructions {
             let mut groups = self.groups();
             for group in groups.iter_mut().filter(|group| group["name"] == DEFAULT) {
-                group["instructions"] = instructions.clone().into();
+                set(group, "instructions", instructions.clone().into());
             }
             self.set_groups(groups);
         }
@@ -98,7 +99,7 @@ impl Definition {
                     None => kept.push(label.clone()),
                 }
             }
-            group["label_defs"] = kept.into();
+            set(group, "label_defs", kept.into());
         }
         self.set_groups(groups);
     }
@@ -152,11 +153,14 @@ fn label(path: &str, value: Value) -> Result<Value, Refusal> {
     let mut own = Fields::of(path, value)?;
     let name = own.required("name", text(1, 1024))?;
     let mut shown = json!({ "name": name });
-    shown["title"] = own.optional("title", text(0, 1024))?.unwrap_or_default().into();
-    shown["instructions"] =
-        own.optional("instructions", text(0, 65_536))?.unwrap_or_default().into();
+    set(&mut shown, "title", own.optional("title", text(0, 1024))?.unwrap_or_default().into());
+    set(
+        &mut shown,
+        "instructions",
+        own.optional("instructions", text(0, 65_536))?.unwrap_or_default().into(),
+    );
     if let Some(id) = own.optional("external_id", text(0, 1024))? {
-        shown["external_id"] = id.into();
+        set(&mut shown, "external_id", id.into());
     }
     let pretrained = own.optional("pretrained", |path, value| {
         let mut own = Fields::of(path, value)?;
@@ -166,10 +170,10 @@ fn label(path: &str, value: Value) -> Result<Value, Refusal> {
         Ok(json!({ "id": id, "name": name }))
     })?;
     if let Some(pretrained) = pretrained {
-        shown["pretrained"] = pretrained;
+        set(&mut shown, "pretrained", pretrained);
     }
     if let Some(trainable) = own.optional("trainable", flag)? {
-        shown["trainable"] = trainable.into();
+        set(&mut shown, "trainable", trainable.into());
     }
     let form = own.optional(
         "moon_form",
@@ -180,14 +184,14 @@ fn label(path: &str, value: Value) -> Result<Value, Refusal> {
                 "kind": own.required("kind", text(1, 256))?,
             });
             if let Some(instructions) = own.optional("instructions", text(0, 65_536))? {
-                shown["instructions"] = instructions.into();
+                set(&mut shown, "instructions", instructions.into());
             }
             own.finish()?;
             Ok(shown)
         }),
     )?;
     if let Some(form) = form {
-        shown["moon_form"] = form.into();
+        set(&mut shown, "moon_form", form.into());
     }
     own.finish()?;
     Ok(shown)
@@ -219,17 +223,17 @@ fn entity(path: &str, value: Value) -> Result<Value, Refusal> {
         "instructions": own.optional("instructions", text(0, 65_536))?,
     });
     if let Some(id) = id {
-        shown["id"] = id.into();
+        set(&mut shown, "id", id.into());
     }
     if let Some(color) = color {
-        shown["color"] = color.into();
+        set(&mut shown, "color", color.into());
     }
     let rules = own.optional("rules", |path, value| match value {
         Value::Object(_) | Value::Null => Ok(value),
         _ => Err(wrong(path, "expected an object")),
     })?;
     if let Some(rules) = rules.filter(|rules| !rules.is_null()) {
-        shown["rules"] = rules;
+        set(&mut shown, "rules", rules);
     }
     own.finish()?;
     Ok(shown)
@@ -240,7 +244,7 @@ fn general(path: &str, value: Value) -> Result<Value, Refusal> {
     let mut shown = json!({ "api_name": own.required("api_name", text(1, 256))? });
     for name in ["field_type_id", "field_type_name"] {
         if let Some(text) = own.optional(name, text(1, 256))? {
-            shown[name] = text.into();
+            set(&mut shown, name, text.into());
         }
     }
     own.finish()?;

@@ -32,6 +32,13 @@ const FAMILIES: &[&str] = &["english", "multilingual"];
 /// Most sources of a dataset.
 const MAX_SOURCES: usize = 1024;
 
+/// Sets a field of an object that is made here.
+fn set(shown: &mut Value, name: &str, value: Value) {
+    if let Some(fields) = shown.as_object_mut() {
+        fields.insert(name.to_owned(), value);
+    }
+}
+
 fn shown(own: &Dataset) -> Value {
     let mut shown = Definition::of(&own.definition).0;
     let mut set = |name: &str, value: Value| shown.insert(name.to_owned(), value);

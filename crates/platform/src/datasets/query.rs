@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use store::{Annotation, Comment, CommentQuery};
 
 use super::annotations::shown;
+use super::set;
 use crate::{
     call::Call,
     comment_filter,
@@ -87,7 +88,7 @@ pub(crate) async fn query(call: &Call<'_>, payload: Payload) -> Result<Reply, Re
     }
     let mut payload = json!({ "results": results });
     if let Some((at, place)) = after.filter(|_| more) {
-        payload["continuation"] = Value::from(format!("{at:x}-{place:x}"));
+        set(&mut payload, "continuation", Value::from(format!("{at:x}-{place:x}")));
     }
     Ok(Reply::json(payload))
 }

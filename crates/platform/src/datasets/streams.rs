@@ -7,6 +7,7 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 use store::{ChangePlace, Dataset, Session, Stream, changes_before};
 
+use super::set;
 use crate::{
     call::Call,
     comment_filter::{self, Filter},
@@ -39,7 +40,7 @@ fn shown(own: &Stream) -> Value {
         "label_threshold_filter": null,
     });
     if let Some(model) = definition.get("model") {
-        shown["model"] = model.clone();
+        set(&mut shown, "model", model.clone());
     }
     shown
 }
@@ -81,7 +82,7 @@ pub(crate) async fn put_stream(call: &Call<'_>, payload: Payload) -> Result<Repl
         comment_filter::read(json!({ "comment_filter": value })).map(|_| value)
     })?;
     if let Some(filter) = filter {
-        definition["comment_filter"] = filter;
+        set(&mut definition, "comment_filter", filter);
     }
     let model = fields.optional("model", |path, value| {
         let mut own = Fields::of(path, value)?;
@@ -102,7 +103,7 @@ pub(crate) async fn put_stream(call: &Call<'_>, payload: Payload) -> Result<Repl
         Ok(json!({ "version": version, "label_thresholds": thresholds.unwrap_or_default() }))
     })?;
     if let Some(model) = model {
-        definition["model"] = model;
+        set(&mut definition, "model", model);
     }
     fields.finish()?;
     let mut session = call.shared.store.write().await?;

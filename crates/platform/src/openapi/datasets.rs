@@ -175,8 +175,11 @@ fn definition(stored: bool) -> Vec<Field> {
     let field = if stored { must } else { may };
     let shape = |name: &str, new: &str| of(if stored { name } else { new });
     let mut model = any_object();
-    model["required"] = json!(["kind"]);
-    model["properties"] = json!({ "kind": { "type": "string", "examples": ["cm"] } });
+    if let Some(model) = model.as_object_mut() {
+        model.insert("required".to_owned(), json!(["kind"]));
+        let properties = json!({ "kind": { "type": "string", "examples": ["cm"] } });
+        model.insert("properties".to_owned(), properties);
+    }
     let instructions =
         may("_default_label_group_instructions", about(text(0, 65_536), "Of the group `default`."));
     let mut fields = vec![

@@ -1,6 +1,7 @@
 //! The platform's API from outside.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "what stands in a test's way fails it"
 )]
