@@ -206,6 +206,6 @@ async fn leave_address(store: &Store, address: &str) -> Result<(), StoreError> {
 
 /// What is wrong with the form of an appliance's configuration. Values that only its environment
 /// has are not missed.
-fn check_config(bytes: &[u8]) -> Result<(), String> {
+pub(crate) fn check_config(bytes: &[u8]) -> Result<(), String> {
     config::check_form(bytes).map_err(|err| err.problems().join("; "))
 }

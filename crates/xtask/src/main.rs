@@ -6,6 +6,7 @@ mod deploy;
 mod docs;
 mod fuzz;
 mod links;
+mod phases;
 mod programs;
 mod test;
 mod tidy;

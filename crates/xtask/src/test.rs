@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::{self as xtask, cargo, deploy, docs, fuzz, links, programs, root, web};
+use crate::{self as xtask, cargo, deploy, docs, fuzz, links, phases::Phases, programs, root, web};
 
 /// Slowest test programs that are named in the end.
 const SLOWEST: usize = 5;
@@ -47,28 +47,6 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
         phases.report();
     }
     Ok(())
-}
-
-/// What takes how long.
-#[derive(Default)]
-struct Phases(Vec<(&'static str, Duration)>);
-
-impl Phases {
-    fn run<T>(&mut self, name: &'static str, phase: impl FnOnce() -> Result<T>) -> Result<T> {
-        let began = Instant::now();
-        let done = phase()?;
-        self.0.push((name, began.elapsed()));
-        Ok(done)
-    }
-
-    fn report(&self) {
-        println!("\nEverything passed:");
-        for (name, time) in &self.0 {
-            println!("  {:>6.1} s  {name}", time.as_secs_f64());
-        }
-        let all: Duration = self.0.iter().map(|(_, time)| *time).sum();
-        println!("  {:>6.1} s  in all", all.as_secs_f64());
-    }
 }
 
 fn run_all(programs: Vec<TestProgram>, filter: Option<&str>) -> Result<()> {

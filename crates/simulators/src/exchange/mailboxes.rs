@@ -313,6 +313,19 @@ impl Exchange {
         items.into_iter().map(truth::Outline::complete).collect()
     }
 
+    /// The content of an item.
+    ///
+    /// # Errors
+    ///
+    /// There is no such item, or its file cannot be read.
+    pub fn content(&self, id: &str) -> Result<bytes::Bytes> {
+        let content = self.change_item(id, |mailbox, no| {
+            let item = mailbox.items.get(&no).context("the item is gone")?;
+            Ok(item.delivery.content.clone())
+        })?;
+        content.to_bytes().context("could not read a mail file")
+    }
+
     /// How many items a mailbox holds that a copy of its mail should have.
     pub fn mail_count(&self, address: &str) -> usize {
         let world = self.shared.world();
