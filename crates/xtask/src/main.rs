@@ -29,6 +29,7 @@ Usage: cargo xtask <command>
   docs           write the generated pages of docs/reference and the JSON Schema
   deploy         check what is shipped below deploy/, and run the image; --full does more
   image          build the container image
+  schemathesis   hold the platform's API to its description, for some minutes
   fuzz [SECONDS] feed random bytes to the readers of what comes from outside
   bench [NAME]   run the benchmarks beside their peers and print a table
   tidy           print the sizes and habits that a review asks about";
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         "web" => web::build(),
         "docs" => docs::write(),
         "deploy" => deploy::command(rest),
+        "schemathesis" => schemathesis(),
         "image" => deploy::image(rest),
         "fuzz" => fuzz::run(rest),
         "bench" => bench::run_named(rest),
@@ -115,6 +117,11 @@ fn web_test() -> Result<()> {
     web::check()?;
     run(cargo().args(["build", "--quiet", "--package", "cli"]))?;
     web::test()
+}
+
+fn schemathesis() -> Result<()> {
+    let test = ["test", "--package", "platform", "--test", "it", "--", "--ignored"];
+    run(cargo().args(test).arg("schemathesis_finds_nothing"))
 }
 
 fn demo(args: &[String]) -> Result<()> {

@@ -1,6 +1,6 @@
 //! How people come in: passwords, links, sessions, tokens, roles.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::shape::{
     Operation, about, any_text, between, flag, hex, list, may, must, natural, nullable, object, of,
@@ -109,7 +109,7 @@ pub(super) fn operation_of(op: Op) -> Option<Operation> {
                 "token",
                 object(vec![
                     must("name", text(1, 256)),
-                    may("permissions", about(list(of("ProjectPermission")), "Missing: all.")),
+                    may("permissions", about(json!({ "type": "array", "minItems": 1, "items": of("ProjectPermission") }), "Missing: all.")),
                     may(
                         "project",
                         about(text(1, 1024), "Name of the one project it is worth something in."),

@@ -184,7 +184,11 @@ fn definition(stored: bool) -> Vec<Field> {
         may("_default_label_group_instructions", about(text(0, 65_536), "Of the group `default`."));
     let mut fields = vec![
         field("label_defs", about(many(shape("Label", "NewLabel")), "Of the group `default`.")),
-        field("label_groups", many(shape("LabelGroup", "NewLabelGroup"))),
+        // One group is always there, beside those that were sent.
+        field(
+            "label_groups",
+            entries(10_000 + usize::from(stored), shape("LabelGroup", "NewLabelGroup")),
+        ),
         field("entity_defs", many(shape("Entity", "NewEntity"))),
         field("general_fields", many(of("GeneralField"))),
         field("_dataset_flags", many(text(1, 64))),
@@ -358,7 +362,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         (
             "Stream",
             object(vec![
-                must("id", hex(16)),
+                must("id", hex(32)),
                 must("dataset_id", hex(16)),
                 must("name", any_text()),
                 must("title", any_text()),
