@@ -31,7 +31,7 @@ const LAYERS = {
 
 // Milliseconds for whatever a browser is asked to do. They end nothing that is tested; what comes
 // late is counted.
-const PATIENCE = 60_000;
+const PATIENCE = 300_000;
 // Milliseconds without a request after which none is expected any more.
 const QUIET = 500;
 
