@@ -108,7 +108,7 @@ test("dialogs, the command palette and opened rows are accessible too", async ()
   await page.keyboard.press("Escape");
   await visit(page, "/p/acme/buckets/service-desks", "Service desks");
   await page.getByRole("button", { name: /claims@example.com/ }).click();
-  await page.getByText("Inbox / Claims").waitFor();
+  await page.getByText("Inbox / Claims", { exact: true }).waitFor();
   assert.deepEqual(await serious(page), []);
   assert.deepEqual(wrong, []);
   await context.close();
