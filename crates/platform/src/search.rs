@@ -12,7 +12,10 @@ use crate::{
     refusal::{Position, Refusal},
     reply::Reply,
     request::Payload,
-    schema::{Fields, any_text, flag, list as array, natural, one_of, text, time, top, wrong},
+    schema::{
+        Fields, TimeRange, any_text, flag, list as array, natural, one_of, text, time_range, top,
+        wrong,
+    },
     search_reply::{Hit, shown},
 };
 
@@ -77,13 +80,11 @@ pub(crate) struct Wanted {
 struct Filter {
     projects: Option<Vec<String>>,
     sources: Option<Vec<String>>,
-    range: Range,
+    range: TimeRange,
     /// Each must be met.
     nodes: Vec<Node>,
     attachments: Option<bool>,
 }
-
-type Range = (Option<chrono::DateTime<chrono::Utc>>, Option<chrono::DateTime<chrono::Utc>>);
 
 impl Wanted {
     pub(crate) fn read(body: &mut Fields) -> Result<Self, Refusal> {
@@ -98,7 +99,7 @@ impl Wanted {
         self.text.trim().is_empty() && filter.nodes.is_empty() && filter.attachments.is_none()
     }
 
-    pub(crate) fn range(&self) -> Range {
+    pub(crate) fn range(&self) -> TimeRange {
         self.filter.range
     }
 
@@ -167,13 +168,7 @@ fn filter(path: &str, value: Value) -> Result<Filter, Refusal> {
         sources: fields.optional("sources", values(text(1, 64)))?,
         ..Filter::default()
     };
-    if let Some(range) = fields.optional("timestamp", |path, value| {
-        let mut range = Fields::of(path, value)?;
-        let from = range.optional("minimum", time)?;
-        let to = range.optional("maximum", time)?;
-        range.finish()?;
-        Ok((from, to))
-    })? {
+    if let Some(range) = fields.optional("timestamp", time_range)? {
         found.range = range;
     }
     found.nodes = fields.optional("user_properties", properties)?.unwrap_or_default();
