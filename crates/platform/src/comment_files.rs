@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     call::Call, comment_pages::named_id, original::unopened, refusal::Refusal, reply::Reply,
-    request::Payload, schema::wrong, server::Shared,
+    request::Payload, schema::wrong, server::Shared, uploads,
 };
 
 /// Bytes that are read at once.
@@ -77,6 +77,7 @@ async fn store(call: &Call<'_>, place: i64, content: store::Staged) -> Result<St
     let mut session = call.shared.store.write().await?;
     let source = call.source_again(&mut session).await?;
     session.put_comment_attachment(&source.id, &id, place, &content).await?;
+    uploads::note_source(call, &mut session, &source).await?;
     session.commit().await?;
     Ok(content.hash().to_owned())
 }
