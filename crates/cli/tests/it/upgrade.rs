@@ -93,7 +93,9 @@ fn a_platform_of_version_1_goes_on_with_its_emails_and_gets_comments_and_search(
     assert!(told.contains("`vault.key`") && told.contains("--vault-key-file"), "{told}");
     assert!(!new.data.join("vault.key").exists());
     // A new key would open none of the credentials.
-    let refused = new.run(&["serve", "--bind", "127.0.0.1:0"]);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // Without the refusal, this ends the program too, with another code.
+    let refused = new.run(&["serve", "--bind", &taken.local_addr().unwrap().to_string()]);
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(78), "{told}");
     assert!(told.contains("/vault.key`, and the credentials of 1 integrations"), "{told}");
