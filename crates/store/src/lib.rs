@@ -22,6 +22,7 @@ mod configs;
 mod contents;
 mod conversion_status;
 mod conversions;
+mod converting;
 mod database;
 mod datasets;
 mod emails;

@@ -33,6 +33,9 @@ impl Store {
             staged: contents::sweep_staged(&self.folder.join("contents"))?,
             ..Swept::default()
         };
+        let mut session = self.write().await?;
+        session.forget_old_conversions().await?;
+        session.commit().await?;
         let mut after = String::new();
         loop {
             let unused = self.read().await?.unused_contents(&after, PORTION).await?;

@@ -19,6 +19,7 @@ mod oidc;
 mod openapi;
 mod own_account;
 mod people;
+mod poison;
 mod raw_emails;
 mod search;
 mod server;
