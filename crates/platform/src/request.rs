@@ -191,11 +191,20 @@ pub(crate) async fn take(
             }
         }
     });
-    parsed.await.unwrap_or_else(|error| {
+    let parsed = parsed.await.unwrap_or_else(|error| {
         tracing::error!("Reading a body did not end: {error}");
         let message = "the server could not read the body; its log has the reason";
         Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message))
-    })
+    })?;
+    match &parsed {
+        Payload::Emails(emails) => {
+            let contents: Vec<_> = emails.iter().map(|email| &email.content).collect();
+            shared.store.send_ahead(&contents).await?;
+        }
+        Payload::File(content) => shared.store.send_ahead(&[content]).await?,
+        _ => {}
+    }
+    Ok(parsed)
 }
 
 fn file(

@@ -7,6 +7,7 @@
 )]
 
 mod authorization;
+mod away;
 mod browser;
 mod comments;
 mod contents;

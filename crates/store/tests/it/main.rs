@@ -9,6 +9,7 @@
 mod backup;
 mod check;
 mod comments;
+mod container;
 mod contract;
 mod finding;
 mod integrations;
@@ -72,3 +73,4 @@ macro_rules! store_contract {
 
 store_contract!(on_sqlite, crate::contract::sqlite());
 store_contract!(on_postgres, crate::contract::postgres());
+store_contract!(in_a_container, crate::container::on_azurite());
