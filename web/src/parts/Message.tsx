@@ -1,7 +1,7 @@
 /// A cleaned message: who to whom, what, and the signature apart.
 
 import { useState } from "react";
-import type { Message as Of } from "../api/types";
+import type { Message as Of } from "../api/schema";
 import { moment } from "./format";
 import { Letter } from "./Letter";
 import { address, nameOf } from "./mail";
