@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { serious } from "./harness/axe.js";
 import { launch } from "./harness/browser.js";
 import { emails, newsletter, rfc5322 } from "./harness/data.js";
 import { entered } from "./harness/enter.js";
@@ -123,8 +124,11 @@ test("a thread is read from its first message to its last, and the search says w
   assert.match(await parts.nth(1).innerText(), /Underwriting[^]*premium/);
   await parts.nth(0).getByRole("button").click();
   await parts.nth(0).getByRole("article").getByText("Do our vans need a cover for perishable goods?").waitFor();
+  assert.deepEqual(await serious(page), []);
   await parts.nth(0).getByRole("link", { name: "Properties, attachments and original" }).click();
   await page.getByRole("heading", { level: 1, name: "Cold chain", exact: true }).waitFor();
+  await page.getByText("Folder", { exact: true }).waitFor();
+  assert.deepEqual(await serious(page), []);
   await page.getByRole("link", { name: "Whole thread" }).click();
   await page.getByText("3 messages of 2 people").waitFor();
   await page.goto(`${platform.url}/search?q=${encodeURIComponent("cold 🚚 AND (perishable")}`);

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { serious } from "./harness/axe.js";
 import { launch } from "./harness/browser.js";
 import { entered } from "./harness/enter.js";
 import { start } from "./harness/server.js";
@@ -92,6 +93,7 @@ test("an older configuration is shown against the one in force, and only then br
   await dialog.getByText("Restore version 1?").waitFor();
   await dialog.locator(".cm-changedLine").waitFor();
   assert.deepEqual(await lines(), { gone: ['"poll_frequency": 60,'], come: ['"poll_frequency": 15,'] });
+  assert.deepEqual(await serious(page), []);
   // Nothing has changed yet, and whoever thinks better of it leaves it so.
   await dialog.getByRole("button", { name: "Cancel" }).click();
   await dialog.waitFor({ state: "hidden" });
@@ -152,6 +154,7 @@ test("an integration takes a secret and never shows it again", async () => {
   await (await editor(page, "Configuration of the integration"))(connected().replace("claims@", "desk@"));
   await save.click();
   await page.getByText("desk@example.com").first().waitFor();
+  assert.deepEqual(await serious(page), []);
   await secrets.getByText("password").waitFor();
   await (await editor(page, "Configuration of the integration"))(connected({ password: null }));
   await save.click();

@@ -65,7 +65,7 @@ export function CommentRow({ source, comment }: { source: { owner: string; name:
   const message = comment.messages[0];
   return (
     <Link className="row" to={commentPage(source.owner, source.name, comment.id)}>
-      <Letter of={address(message?.from ?? "?")} />
+      <Letter of={address(message?.from ?? "?")} name={nameOf(message?.from ?? "?")} />
       <span style={{ flex: 1, minWidth: 0 }}>
         <span className="clip" style={{ display: "block", fontWeight: 600 }}>{message?.subject?.text || "(no subject)"}</span>
         <span className="clip" style={{ display: "block", fontSize: "0.86rem", color: "var(--mantine-color-dimmed)" }}>

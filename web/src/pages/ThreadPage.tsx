@@ -62,7 +62,7 @@ function Part({ hit, open }: { hit: SearchResult; open: boolean }) {
   return (
     <div className="panel">
       <button type="button" className="row" style={{ borderTop: 0 }} aria-expanded={false} onClick={() => setShown(true)}>
-        <Letter of={address(from || "?")} />
+        <Letter of={address(from || "?")} name={nameOf(from)} />
         <span style={{ flex: 1, minWidth: 0 }}>
           <span style={{ display: "block", fontWeight: 600 }} className="clip">{nameOf(from)}</span>
           <span style={{ display: "block", fontSize: "0.86rem", color: "var(--mantine-color-dimmed)" }} className="clip">{hit.snippet.text}</span>

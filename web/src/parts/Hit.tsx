@@ -19,7 +19,7 @@ export function HitRow({ hit, grouped }: { hit: SearchResult; grouped: boolean }
   const folder = hit.user_properties["string:Folder"];
   return (
     <Link className="row hit" to={to} style={{ alignItems: "flex-start" }}>
-      <Letter of={address(from || "?")} />
+      <Letter of={address(from || "?")} name={nameOf(from)} />
       <span style={{ flex: 1, minWidth: 0 }}>
         <span style={{ display: "flex", gap: 10, fontSize: "0.84rem", color: "var(--mantine-color-dimmed)" }}>
           <span className="clip" title={from}>{hit.from && hit.from.highlights.length > 0 ? <Highlighted of={hit.from} /> : nameOf(from)}</span>
