@@ -91,7 +91,7 @@ pub(crate) async fn change_password(call: &Call<'_>, payload: Payload) -> Result
         return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, message));
     }
     passwords::check("new_password", new.reveal(), user)?;
-    let attempt = shared.attempts.begin(Some(&user.username), call.caller.address)?;
+    let attempt = shared.attempt(Some(&user.username), call.caller.address)?;
     let verdict = match shared.passwords.verify(current, hashed).await {
         Ok(verdict) => verdict,
         Err(refusal) => {

@@ -10,9 +10,10 @@
 //! Who came in from their address before is not locked out by strangers. It is in the memory of
 //! one process; a start begins anew.
 
-use std::{net::IpAddr, time::Duration};
-
-use tokio::time::Instant;
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use crate::{
     refusal::Refusal,
@@ -61,14 +62,6 @@ impl Attempts {
     /// Charges an attempt with that account from that address. Without an account, with what cannot
     /// be guessed anyway, only the address is charged.
     pub(crate) fn begin(
-        &self,
-        account: Option<&str>,
-        from: IpAddr,
-    ) -> Result<Attempt<'_>, Refusal> {
-        self.begin_at(account, from, Instant::now())
-    }
-
-    fn begin_at(
         &self,
         account: Option<&str>,
         from: IpAddr,
@@ -147,21 +140,21 @@ mod tests {
     fn guessing_gets_slower_however_the_name_is_spelled() {
         let (attempts, mut now) = (Attempts::default(), Instant::now());
         for _ in 0..6 {
-            attempts.begin_at(Some("Bob "), HOME, now).unwrap();
+            attempts.begin(Some("Bob "), HOME, now).unwrap();
         }
-        let refused = attempts.begin_at(Some("bob"), HOME, now).err().unwrap();
+        let refused = attempts.begin(Some("bob"), HOME, now).err().unwrap();
         assert_eq!((refused.status.as_u16(), refused.retry_after), (429, Some(2)));
         now += Duration::from_secs(1);
-        attempts.begin_at(Some("bob"), HOME, now).unwrap();
-        let refused = attempts.begin_at(Some("bob"), HOME, now).err().unwrap();
+        attempts.begin(Some("bob"), HOME, now).unwrap();
+        let refused = attempts.begin(Some("bob"), HOME, now).err().unwrap();
         assert_eq!(refused.retry_after, Some(3));
-        attempts.begin_at(Some("alice"), HOME, now).unwrap().withdrawn();
+        attempts.begin(Some("alice"), HOME, now).unwrap().withdrawn();
     }
 
     #[test]
     fn strangers_everywhere_slow_each_other_but_not_who_was_here() {
         let (attempts, now) = (Attempts::default(), Instant::now());
-        let begin = |from| attempts.begin_at(Some("bob"), from, now);
+        let begin = |from| attempts.begin(Some("bob"), from, now);
         begin(HOME).unwrap().succeeded();
         for number in 0..21 {
             begin(address(number)).unwrap();
@@ -175,14 +168,14 @@ mod tests {
     #[test]
     fn one_address_does_not_try_every_account() {
         let (attempts, now) = (Attempts::default(), Instant::now());
-        let begin = |name: &str, from| attempts.begin_at(Some(name), from, now);
+        let begin = |name: &str, from| attempts.begin(Some(name), from, now);
         for number in 0..51 {
             begin(&format!("user{number}"), HOME).unwrap();
             // An account of their own does not help.
             begin("own", HOME).map(Attempt::succeeded).ok();
         }
         assert!(begin("fresh", HOME).is_err());
-        assert!(attempts.begin_at(None, HOME, now).is_err());
+        assert!(attempts.begin(None, HOME, now).is_err());
         assert!(begin("fresh", address(1)).is_ok());
     }
 

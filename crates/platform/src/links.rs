@@ -58,7 +58,7 @@ pub(crate) async fn inspect(visit: &Visit<'_>, payload: Payload) -> Result<Reply
     let mut fields = top(payload.json()?)?;
     let secret = secret(&mut fields)?;
     fields.finish()?;
-    let attempt = visit.shared.attempts.begin(None, visit.address)?;
+    let attempt = visit.shared.attempt(None, visit.address)?;
     let link = visit.shared.store.read().await?.link(&secret).await?.ok_or_else(missing)?;
     attempt.withdrawn();
     Ok(Reply::json(json!({ "link": shown(&link) })))
@@ -71,7 +71,7 @@ pub(crate) async fn redeem(visit: &Visit<'_>, payload: Payload) -> Result<Reply,
     let password = Secret::from(fields.required("password", text(1, 1024))?);
     fields.finish()?;
     let shared = visit.shared;
-    let attempt = shared.attempts.begin(None, visit.address)?;
+    let attempt = shared.attempt(None, visit.address)?;
     let link = shared.store.read().await?.link(&secret).await?.ok_or_else(missing)?;
     attempt.withdrawn();
     passwords::check("password", password.reveal(), &link.user)?;

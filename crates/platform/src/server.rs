@@ -36,7 +36,7 @@ use crate::{
     CheckConfig, Exchange, Limits, Options,
     access::Caller,
     again,
-    attempts::Attempts,
+    attempts::{Attempt, Attempts},
     call::Call,
     conversion::{self, Converter},
     cookies::Cookie,
@@ -84,7 +84,7 @@ pub(crate) struct Shared {
     pub(crate) site: Site,
     pub(crate) people: People,
     pub(crate) passwords: Passwords,
-    pub(crate) attempts: Attempts,
+    attempts: Attempts,
     pub(crate) oidc: Option<Provider>,
     rates: Arc<Rates>,
     base_path: String,
@@ -94,6 +94,15 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Charges an attempt to come in, unless there have been too many.
+    pub(crate) fn attempt(
+        &self,
+        account: Option<&str>,
+        from: IpAddr,
+    ) -> Result<Attempt<'_>, Refusal> {
+        self.attempts.begin(account, from, self.store.instant())
+    }
+
     /// A place among those who take attachments out of emails, which are in memory for that.
     pub(crate) async fn place_for_unpacking(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         let busy = || Refusal::busy("too many attachments at the same time", BODY_PAUSE);

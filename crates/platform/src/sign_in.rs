@@ -58,7 +58,7 @@ pub(crate) async fn sign_in(visit: &Visit<'_>, payload: Payload) -> Result<Reply
     let password = Secret::from(fields.required("password", text(1, 1024))?);
     fields.finish()?;
     let shared = visit.shared;
-    let attempt = shared.attempts.begin(Some(&name), visit.address)?;
+    let attempt = shared.attempt(Some(&name), visit.address)?;
     let mut session = shared.store.read().await?;
     let user = find(&mut session, &name).await?;
     let hashed = match &user {

@@ -6,11 +6,10 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use openssl::sha::sha256;
-use tokio::time::Instant;
 
 /// Whom an attempt is charged to: a hash, so that long names take no more room than short ones.
 pub(crate) type Key = [u8; 32];

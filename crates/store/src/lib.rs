@@ -55,7 +55,7 @@ use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, Once},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use chrono::{DateTime, Utc};
@@ -238,6 +238,11 @@ impl Store {
     /// The time that a transaction which began now would write.
     pub fn now(&self) -> DateTime<Utc> {
         id::time(id::micros(self.clock.now()))
+    }
+
+    /// A time that only goes forward.
+    pub fn instant(&self) -> Instant {
+        self.clock.instant()
     }
 
     /// Where contents are staged before they are stored.

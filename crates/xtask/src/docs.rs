@@ -4,7 +4,7 @@ use std::{fs, process::Command};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{cargo, root, run, target_dir};
+use crate::{LIKE_TESTS, build_debug, cargo, root, run, target_dir};
 
 /// Each page, and the arguments with which `tributary` prints it.
 const PAGES: &[(&str, &[&str])] = &[
@@ -32,16 +32,12 @@ pub(crate) fn check() -> Result<()> {
             bail!("{page} is out of date; run `cargo xtask docs`");
         }
     }
-    run(cargo().env("RUSTDOCFLAGS", "-D warnings").args([
-        "doc",
-        "--quiet",
-        "--workspace",
-        "--no-deps",
-    ]))
+    let doc = ["doc", "--quiet", "--workspace", "--no-deps"];
+    run(cargo().env("RUSTDOCFLAGS", "-D warnings").args(doc).args(LIKE_TESTS))
 }
 
 fn generate() -> Result<Vec<(&'static str, Vec<u8>)>> {
-    run(cargo().args(["build", "--quiet", "--package", "cli"]))?;
+    build_debug()?;
     let binary = target_dir().join("debug/tributary");
     let print = |args: &[&str]| -> Result<Vec<u8>> {
         let output =

@@ -40,8 +40,9 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         [seconds] => seconds.parse().context("give the time of each target in seconds")?,
         _ => bail!("too many arguments; allowed: the time of each target in seconds"),
     };
-    let folder = target_dir().join("fuzz");
-    let binaries = build(&folder)?;
+    let folder = folder();
+    xtask::run(&mut build_command()?)?;
+    let binaries = folder.join(platform()?).join("release");
     let targets = names()?
         .into_iter()
         .map(|name| start(&folder, &binaries, name, seconds))
@@ -53,23 +54,44 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     if crashes.is_empty() { Ok(()) } else { bail!("{}", crashes.join("\n")) }
 }
 
-/// Builds all targets and returns the folder of their binaries.
-fn build(folder: &Path) -> Result<PathBuf> {
+/// Builds all targets at the lowest priority, beside something that waits for the most part.
+pub(crate) fn build_beside() -> Result<()> {
+    let command = build_command()?;
+    let mut gentle = Command::new("nice");
+    gentle.args(["-n", "19"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => gentle.env(name, value),
+            None => gentle.env_remove(name),
+        };
+    }
+    xtask::run(gentle.current_dir(root()))
+}
+
+fn folder() -> PathBuf {
+    target_dir().join("fuzz")
+}
+
+/// The platform of this machine, as the compiler names it.
+fn platform() -> Result<String> {
     let told = cargo().arg("-vV").output().context("could not start cargo")?.stdout;
     let told = String::from_utf8_lossy(&told);
     let host = told.lines().find_map(|line| line.strip_prefix("host: "));
-    let host = host.context("`cargo -vV` does not name this machine's platform")?;
+    Ok(host.context("`cargo -vV` does not name this machine's platform")?.to_owned())
+}
+
+/// Builds all targets.
+fn build_command() -> Result<Command> {
     // Where a platform is named, build scripts and procedural macros are not instrumented; they
     // would lack libFuzzer.
     let mut command = cargo();
     command
         .env("RUSTFLAGS", INSTRUMENT)
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .args(["build", "--quiet", "--release", "--bins", "--target", host])
+        .args(["build", "--quiet", "--release", "--bins", "--target", &platform()?])
         .args(["--manifest-path", "fuzz/Cargo.toml", "--target-dir"])
-        .arg(folder);
-    xtask::run(&mut command)?;
-    Ok(folder.join(host).join("release"))
+        .arg(folder());
+    Ok(command)
 }
 
 /// The targets, by the names of their files.

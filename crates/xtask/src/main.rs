@@ -111,11 +111,19 @@ fn build_release() -> Result<PathBuf> {
     Ok(target_dir().join("release"))
 }
 
+/// What makes cargo use the same build of a library for the program as for the tests.
+const LIKE_TESTS: [&str; 2] = ["--features", "cli/like-tests"];
+
+/// Builds the program that the tests start.
+fn build_debug() -> Result<()> {
+    run(cargo().args(["build", "--quiet", "--package", "cli"]).args(LIKE_TESTS))
+}
+
 fn web_test() -> Result<()> {
     programs::need_for_tests()?;
     web::build()?;
     web::check()?;
-    run(cargo().args(["build", "--quiet", "--package", "cli"]))?;
+    build_debug()?;
     web::test()
 }
 

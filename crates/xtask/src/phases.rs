@@ -48,7 +48,7 @@ impl Phases {
 }
 
 /// What the programs that were started and have ended have used; 0 where it cannot be known.
-fn processor_seconds() -> f64 {
+pub(crate) fn processor_seconds() -> f64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // The name of the program, in parentheses, can hold anything.
     let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();

@@ -10,7 +10,11 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::{self as xtask, cargo, deploy, docs, fuzz, links, phases::Phases, programs, root, web};
+use crate::{
+    self as xtask, LIKE_TESTS, cargo, deploy, docs, fuzz, links,
+    phases::{Phases, processor_seconds},
+    programs, root, web,
+};
 
 /// Slowest test programs that are named in the end.
 const SLOWEST: usize = 5;
@@ -30,39 +34,42 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     if filter.is_none() {
         links::check(&root())?;
         xtask::run(cargo().args(["fmt", "--all", "--check"])).context("run `cargo fmt --all`")?;
-        let lint = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
-        phases.run("clippy", || xtask::run(cargo().args(lint)))?;
+        let mut lint = cargo();
+        lint.args(["clippy", "--quiet", "--workspace", "--all-targets"]).args(LIKE_TESTS);
+        phases.run("clippy", || xtask::run(lint.args(["--", "-D", "warnings"])))?;
     }
-    // Tests of the command line start the real program.
-    let program = ["build", "--quiet", "--package", "cli"];
-    phases.run("build", || xtask::run(cargo().args(program)))?;
-    let programs = phases.run("build of the tests", build)?;
-    phases.run("tests", || run_all(programs, filter))?;
+    let programs = phases.run("build", build)?;
+    // Tests that start servers and programs wait for the most part.
+    let fuzzers = filter.is_none().then(|| thread::spawn(fuzz::build_beside));
+    phases.run("tests, beside a build of the fuzzers", || run_all(programs, filter))?;
     if filter.is_none() {
         phases.run("web UI: types and lints", web::check)?;
         phases.run("web UI: in a browser", web::test)?;
         phases.run("docs", docs::check)?;
         phases.run("deployment", || deploy::check(false))?;
-        phases.run("fuzzing", || fuzz::run(&[]))?;
+        phases.run("fuzzing", || {
+            // What hindered the build is told by the next, in its own words.
+            fuzzers.map(thread::JoinHandle::join);
+            fuzz::run(&[])
+        })?;
         phases.report();
     }
     Ok(())
 }
 
 fn run_all(programs: Vec<TestProgram>, filter: Option<&str>) -> Result<()> {
-    // Tests that start servers and programs wait for the most part.
     let threads = 2 * thread::available_parallelism().map_or(1, usize::from);
-    let mut times = Vec::new();
+    let mut times: Vec<(Duration, f64, String)> = Vec::new();
     let mut failed = Vec::new();
     for program in programs {
         println!("\n{}", program.name);
-        let began = Instant::now();
+        let (began, used) = (Instant::now(), processor_seconds());
         let mut command = Command::new(&program.path);
         command.current_dir(&program.folder).stdin(Stdio::null());
         command.args(filter);
         command.env("RUST_TEST_THREADS", threads.to_string());
         let status = command.status().with_context(|| format!("could not run {}", program.name))?;
-        times.push((began.elapsed(), program.name.clone()));
+        times.push((began.elapsed(), processor_seconds() - used, program.name.clone()));
         if !status.success() {
             failed.push(program.name);
         }
@@ -74,10 +81,11 @@ fn run_all(programs: Vec<TestProgram>, filter: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Builds all test programs and lists them.
+/// Builds all test programs, and the program that they start, and lists the former.
 fn build() -> Result<Vec<TestProgram>> {
     let output = cargo()
         .args(["test", "--workspace", "--no-run", "--message-format=json-render-diagnostics"])
+        .args(LIKE_TESTS)
         .stderr(Stdio::inherit())
         .output()
         .context("could not start cargo")?;
@@ -102,10 +110,10 @@ fn test_program(line: &str) -> Option<TestProgram> {
     Some(TestProgram { name: format!("{package}::{target}"), path, folder })
 }
 
-fn slowest(mut times: Vec<(Duration, String)>) {
-    times.sort_by(|a, b| b.cmp(a));
-    println!("\nSlowest test programs:");
-    for (time, name) in times.iter().take(SLOWEST) {
-        println!("  {:>6.1} s  {name}", time.as_secs_f64());
+fn slowest(mut times: Vec<(Duration, f64, String)>) {
+    times.sort_by_key(|(time, ..)| std::cmp::Reverse(*time));
+    println!("\nSlowest test programs:\n  seconds  of a processor");
+    for (time, processors, name) in times.iter().take(SLOWEST) {
+        println!("  {:>7.1}  {processors:>14.1}  {name}", time.as_secs_f64());
     }
 }

@@ -165,7 +165,7 @@ fn redirect_uri(visit: &Visit<'_>) -> String {
 /// Signs in whoever comes back, or tells the page of the sign-in why not.
 pub(crate) async fn finish(visit: &Visit<'_>) -> Result<Reply, Refusal> {
     let provider = provider(visit)?;
-    let attempt = visit.shared.attempts.begin(None, visit.address)?;
+    let attempt = visit.shared.attempt(None, visit.address)?;
     let outcome = match come_back(visit, provider).await {
         // No room for one more user, or their name is taken: a person is not shown JSON.
         Err(refusal) if refusal.status.is_client_error() => {

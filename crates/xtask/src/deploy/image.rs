@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use super::{folder, make, make_empty, output, products, run_quiet, sbom, utf8, write};
-use crate::{cargo, programs, root, run, target_dir};
+use crate::{LIKE_TESTS, build_debug, cargo, programs, root, run, target_dir};
 
 /// The user that the image runs as.
 pub(super) const USER: u32 = 65532;
@@ -110,7 +110,7 @@ fn assemble(profile: Profile, to: &Path) -> Result<()> {
     copy(&program, &to.join("usr/bin/tributary"), 0o755)?;
     // Put the tests' own program back: the same file name, linked in the ordinary way.
     if profile == Profile::Dev {
-        run(cargo().args(["build", "--quiet", "--package", "cli"]))?;
+        build_debug()?;
     }
     symlink("tributary", to.join("usr/bin/reinfer-ews")).context("could not link reinfer-ews")?;
     copy(Path::new(CERTIFICATES), &to.join("etc/ssl/certs/ca-certificates.crt"), 0o644)
@@ -156,6 +156,8 @@ fn link(profile: Profile) -> Result<PathBuf> {
             .map(|(from, to)| Ok(format!("--remap-path-prefix={}={to}", utf8(from)?)))
             .collect::<Result<_>>()?;
         command.arg("--release").env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
+    } else {
+        command.args(LIKE_TESTS);
     }
     // This folder holds nothing but the archives, and comes first: no shared library is found.
     command
