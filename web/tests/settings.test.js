@@ -51,6 +51,13 @@ test("a configuration is checked, compared and kept", async () => {
   await page.getByText(/version 1 · by admin/).locator("time").waitFor();
   await page.getByRole("link", { name: /main/ }).click();
   const write = await editor(page, "Configuration main");
+  // Secrets are there and not seen, until somebody wants to see them.
+  const hidden = page.locator(".hidden-secret, .hidden-secret *");
+  await hidden.first().waitFor();
+  const colors = await hidden.evaluateAll((all) => all.map((one) => getComputedStyle(one).color));
+  assert.deepEqual(new Set(colors), new Set(["rgba(0, 0, 0, 0)"]));
+  await page.getByRole("switch", { name: "Hide secrets" }).click();
+  await hidden.first().waitFor({ state: "detached" });
   const save = page.getByRole("button", { name: "Review and save" });
   await write(written().replace('"poll_frequency"', '"poll_frequenzy"'));
   await page.getByRole("status").getByText("“poll_frequenzy” is no key of the configuration.").waitFor();
@@ -60,7 +67,7 @@ test("a configuration is checked, compared and kept", async () => {
   await save.click();
   const dialog = page.getByRole("dialog");
   await dialog.getByText("Keep these changes?").waitFor();
-  await dialog.locator(".cm-changedLine").waitFor();
+  await dialog.locator(".cm-changedLine").first().waitFor();
   await dialog.getByRole("button", { name: "Save" }).click();
   await dialog.waitFor({ state: "hidden" });
   const kept = await platform.call("GET", "api/v1/appliance-configs/acme/main");
@@ -72,7 +79,8 @@ test("a configuration is checked, compared and kept", async () => {
 test("an older configuration is shown against the one in force, and only then brought back", async () => {
   const { page, context, wrong } = await entered(browser, platform);
   const at = "api/v1/appliance-configs/acme/old";
-  for (const poll_frequency of [15, 30, 60]) await platform.call("PUT", at, written({ poll_frequency }));
+  const first = { ...CONFIG, auth_password: "former secret" };
+  for (const changes of [first, { poll_frequency: 30 }, { poll_frequency: 60 }]) await platform.call("PUT", at, written(changes));
   await page.goto(`${platform.url}/p/acme/configurations/old`);
   const history = page.getByRole("region", { name: "History" });
   await history.getByText("Version 3").getByText("in force").waitFor();
@@ -84,15 +92,19 @@ test("an older configuration is shown against the one in force, and only then br
   // What came since can be looked at alone.
   await history.getByRole("button", { name: "Compare with version 2" }).click();
   await dialog.getByText("Since version 2").waitFor();
-  await dialog.locator(".cm-changedLine").waitFor();
+  await dialog.locator(".cm-changedLine").first().waitFor();
   assert.deepEqual(await lines(), { gone: ['"poll_frequency": 30,'], come: ['"poll_frequency": 60,'] });
   assert.equal(await dialog.getByRole("button", { name: "Save" }).count(), 0);
   await dialog.getByRole("button", { name: "Close" }).last().click();
   await dialog.waitFor({ state: "hidden" });
   await history.getByRole("button", { name: "Restore version 1" }).click();
   await dialog.getByText("Restore version 1?").waitFor();
-  await dialog.locator(".cm-changedLine").waitFor();
-  assert.deepEqual(await lines(), { gone: ['"poll_frequency": 60,'], come: ['"poll_frequency": 15,'] });
+  await dialog.locator(".cm-changedLine").first().waitFor();
+  // That there is another password is seen, and neither of the two.
+  assert.deepEqual(await lines(), {
+    gone: ['"auth_password": "••••••••",', '"poll_frequency": 60,'], come: ['"auth_password": "•••••••• (new)",', '"poll_frequency": 15,'],
+  });
+  assert.doesNotMatch(await dialog.innerText(), /former secret|correct horse/);
   assert.deepEqual(await serious(page), []);
   // Nothing has changed yet, and whoever thinks better of it leaves it so.
   await dialog.getByRole("button", { name: "Cancel" }).click();
@@ -102,7 +114,7 @@ test("an older configuration is shown against the one in force, and only then br
   await dialog.getByRole("button", { name: "Save" }).click();
   await history.getByText("Version 4").getByText("in force").waitFor();
   // Secret and all: a version comes back as it was uploaded.
-  assert.deepEqual(await platform.call("GET", at), { ...CONFIG, poll_frequency: 15 });
+  assert.deepEqual(await platform.call("GET", at), first);
   assert.deepEqual(wrong, []);
   await context.close();
 });

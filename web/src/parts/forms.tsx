@@ -15,7 +15,7 @@ export function useAction<In, Out>(act: (input: In) => Promise<Out>, said?: stri
     onSuccess: async (out) => {
       await client.invalidateQueries();
       const message = typeof said === "function" ? said(out) : said;
-      if (message) notifications.show({ message, color: "teal" });
+      if (message) notifications.show({ message, color: "teal", closeButtonProps: { "aria-label": "Close" } });
     },
   });
 }
