@@ -21,7 +21,7 @@ function page(
 
 const of = (what: string) => (names: Record<string, string>) => `${what} · ${names["project"] ?? ""}`;
 
-/// The first part of each pattern is also in `crates/platform/src/ui.rs`.
+/// The first part of each pattern is also in `crates/platform/src/ui.rs`, where a test reads this file.
 export const PAGES: Page[] = [
   page("/", "Projects", () => import("./pages/Projects")),
   page("/sign-in", "Sign in", () => import("./pages/SignIn"), true),

@@ -41,6 +41,11 @@ const partsOf = (path: string) => path.split("/").filter(Boolean).map((part) => 
   }
 });
 
+/// A path of a page; each value is one part of it, whatever characters it has.
+export function path(literals: TemplateStringsArray, ...values: (string | number)[]): string {
+  return literals.reduce((text, literal, place) => text + encodeURIComponent(values[place - 1] ?? "") + literal);
+}
+
 /// What a pattern such as `/p/:project` finds in a path; `null`: it does not fit.
 export function match(pattern: string, path: string): Record<string, string> | null {
   const wanted = partsOf(pattern);

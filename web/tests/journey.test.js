@@ -2,9 +2,10 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { launch, open } from "./harness/browser.js";
-import { emails, newsletter } from "./harness/data.js";
-import { entered, PASSWORD } from "./harness/enter.js";
+import { serious } from "./harness/axe.js";
+import { launch } from "./harness/browser.js";
+import { emails, newsletter, rfc5322 } from "./harness/data.js";
+import { entered } from "./harness/enter.js";
 import { start } from "./harness/server.js";
 
 /** @type {import("./harness/server.js").Platform} */
@@ -55,33 +56,6 @@ test("a project, a bucket, and mail that appears while one looks", async () => {
   await context.close();
 });
 
-test("the first administrator's link leads in, once", async () => {
-  const { page, context, wrong } = await open(browser);
-  await page.goto(`${platform.url}/audit`);
-  await page.getByRole("heading", { level: 1, name: "Sign in" }).waitFor();
-  await page.goto(platform.link);
-  await page.locator("input[name=password]").fill(PASSWORD);
-  await page.locator("input[name=again]").fill(PASSWORD);
-  await page.getByRole("button", { name: "Set the password and sign in" }).click();
-  await page.getByRole("heading", { level: 1, name: "Projects" }).waitFor();
-  // The secret is not left in the address.
-  assert.equal(new URL(page.url()).hash, "");
-  await page.goto(`${platform.url}/account`);
-  await page.getByRole("button", { name: "Sign out" }).click();
-  await page.getByRole("heading", { level: 1, name: "Sign in" }).waitFor();
-  await page.locator("input[name=username]").fill("admin");
-  await page.locator("input[name=password]").fill("something else");
-  await page.getByRole("button", { name: "Sign in" }).click();
-  await page.getByRole("alert").waitFor();
-  await page.locator("input[name=password]").fill(PASSWORD);
-  await page.getByRole("button", { name: "Sign in" }).click();
-  await page.getByRole("heading", { level: 1, name: "Projects" }).waitFor();
-  await page.goto(platform.link);
-  await page.getByRole("alert").waitFor();
-  assert.deepEqual(wrong, []);
-  await context.close();
-});
-
 test("mail becomes messages while one looks; they are found, and shown as they came", async () => {
   const { page, context, wrong } = await entered(browser, platform);
   await page.goto(`${platform.url}/p/acme/sources`);
@@ -126,33 +100,60 @@ test("what the server refuses is said in its words, and nothing typed is lost", 
   await context.close();
 });
 
-test("a configuration is checked, compared, kept, and brought back", async () => {
+test("a thread is read from its first message to its last, and the search says where a query is wrong", async () => {
   const { page, context, wrong } = await entered(browser, platform);
-  const first = JSON.stringify({ host: "https://exchange.example.com", auth_type: "ntlm", auth_user: "svc", auth_password: "secret", poll_frequency: 15,
-    mailboxes: { "claims@example.com": { bucket: { owner: "acme", name: "desks" }, start_from: "bucket" } } }, null, 2);
-  await platform.call("PUT", "api/v1/appliance-configs/acme/main", first);
-  await page.goto(`${platform.url}/p/acme/configurations/main`);
-  const editor = page.getByRole("textbox", { name: "Configuration main" });
-  await editor.waitFor();
-  const save = page.getByRole("button", { name: "Review and save" });
-  const write = async (/** @type {string} */ text) => {
-    await editor.click();
-    await page.keyboard.press("Control+a");
-    await page.keyboard.insertText(text);
-  };
-  await write(first.replace('"poll_frequency"', '"poll_frequenzy"'));
-  await page.getByRole("status").getByText("“poll_frequenzy” is no key of the configuration.").waitFor();
-  assert.equal(await save.isDisabled(), true);
-  await write(first.replace("15", "60"));
-  await page.getByText("It has the form of the reference.").waitFor();
-  await save.click();
-  const dialog = page.getByRole("dialog");
-  await dialog.getByText("Keep these changes?").waitFor();
-  await dialog.locator(".cm-changedLine").waitFor();
-  await dialog.getByRole("button", { name: "Save" }).click();
-  await dialog.waitFor({ state: "hidden" });
-  const kept = await platform.call("GET", "api/v1/appliance-configs/acme/main");
-  assert.equal(kept.poll_frequency, 60);
+  await platform.call("PUT", "api/_private/buckets/acme/desks/emails", { emails: thread() });
+  await page.goto(`${platform.url}/p/acme/sources/mail`);
+  await page.getByTestId("newest").getByText("Re: Cold chain").first().waitFor();
+  await page.goto(`${platform.url}/search?q=perishable`);
+  // Two of the three have the word; as a thread they are one.
+  await page.getByRole("status").getByText("2 messages").waitFor();
+  await page.getByText("Threads", { exact: true }).click();
+  const results = page.getByTestId("results").getByRole("link");
+  await results.getByText("3 messages, 2 found").waitFor();
+  assert.equal(await results.count(), 1);
+  await results.click();
+  await page.getByRole("heading", { level: 1, name: "Cold chain", exact: true }).waitFor();
+  await page.getByText("3 messages of 2 people").waitFor();
+  const parts = page.getByRole("main").getByRole("listitem");
+  // The last is open, with the history cut; the others show how they begin.
+  await parts.nth(2).getByRole("article").getByText("All papers are signed.").waitFor();
+  assert.equal(await page.getByText("Which premium", { exact: false }).count(), 0);
+  assert.deepEqual(await page.getByRole("article").count(), 1);
+  assert.match(await parts.nth(0).innerText(), /Harbor Logistics[^]*perishable/);
+  assert.match(await parts.nth(1).innerText(), /Underwriting[^]*premium/);
+  await parts.nth(0).getByRole("button").click();
+  await parts.nth(0).getByRole("article").getByText("Do our vans need a cover for perishable goods?").waitFor();
+  assert.deepEqual(await serious(page), []);
+  await parts.nth(0).getByRole("link", { name: "Properties, attachments and original" }).click();
+  await page.getByRole("heading", { level: 1, name: "Cold chain", exact: true }).waitFor();
+  await page.getByText("Folder", { exact: true }).waitFor();
+  assert.deepEqual(await serious(page), []);
+  await page.getByRole("link", { name: "Whole thread" }).click();
+  await page.getByText("3 messages of 2 people").waitFor();
+  await page.goto(`${platform.url}/search?q=${encodeURIComponent("cold 🚚 AND (perishable")}`);
+  const mistake = page.getByLabel("Where the mistake is");
+  assert.equal(await mistake.innerText(), "cold 🚚 AND (perishable");
+  assert.equal(await mistake.locator("mark").innerText(), "(");
   assert.deepEqual(wrong, []);
   await context.close();
 });
+
+/** A question, its answer and the thanks. */
+function thread() {
+  /** @type {[string, string]} */
+  const asks = ["Harbor Logistics", "dispatch@harbor.example"];
+  /** @type {[string, string]} */
+  const desk = ["Underwriting", "underwriting@example.com"];
+  const texts = [
+    "Good morning,\r\n\r\nDo our vans need a cover for perishable goods?",
+    "Yes, they do. The premium for perishable goods is attached.\r\n\r\nOn Mon, 2 Nov 2026 08:00:00 +0000, Harbor Logistics wrote:\r\n> Do our vans need a cover?",
+    "All papers are signed.\r\n\r\nOn Mon, 2 Nov 2026 09:00:00 +0000, Underwriting wrote:\r\n> Which premium do you want?",
+  ];
+  return texts.map((text, turn) => {
+    const at = new Date(Date.UTC(2026, 10, 2, 8 + turn));
+    const [from, to] = turn === 1 ? [desk, asks] : [asks, desk];
+    const mail = { id: `<cold.${turn}@harbor.example>`, from, to, subject: turn === 0 ? "Cold chain" : "Re: Cold chain", text, at, reply: turn === 0 ? undefined : "<cold.0@harbor.example>" };
+    return { id: mail.id, mailbox: desk[1], timestamp: at.toISOString(), mime_content: rfc5322(mail), metadata: { folder: ["Inbox"] }, attachments: [] };
+  });
+}

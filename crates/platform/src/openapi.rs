@@ -236,7 +236,7 @@ fn path_parameter(name: &str) -> Value {
         "key" => matching("^[0-9a-f]{1,200}$", "00ff"),
         "index" => json!({ "type": "integer", "minimum": 0, "maximum": 9999 }),
         "tenant" => matching("^[A-Za-z0-9_-]{1,200}$", "tributary"),
-        "kind" => one_of(&store::Quota::kinds().collect::<Vec<_>>()),
+        "kind" => people::quota_kind(),
         "email" => json!({
             "type": "string", "minLength": 1, "maxLength": 4096, "pattern": "^[^\\u0000]+$",
             "examples": ["<a@example.com>"],

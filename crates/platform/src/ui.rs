@@ -37,7 +37,8 @@ const NOT_BUILT: &str = include_str!("ui_not_built.html");
 const HASHED: &str = "assets/";
 /// First parts of paths that the API has to itself.
 const OF_THE_API: &[&str] = &["api", "auth", "external", "livez", "healthz", "readyz", "metrics"];
-/// First parts of the paths of pages, as in `web/src/pages.ts`. Others are told to be missing.
+/// First parts of the paths of pages. Others are told to be missing. A test compares them with
+/// `web/src/pages.ts`, which may not be there when the program is built.
 const PAGES: &[&str] =
     &["sign-in", "link", "p", "search", "users", "audit", "quotas", "account", "outbox"];
 /// Bytes of a nonce.
@@ -197,6 +198,21 @@ mod tests {
         assert_eq!(below("/mail/p/acme", "/mail"), Some("p/acme"));
         assert_eq!(below("/mailbox", "/mail"), None);
         assert_eq!(below("/p/acme", "/mail"), None);
+    }
+
+    #[test]
+    fn the_pages_are_those_of_the_ui() {
+        let pages = include_str!("../../../web/src/pages.ts");
+        let patterns = pages.split("page(\"/").skip(1).filter_map(|rest| rest.split('"').next());
+        let first = patterns.filter_map(|pattern| pattern.split('/').next());
+        let mut first: Vec<&str> = first.filter(|part| !part.is_empty()).collect();
+        first.sort_unstable();
+        first.dedup();
+        let mut known = PAGES.to_vec();
+        known.sort_unstable();
+        assert_eq!(first, known);
+        // Else the API would answer in place of the page.
+        assert!(first.iter().all(|part| !OF_THE_API.contains(part)));
     }
 
     #[test]

@@ -1,5 +1,8 @@
 /// The one way to the server: JSON in, JSON out, and errors with the words of the server.
 
+import type { Answer, Given, Method, Path, Rest } from "./document";
+import type { Error as Refused } from "./schema";
+
 /// An answer that is no success.
 export class ApiError extends Error {
   constructor(
@@ -7,8 +10,8 @@ export class ApiError extends Error {
     message: string,
     /// Seconds after which trying again may help.
     readonly retryAfter?: number,
-    /// Where in a query the server stumbled, in UTF-16 units.
-    readonly position?: { utf16: number; length: number },
+    /// Where in a query the server stumbled.
+    readonly position?: Refused["position"],
   ) {
     super(message);
   }
@@ -19,29 +22,49 @@ export const base = new URL(document.baseURI).pathname.replace(/\/$/, "");
 /// What the appliance and the official client are told.
 export const endpoint = location.origin + base;
 
-/// A path of the API; each value is one part of it, whatever characters it has.
-export function path(literals: TemplateStringsArray, ...values: (string | number)[]): string {
-  return literals.reduce((text, literal, place) => text + encodeURIComponent(values[place - 1] ?? "") + literal);
+/// Names that are `owner/name` or `id:<id>`. Their slash stays one: some proxies refuse `%2F`.
+const FULL_NAMES = new Set(["bucket", "source", "integration", "dataset"]);
+
+export const full = (owner: string, name: string) => `${owner}/${name}`;
+
+function encoded(name: string, value: string): string {
+  const parts = FULL_NAMES.has(name) ? value.split("/") : [value];
+  return parts.map((part) => encodeURIComponent(part).replaceAll("%3A", ":")).join("/");
 }
 
-export const url = (path: string) => `${base}/${path}`;
-
-interface Sent {
-  method?: string;
+/// What any request may carry, without its types.
+interface Loose {
+  path?: Record<string, string | number>;
+  query?: Record<string, string | number | boolean | string[] | undefined>;
   json?: unknown;
   file?: string;
-  signal?: AbortSignal | undefined;
+  signal?: AbortSignal;
 }
 
-async function send(to: string, { method = "GET", json, file, signal }: Sent): Promise<Response> {
+function addressOf(to: string, { path = {}, query = {} }: Loose): string {
+  const filled = to.replace(/\{(\w+)\}/g, (_, name: string) => encoded(name, String(path[name] ?? "")));
+  const asked = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined) for (const one of [value].flat()) asked.append(name, String(one));
+  }
+  return base + filled + (asked.size > 0 ? `?${asked.toString()}` : "");
+}
+
+/// The address of what a browser itself asks for: frames, pictures, downloads.
+export const url = <P extends Path<"get">>(to: P, given: Given<"get", P>) => addressOf(to, given as Loose);
+
+async function send(method: Method, to: string, given: Loose = {}): Promise<Response> {
+  const { json, file, signal } = given;
   const headers: Record<string, string> = {};
-  if (method !== "GET") headers["X-Tributary-CSRF"] = "1";
+  if (method !== "get") headers["X-Tributary-CSRF"] = "1";
   if (json !== undefined) headers["Content-Type"] = "application/json";
   if (file !== undefined) headers["Content-Type"] = "application/octet-stream";
   const body = file ?? (json === undefined ? null : JSON.stringify(json));
   let response;
   try {
-    response = await fetch(url(to), { method, headers, body, credentials: "same-origin", signal: signal ?? null });
+    response = await fetch(addressOf(to, given), {
+      method: method.toUpperCase(), headers, body, credentials: "same-origin", signal: signal ?? null,
+    });
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new ApiError(0, "The server cannot be reached. Is it running?");
@@ -52,33 +75,22 @@ async function send(to: string, { method = "GET", json, file, signal }: Sent): P
 
 async function refusal(response: Response): Promise<ApiError> {
   const body: unknown = await response.json().catch(() => null);
-  const said = body as { message?: string; position?: { utf16: number; length: number } } | null;
+  // What stands between may answer as well, in its own way.
+  const said = body as Partial<Refused> | null;
   const message = said?.message ?? `The server answered ${response.status}.`;
   const seconds = Number(response.headers.get("retry-after"));
   return new ApiError(response.status, message, seconds > 0 ? seconds : undefined, said?.position);
 }
 
-export async function get<T>(to: string, signal?: AbortSignal): Promise<T> {
-  return (await send(to, { signal })).json() as Promise<T>;
-}
+const asking = <M extends Method>(method: M) => async <P extends Path<M>>(to: P, ...[given]: Rest<M, P>) =>
+  (await send(method, to, given)).json() as Promise<Answer<M, P>>;
 
-export async function getText(to: string, signal?: AbortSignal): Promise<string> {
-  return (await send(to, { signal })).text();
-}
+export const get = asking("get");
+export const put = asking("put");
+export const post = asking("post");
+export const remove = asking("delete");
 
-export async function put<T>(to: string, json: unknown): Promise<T> {
-  return (await send(to, { method: "PUT", json })).json() as Promise<T>;
-}
-
-/// `signal` is for questions that are asked by POST.
-export async function post<T>(to: string, json: unknown, signal?: AbortSignal): Promise<T> {
-  return (await send(to, { method: "POST", json, signal })).json() as Promise<T>;
-}
-
-export async function remove<T>(to: string): Promise<T> {
-  return (await send(to, { method: "DELETE" })).json() as Promise<T>;
-}
-
-export async function putFile<T>(to: string, file: string): Promise<T> {
-  return (await send(to, { method: "PUT", file })).json() as Promise<T>;
+/// What is kept as it was uploaded.
+export async function getText<P extends Path<"get">>(to: P, ...[given]: Rest<"get", P>): Promise<string> {
+  return (await send("get", to, given)).text();
 }

@@ -1,6 +1,6 @@
 /// What somebody will probably be let do. The server decides; this only keeps dead ends out of sight.
 
-import type { User } from "./types";
+import type { User } from "./schema";
 
 const INCLUDING: Record<string, string[]> = {
   "audit-read": [],

@@ -1,11 +1,11 @@
 /// What pages ask for, by name; what is live is asked for again while the page is looked at.
 
 import { QueryClient, queryOptions } from "@tanstack/react-query";
-import { ApiError, get, path } from "./client";
-import type * as Api from "./types";
+import { ApiError, full, get } from "./client";
+import type { Answer } from "./document";
 
 /// Pause between two looks at what changes by itself.
-const LIVE = 2_500;
+export const LIVE = 2_500;
 
 export const client = new QueryClient({
   defaultOptions: {
@@ -21,25 +21,25 @@ export const client = new QueryClient({
 
 export const user = queryOptions({
   queryKey: ["user"],
-  queryFn: async ({ signal }) => (await get<{ user: Api.User }>("auth/user", signal)).user,
+  queryFn: async ({ signal }) => (await get("/auth/user", { signal })).user,
   retry: (count, error) => count < 2 && !(error instanceof ApiError && error.status > 0),
   staleTime: 60_000,
 });
 
 export const projects = queryOptions({
   queryKey: ["projects"],
-  queryFn: async ({ signal }) => (await get<{ projects: Api.Project[] }>("api/_private/projects", signal)).projects,
+  queryFn: async ({ signal }) => (await get("/api/_private/projects", { signal })).projects,
 });
 
 export const counts = (project: string) => queryOptions({
   queryKey: ["projects", project, "counts"],
-  queryFn: ({ signal }) => get<Api.ResourceCounts>(path`api/_private/projects/${project}/resource_counts`, signal),
+  queryFn: ({ signal }) => get("/api/_private/projects/{project}/resource_counts", { path: { project }, signal }),
 });
 
 export const buckets = (project: string) => queryOptions({
   queryKey: ["projects", project, "buckets"],
   queryFn: async ({ signal }) => {
-    const found = await get<{ buckets: Api.Bucket[] }>(path`api/_private/buckets/${project}`, signal);
+    const found = await get("/api/_private/buckets/{project}", { path: { project }, signal });
     return found.buckets.sort((a, b) => a.name.localeCompare(b.name));
   },
   refetchInterval: 4 * LIVE,
@@ -48,34 +48,29 @@ export const buckets = (project: string) => queryOptions({
 export const bucket = (project: string, name: string) => queryOptions({
   queryKey: ["buckets", project, name],
   queryFn: async ({ signal }) =>
-    (await get<{ bucket: Api.Bucket }>(path`api/_private/buckets/${project}/${name}`, signal)).bucket,
+    (await get("/api/_private/buckets/{bucket}", { path: { bucket: full(project, name) }, signal })).bucket,
 });
 
 export const emailCount = (id: string) => queryOptions({
   queryKey: ["buckets", id, "count"],
-  queryFn: async ({ signal }) => {
-    const found = await get<{ statistics: { count: Api.Count } }>(
-      `api/_private/buckets/id:${encodeURIComponent(id)}/statistics`, signal);
-    return found.statistics.count;
-  },
+  queryFn: async ({ signal }) =>
+    (await get("/api/_private/buckets/{bucket}/statistics", { path: { bucket: `id:${id}` }, signal })).statistics.count,
   refetchInterval: LIVE,
 });
 
 export const syncStates = (id: string) => queryOptions({
   queryKey: ["buckets", id, "states"],
-  queryFn: async ({ signal }) => {
-    const at = `api/_private/buckets/id:${encodeURIComponent(id)}/keyed-sync-states`;
-    return (await get<{ keyed_sync_states: Api.KeyedSyncState[] }>(at, signal)).keyed_sync_states;
-  },
+  queryFn: async ({ signal }) =>
+    (await get("/api/_private/buckets/{bucket}/keyed-sync-states", { path: { bucket: `id:${id}` }, signal })).keyed_sync_states,
   refetchInterval: LIVE,
 });
 
-export const volume = (id: string, interval: Api.Volume["interval"], from?: string) => queryOptions({
+export type Interval = Answer<"get", "/api/_private/buckets/{bucket}/volume">["interval"];
+
+export const volume = (id: string, interval: Interval, from: string) => queryOptions({
   queryKey: ["buckets", id, "volume", interval, from],
-  queryFn: ({ signal }) => {
-    const query = new URLSearchParams(from ? { interval, from } : { interval }).toString();
-    return get<Api.Volume>(`api/_private/buckets/id:${encodeURIComponent(id)}/volume?${query}`, signal);
-  },
+  queryFn: ({ signal }) =>
+    get("/api/_private/buckets/{bucket}/volume", { path: { bucket: `id:${id}` }, query: { interval, from }, signal }),
   refetchInterval: 4 * LIVE,
   placeholderData: (before) => before,
 });
@@ -83,7 +78,7 @@ export const volume = (id: string, interval: Api.Volume["interval"], from?: stri
 export const sources = (project: string) => queryOptions({
   queryKey: ["projects", project, "sources"],
   queryFn: async ({ signal }) => {
-    const found = await get<{ sources: Api.Source[] }>(path`api/v1/sources/${project}`, signal);
+    const found = await get("/api/v1/sources/{project}", { path: { project }, signal });
     return found.sources.sort((a, b) => a.name.localeCompare(b.name));
   },
   refetchInterval: 4 * LIVE,
@@ -91,59 +86,60 @@ export const sources = (project: string) => queryOptions({
 
 export const allSources = queryOptions({
   queryKey: ["sources"],
-  queryFn: async ({ signal }) => (await get<{ sources: Api.Source[] }>("api/v1/sources", signal)).sources,
+  queryFn: async ({ signal }) => (await get("/api/v1/sources", { signal })).sources,
+});
+
+export const transformTags = queryOptions({
+  queryKey: ["transform-tags"],
+  queryFn: async ({ signal }) =>
+    (await get("/api/_private/sources/email-transform", { signal })).email_transform_tags.map((one) => one.tag),
+  staleTime: Infinity,
 });
 
 export const users = queryOptions({
   queryKey: ["users"],
   queryFn: async ({ signal }) => {
-    const found = await get<{ users: Api.User[] }>("api/_private/users", signal);
+    const found = await get("/api/_private/users", { signal });
     return found.users.sort((a, b) => a.username.localeCompare(b.username));
   },
 });
 
 export const roles = queryOptions({
   queryKey: ["roles"],
-  queryFn: ({ signal }) => get<Api.Roles>("api/_private/roles", signal),
+  queryFn: ({ signal }) => get("/api/_private/roles", { signal }),
   staleTime: Infinity,
 });
 
 export const configs = (project: string) => queryOptions({
   queryKey: ["configs", project],
-  queryFn: async ({ signal }) => {
-    const at = path`api/_private/appliance-configs/${project}`;
-    return (await get<{ appliance_configs: Api.ConfigEntry[] }>(at, signal)).appliance_configs;
-  },
+  queryFn: async ({ signal }) =>
+    (await get("/api/_private/appliance-configs/{project}", { path: { project }, signal })).appliance_configs,
 });
 
 export const configVersions = (project: string, name: string) => queryOptions({
   queryKey: ["configs", project, name, "versions"],
-  queryFn: async ({ signal }) => {
-    const at = path`api/_private/appliance-configs/${project}/${name}/versions`;
-    return (await get<{ versions: Api.ConfigVersion[] }>(at, signal)).versions;
-  },
+  queryFn: async ({ signal }) =>
+    (await get("/api/_private/appliance-configs/{project}/{name}/versions", { path: { project, name }, signal })).versions,
 });
 
 export const integrations = (project: string) => queryOptions({
   queryKey: ["integrations", project],
-  queryFn: async ({ signal }) => {
-    const at = path`api/_private/integrations/${project}`;
-    return (await get<{ integrations: Api.Integration[] }>(at, signal)).integrations;
-  },
+  queryFn: async ({ signal }) =>
+    (await get("/api/_private/integrations/{project}", { path: { project }, signal })).integrations,
   refetchInterval: 4 * LIVE,
 });
 
 export const quotas = queryOptions({
   queryKey: ["quotas"],
-  queryFn: async ({ signal }) => (await get<{ quotas: Api.Quota[] }>("api/_private/quotas", signal)).quotas,
+  queryFn: async ({ signal }) => (await get("/api/_private/quotas", { signal })).quotas,
 });
 
 export const account = queryOptions({
   queryKey: ["account"],
-  queryFn: async ({ signal }) => (await get<{ account: Api.Account }>("api/_private/account", signal)).account,
+  queryFn: async ({ signal }) => (await get("/api/_private/account", { signal })).account,
 });
 
 export const signInOptions = queryOptions({
   queryKey: ["sign-in"],
-  queryFn: async ({ signal }) => (await get<{ options: Api.SignInOptions }>("auth/options", signal)).options,
+  queryFn: async ({ signal }) => (await get("/auth/options", { signal })).options,
 });

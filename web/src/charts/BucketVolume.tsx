@@ -4,7 +4,7 @@ import { SegmentedControl } from "@mantine/core";
 import { useQueries } from "@tanstack/react-query";
 import { useState } from "react";
 import { volume } from "../api/queries";
-import type { Bucket, Volume } from "../api/types";
+import type { Bucket } from "../api/schema";
 import { Await, Panel } from "../parts/basics";
 import { VolumeChart } from "./VolumeChart";
 
@@ -30,7 +30,7 @@ export default function BucketVolume({ buckets }: { buckets: Bucket[] }) {
       aside={<SegmentedControl size="xs" value={range} onChange={(value) => setRange(value as Range)} data={Object.keys(RANGES)} aria-label="Range of time" />}
     >
       <Await of={waiting ?? { data: spans, error: null, refetch: () => null }} height={180}>
-        {() => <VolumeChart spans={spans} interval={interval satisfies Volume["interval"]} {...(days === null ? {} : { from })} what="email" />}
+        {() => <VolumeChart spans={spans} interval={interval} {...(days === null ? {} : { from })} what="email" />}
       </Await>
     </Panel>
   );

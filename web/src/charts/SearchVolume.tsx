@@ -7,17 +7,11 @@ import { Panel } from "../parts/basics";
 import { day } from "../parts/format";
 import { VolumeChart } from "./VolumeChart";
 
-interface Found {
-  volume: { start: string; count: number }[];
-  complete: boolean;
-  since: string | null;
-}
-
 export default function SearchVolume({ asked }: { asked: Asked }) {
   const { query, filter } = asked.body;
   const found = useQuery({
     queryKey: ["search", "volume", query, filter],
-    queryFn: ({ signal }) => post<Found>("api/_private/search/volume", { query, filter, interval: "week" }, signal),
+    queryFn: ({ signal }) => post("/api/_private/search/volume", { json: { query, filter, interval: "week" }, signal }),
     placeholderData: (before) => before,
   });
   if (!found.data || found.data.volume.length === 0) return null;

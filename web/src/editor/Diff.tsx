@@ -7,7 +7,7 @@ import { EditorView, lineNumbers } from "@codemirror/view";
 import { useEffect, useRef } from "react";
 import { nonce } from "../nonce";
 import { colors } from "./colors";
-import { secrets } from "./secrets";
+import { masked } from "./secrets";
 
 export default function Diff({ before, after, label }: { before: string; after: string; label: string }) {
   const place = useRef<HTMLDivElement>(null);
@@ -16,12 +16,12 @@ export default function Diff({ before, after, label }: { before: string; after: 
     const view = new EditorView({
       parent: place.current,
       state: EditorState.create({
-        doc: after,
+        doc: masked(after, before),
         extensions: [
-          lineNumbers(), json(), colors, secrets, EditorView.lineWrapping, EditorView.cspNonce.of(nonce),
+          lineNumbers(), json(), colors, EditorView.lineWrapping, EditorView.cspNonce.of(nonce),
           EditorState.readOnly.of(true), EditorView.editable.of(false),
           EditorView.contentAttributes.of({ "aria-label": label, tabindex: "0" }),
-          unifiedMergeView({ original: before, mergeControls: false, collapseUnchanged: { margin: 3, minSize: 6 } }),
+          unifiedMergeView({ original: masked(before, before), mergeControls: false, collapseUnchanged: { margin: 3, minSize: 6 } }),
         ],
       }),
     });

@@ -24,3 +24,12 @@ export const secrets = ViewPlugin.fromClass(
   },
   { decorations: (plugin) => plugin.decorations },
 );
+
+const DOTS = "••••••••";
+
+/// The text without its secrets; one that `before` has not is told from those that it has. What a comparison
+/// takes out is not decorated, so that there they must not be in the text at all.
+export function masked(text: string, before: string): string {
+  const known = new Set([...before.matchAll(SECRET)].map((match) => match[2]));
+  return text.replace(SECRET, (_, key: string, value: string) => `${key}${known.has(value) ? DOTS : `${DOTS} (new)`}"`);
+}

@@ -3,11 +3,10 @@
 import { Badge, Button, MultiSelect, NativeSelect, PasswordInput, TextInput, Alert } from "@mantine/core";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { endpoint, get, path, post, remove } from "../api/client";
+import { endpoint, get, post, remove } from "../api/client";
 import { account as accountQuery, projects as projectsQuery, roles as rolesQuery, signInOptions, user as userQuery } from "../api/queries";
-import type { Session, Token } from "../api/types";
 import { Await, Command, Dot, Empty, Head, Panel } from "../parts/basics";
-import { FormButton, SureButton, useAction } from "../parts/forms";
+import { chosen, FormButton, SureButton, useAction } from "../parts/forms";
 import { day, When } from "../parts/format";
 import { Icon } from "../parts/Icon";
 import { go } from "../router";
@@ -19,7 +18,7 @@ export default function AccountPage() {
   const least = useQuery(signInOptions).data?.min_password_length ?? 12;
   const [mismatch, setMismatch] = useState(false);
   const out = useAction(async () => {
-    await post("auth/sign-out", {});
+    await post("/auth/sign-out", { json: {} });
     cache.clear();
     go("/sign-in");
   });
@@ -36,7 +35,7 @@ export default function AccountPage() {
             act={async (values) => {
               setMismatch(values["new"] !== values["again"]);
               if (values["new"] !== values["again"]) throw new Error("The two new passwords are not the same.");
-              return post("api/_private/account/password", { current_password: values["current"], new_password: values["new"] });
+              return post("/api/_private/account/password", { json: { current_password: values["current"] ?? "", new_password: values["new"] ?? "" } });
             }}
           >
             <PasswordInput name="current" label="Current password" autoComplete="current-password" required data-autofocus visibilityToggleButtonProps={{ "aria-label": "Show the current password" }} />
@@ -55,9 +54,10 @@ export default function AccountPage() {
 }
 
 function Tokens() {
-  const tokens = useQuery({ queryKey: ["account", "tokens"], queryFn: async ({ signal }) => (await get<{ tokens: Token[] }>("api/_private/account/tokens", signal)).tokens });
+  const tokens = useQuery({ queryKey: ["account", "tokens"], queryFn: async ({ signal }) => (await get("/api/_private/account/tokens", { signal })).tokens });
   const projects = useQuery(projectsQuery).data ?? [];
   const known = useQuery({ ...rolesQuery, retry: false }).data?.permissions;
+  const permitted = [...(known?.project ?? []), ...(known?.global ?? [])];
   const [text, setText] = useState<string | null>(null);
   const make = (
     <FormButton
@@ -66,21 +66,20 @@ function Tokens() {
       submit="Create"
       icon={<Icon name="plus" size={16} />}
       act={async (values) => {
-        const permissions = values["permissions"] ? values["permissions"].split(",") : null;
-        return (await post<{ text: string }>("api/_private/account/tokens", {
-          token: {
-            name: values["name"],
-            ...(values["project"] ? { project: values["project"] } : {}),
-            ...(permissions ? { permissions } : {}),
-            ...(values["days"] ? { expires_in_days: Number(values["days"]) } : {}),
-          },
-        })).text;
+        const permissions = chosen(values["permissions"], permitted);
+        const token = {
+          name: values["name"] ?? "",
+          ...(values["project"] ? { project: values["project"] } : {}),
+          ...(permissions.length > 0 ? { permissions } : {}),
+          ...(values["days"] ? { expires_in_days: Number(values["days"]) } : {}),
+        };
+        return (await post("/api/_private/account/tokens", { json: { token } })).text;
       }}
       done={setText}
     >
       <TextInput name="name" label="What is it for?" placeholder="appliance in Berlin" required maxLength={128} data-autofocus />
       <NativeSelect name="project" label="Where" data={[{ value: "", label: "In all of your projects" }, ...projects.map((one) => ({ value: one.name, label: `Only in ${one.name}` }))]} />
-      <MultiSelect name="permissions" label="What for" description="Nothing chosen: for everything that you may do" searchable hidePickedOptions data={[...(known?.project ?? []), ...(known?.global ?? [])]} />
+      <MultiSelect name="permissions" label="What for" description="Nothing chosen: for everything that you may do" searchable hidePickedOptions data={permitted} />
       <NativeSelect name="days" label="How long" data={[{ value: "90", label: "90 days" }, { value: "365", label: "A year" }, { value: "7", label: "A week" }, { value: "", label: "Until it is revoked" }]} />
     </FormButton>
   );
@@ -115,7 +114,7 @@ function Tokens() {
                   </span>
                 </span>
                 {one.state === "valid" && (
-                  <SureButton size="xs" label="Revoke" title={`Revoke ${one.name || one.shown}?`} act={() => remove(path`api/_private/account/tokens/${one.id}`)} said="Revoked.">
+                  <SureButton size="xs" label="Revoke" title={`Revoke ${one.name || one.shown}?`} act={() => remove("/api/_private/account/tokens/{token}", { path: { token: one.id } })} said="Revoked.">
                     Whatever uses it is refused from the next request on.
                   </SureButton>
                 )}
@@ -139,10 +138,10 @@ function browser(agent: string): string {
 }
 
 function Sessions() {
-  const sessions = useQuery({ queryKey: ["account", "sessions"], queryFn: async ({ signal }) => (await get<{ sessions: Session[] }>("api/_private/account/sessions", signal)).sessions });
+  const sessions = useQuery({ queryKey: ["account", "sessions"], queryFn: async ({ signal }) => (await get("/api/_private/account/sessions", { signal })).sessions });
   const others = sessions.data?.filter((one) => !one.current).length ?? 0;
   const all = others > 0 && (
-    <SureButton size="xs" label="End all others" title="Sign out everywhere else?" act={() => remove("api/_private/account/sessions")} said="All other sessions are ended.">This browser stays signed in.</SureButton>
+    <SureButton size="xs" label="End all others" title="Sign out everywhere else?" act={() => remove("/api/_private/account/sessions")} said="All other sessions are ended.">This browser stays signed in.</SureButton>
   );
   return (
     <Panel title="Where you are signed in" flush aside={all}>
@@ -161,7 +160,7 @@ function Sessions() {
                     {one.address} · {WAYS[one.method]} · used <When time={one.last_used_at} /> · until {day(one.expires_at)}
                   </span>
                 </span>
-                {!one.current && <SureButton size="xs" label="End" title="End this session?" act={() => remove(path`api/_private/account/sessions/${one.id}`)} said="Ended.">That browser is signed out with its next request.</SureButton>}
+                {!one.current && <SureButton size="xs" label="End" title="End this session?" act={() => remove("/api/_private/account/sessions/{session}", { path: { session: one.id } })} said="Ended.">That browser is signed out with its next request.</SureButton>}
               </li>
             ))}
           </ul>

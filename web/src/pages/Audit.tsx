@@ -4,7 +4,6 @@ import { Badge, Button, TextInput } from "@mantine/core";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { post } from "../api/client";
-import type { AuditPage } from "../api/types";
 import { Await, Empty, Head, Panel } from "../parts/basics";
 import { Moment } from "../parts/format";
 import { Letter } from "../parts/Letter";
@@ -25,7 +24,7 @@ export default function Audit() {
   const found = useInfiniteQuery({
     queryKey: ["audit", timestamp],
     queryFn: ({ pageParam, signal }) =>
-      post<AuditPage>("api/v1/audit_events/query", { filter: { timestamp }, limit: 64, ...(pageParam === "" ? {} : { continuation: pageParam }) }, signal),
+      post("/api/v1/audit_events/query", { json: { filter: { timestamp }, limit: 64, ...(pageParam === "" ? {} : { continuation: pageParam }) }, signal }),
     initialPageParam: "",
     getNextPageParam: (last) => last.continuation ?? null,
   });
@@ -53,7 +52,7 @@ export default function Audit() {
                       <span style={{ display: "block", fontWeight: 600 }} className="breakable">{said(event.event_type)}</span>
                       <span style={{ display: "flex", flexWrap: "wrap", gap: 6, alignItems: "center", fontSize: "0.84rem", color: "var(--mantine-color-dimmed)" }}>
                         {user?.username ?? event.actor_user_id}
-                        {event.project_ids?.map((id) => <Badge key={id} color="gray"><Link className="plain" to={`/p/${encodeURIComponent(projects.get(id) ?? "")}`}>{projects.get(id) ?? id}</Link></Badge>)}
+                        {event.project_ids.map((id) => <Badge key={id} color="gray"><Link className="plain" to={`/p/${encodeURIComponent(projects.get(id) ?? "")}`}>{projects.get(id) ?? id}</Link></Badge>)}
                       </span>
                     </span>
                     <span style={{ fontSize: "0.82rem", color: "var(--mantine-color-dimmed)", whiteSpace: "nowrap" }}><Moment time={event.timestamp} /></span>

@@ -2,15 +2,15 @@
 
 import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useState } from "react";
-import { endpoint, path, post, remove } from "../api/client";
+import { endpoint, post, remove } from "../api/client";
 import { bucket as bucketQuery, emailCount, sources as sourcesQuery, syncStates } from "../api/queries";
-import type { Bucket, Email } from "../api/types";
+import type { Bucket } from "../api/schema";
 import { Await, Bar, Command, Dot, Empty, Head, Panel, Tile } from "../parts/basics";
 import { SureButton } from "../parts/forms";
 import { day, Moment, number, plural, size, When } from "../parts/format";
 import { Icon } from "../parts/Icon";
 import { byMailbox, progress, type Mailbox } from "../parts/sync";
-import { go, Link, useNames } from "../router";
+import { go, Link, path, useNames } from "../router";
 
 const VolumeChart = lazy(() => import("../charts/BucketVolume"));
 
@@ -114,8 +114,8 @@ function Newest({ bucket }: { bucket: Bucket }) {
     queryFn: async ({ signal }) => {
       const to = new Date(Date.now() + 86_400_000).toISOString();
       const from = new Date(Date.now() - 30 * 86_400_000).toISOString();
-      const at = `api/_private/buckets/id:${bucket.id}/emails/query`;
-      return (await post<{ emails: Email[] }>(at, { limit: 8, from_timestamp: from, to_timestamp: to }, signal)).emails;
+      const given = { path: { bucket: `id:${bucket.id}` }, json: { limit: 8, from_timestamp: from, to_timestamp: to }, signal };
+      return (await post("/api/_private/buckets/{bucket}/emails/query", given)).emails;
     },
     retry: false,
   });
@@ -170,7 +170,7 @@ const Delete = ({ bucket }: { bucket: Bucket }) => (
   <SureButton
     label="Delete"
     title={`Delete the bucket ${bucket.owner}/${bucket.name}?`}
-    act={() => remove(`api/_private/buckets/id:${bucket.id}`)}
+    act={() => remove("/api/_private/buckets/{bucket}", { path: { bucket: `id:${bucket.id}` } })}
     done={() => go(path`/p/${bucket.owner}`)}
     said={`The bucket ${bucket.name} is gone.`}
   >

@@ -4,7 +4,7 @@ import { SegmentedControl } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useState } from "react";
 import { url } from "../api/client";
-import type { Attachment, Comment } from "../api/types";
+import type { Comment, CommentAttachment } from "../api/schema";
 import { Await, Head, Panel } from "../parts/basics";
 import { plural, size } from "../parts/format";
 import { Icon } from "../parts/Icon";
@@ -77,7 +77,7 @@ function Contents({ comment, project, source }: { comment: Comment; project: str
   );
 }
 
-function Attachments({ attachments }: { attachments: Attachment[] }) {
+function Attachments({ attachments }: { attachments: CommentAttachment[] }) {
   return (
     <Panel title={plural(attachments.length, "attachment")} flush>
       <ul className="rows">
@@ -94,7 +94,7 @@ function Attachments({ attachments }: { attachments: Attachment[] }) {
           return (
             <li key={place}>
               {one.attachment_reference
-                ? <a className="row" href={url(`api/v1/attachments/${encodeURIComponent(one.attachment_reference)}`)} download={one.name}>{inside}</a>
+                ? <a className="row" href={url("/api/v1/attachments/{attachment}", { path: { attachment: one.attachment_reference } })} download={one.name}>{inside}</a>
                 : <div className="row">{inside}</div>}
             </li>
           );
@@ -105,7 +105,7 @@ function Attachments({ attachments }: { attachments: Attachment[] }) {
 }
 
 function Properties({ comment }: { comment: Comment }) {
-  const properties = Object.entries(comment.user_properties).map(([name, value]) => [name.replace(/^(string|number):/, ""), String(value)] as const);
+  const properties = Object.entries(comment.user_properties ?? {}).map(([name, value]) => [name.replace(/^(string|number):/, ""), String(value)] as const);
   properties.sort(([a], [b]) => a.localeCompare(b));
   return (
     <Panel title="Properties">

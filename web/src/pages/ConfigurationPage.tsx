@@ -3,15 +3,15 @@
 import { Badge, Button, Group, Modal, Switch, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useMemo, useState } from "react";
-import { ApiError, endpoint, getText, path, putFile } from "../api/client";
+import { ApiError, endpoint, getText, put } from "../api/client";
 import { configVersions } from "../api/queries";
-import type { ConfigVersion } from "../api/types";
+import type { ConfigVersion } from "../api/schema";
 import { Await, Command, Failure, Head, Panel } from "../parts/basics";
 import { useAction } from "../parts/forms";
 import { size, When } from "../parts/format";
 import { Icon } from "../parts/Icon";
 import { about, check } from "../editor/check";
-import { useNames } from "../router";
+import { path, useNames } from "../router";
 
 const Editor = lazy(() => import("../editor/Editor"));
 const Diff = lazy(() => import("../editor/Diff"));
@@ -25,12 +25,12 @@ const TEMPLATE = (project: string) => `${JSON.stringify({
 
 export default function ConfigurationPage() {
   const names = useNames("project", "config");
-  const at = path`api/v1/appliance-configs/${names.project}/${names.config}`;
   const current = useQuery({
     queryKey: ["configs", names.project, names.config, "current"],
     queryFn: async ({ signal }) => {
       try {
-        return await getText(at, signal);
+        const at = { project: names.project, name: names.config };
+        return await getText("/api/v1/appliance-configs/{project}/{name}", { path: at, signal });
       } catch (error) {
         // One that is not there yet is about to be written.
         if (error instanceof ApiError && error.status === 404 && !error.message.includes("project")) return null;
@@ -44,22 +44,23 @@ export default function ConfigurationPage() {
     <>
       <Head title={names.config} crumbs={crumbs} about={`${names.project}/${names.config}`} />
       <Await of={current} height={300}>
-        {(text) => <Contents key={text} project={names.project} name={names.config} kept={text} at={at} />}
+        {(text) => <Contents key={text} project={names.project} name={names.config} kept={text} />}
       </Await>
     </>
   );
 }
 
-function Contents({ project, name, kept, at }: { project: string; name: string; kept: string | null; at: string }) {
+function Contents({ project, name, kept }: { project: string; name: string; kept: string | null }) {
   const [text, setText] = useState(kept ?? TEMPLATE(project));
   const [compared, setCompared] = useState<{ before: string; after: string; title: string } | null>(null);
   const [hide, setHide] = useState(true);
   const [key, setKey] = useState<string | null>(null);
   const problems = useMemo(() => check(text), [text]);
   const versions = useQuery({ ...configVersions(project, name), enabled: kept !== null });
-  const save = useAction((after: string) => putFile(at, after), "Kept. Appliances notice it within a minute.");
+  const save = useAction((file: string) => put("/api/v1/appliance-configs/{project}/{name}", { path: { project, name }, file }), "Kept. Appliances notice it within a minute.");
   const help = key === null ? null : about(key);
-  const load = async (version: ConfigVersion) => getText(path`api/_private/appliance-configs/${project}/${name}/versions/${version.version}`);
+  const load = ({ version }: ConfigVersion) =>
+    getText("/api/_private/appliance-configs/{project}/{name}/versions/{version}", { path: { project, name, version } });
   const close = () => {
     setCompared(null);
     save.reset();

@@ -3,31 +3,39 @@
 import { Badge, Button, Switch } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useState } from "react";
-import { get, path, post, remove, url } from "../api/client";
-import type { Integration, IntegrationError } from "../api/types";
+import { full, get, post, remove, url } from "../api/client";
+import type { Given } from "../api/document";
+import type { Integration } from "../api/schema";
 import { Await, Dot, Empty, Failure, Head, Panel, Tile } from "../parts/basics";
 import { SureButton, useAction } from "../parts/forms";
 import { day, plural, When } from "../parts/format";
 import { Icon } from "../parts/Icon";
-import { go, Link, useNames } from "../router";
-import { REASONS } from "./Integrations";
+import { go, Link, path, useNames } from "../router";
+import { why } from "./Integrations";
+
+interface At {
+  path: { integration: string };
+}
+type Changes = Given<"post", "/api/_private/integrations/{integration}">["json"]["integration"];
+
+const change = (at: At, integration: Changes) => post("/api/_private/integrations/{integration}", { ...at, json: { integration } });
 
 const Editor = lazy(() => import("../editor/Editor"));
 
 export default function IntegrationPage() {
   const names = useNames("project", "integration");
-  const at = path`api/_private/integrations/${names.project}/${names.integration}`;
+  const at: At = { path: { integration: full(names.project, names.integration) } };
   const found = useQuery({
     queryKey: ["integrations", names.project, names.integration],
-    queryFn: async ({ signal }) => (await get<{ integration: Integration }>(at, signal)).integration,
+    queryFn: async ({ signal }) => (await get("/api/_private/integrations/{integration}", { ...at, signal })).integration,
     refetchInterval: 10_000,
   });
   const crumbs = [{ title: names.project, to: path`/p/${names.project}` }, { title: "Integrations", to: path`/p/${names.project}/integrations` }];
   return (
     <>
       <Head title={found.data?.title || names.integration} crumbs={crumbs} about={`${names.project}/${names.integration}`}>
-        <Button component="a" variant="default" href={url(`${at}/appliance-config`)} download={`${names.integration}.json`} leftSection={<Icon name="download" size={15} />}>For an appliance</Button>
-        <SureButton label="Delete" title={`Delete ${names.integration}?`} act={() => remove(at)} done={() => go(path`/p/${names.project}/integrations`)} said="The integration is gone.">
+        <Button component="a" variant="default" href={url("/api/_private/integrations/{integration}/appliance-config", at)} download={`${names.integration}.json`} leftSection={<Icon name="download" size={15} />}>For an appliance</Button>
+        <SureButton label="Delete" title={`Delete ${names.integration}?`} act={() => remove("/api/_private/integrations/{integration}", at)} done={() => go(path`/p/${names.project}/integrations`)} said="The integration is gone.">
           Its configuration and its secrets go with it. The mail that came through it stays.
         </SureButton>
       </Head>
@@ -36,21 +44,21 @@ export default function IntegrationPage() {
   );
 }
 
-function Contents({ integration, at }: { integration: Integration; at: string }) {
+function Contents({ integration, at }: { integration: Integration; at: At }) {
   const errors = useQuery({
     queryKey: ["integrations", integration.id, "errors"],
-    queryFn: async ({ signal }) => (await get<{ errors: IntegrationError[] }>(`${at}/errors`, signal)).errors,
+    queryFn: async ({ signal }) => (await get("/api/_private/integrations/{integration}/errors", { ...at, signal })).errors,
     refetchInterval: 10_000,
     retry: false,
   }).data ?? [];
   const boxes = integration.configuration.mailboxes;
-  const toggle = useAction((enabled: boolean) => post(at, { integration: { enabled, updated_at: integration.updated_at } }));
+  const toggle = useAction((enabled: boolean) => change(at, { enabled, updated_at: integration.updated_at }));
   return (
     <div className="column">
       <div className="tiles">
         <Tile name="State" value={(
           <Switch checked={integration.enabled} onChange={(event) => toggle.mutate(event.currentTarget.checked)} disabled={toggle.isPending} size="md"
-            label={integration.enabled ? "On" : `Off${integration.disabled_reason ? `: ${REASONS[integration.disabled_reason] ?? ""}` : ""}`} />
+            label={integration.enabled ? "on" : why(integration)} />
         )} />
         <Tile name="Mailboxes" value={boxes.length} />
         <Tile name="Kept secrets" value={<span style={{ fontSize: "1rem" }}>{integration.stored_secrets.map((one) => one.replaceAll("_", " ")).join(", ") || "none"}</span>} />
@@ -97,10 +105,14 @@ function Contents({ integration, at }: { integration: Integration; at: string })
   );
 }
 
-function Configuration({ integration, at }: { integration: Integration; at: string }) {
+function Configuration({ integration, at }: { integration: Integration; at: At }) {
   const old = JSON.stringify(integration.configuration, null, 2);
   const [text, setText] = useState(old);
-  const save = useAction((configuration: string) => post(at, { integration: { configuration: JSON.parse(configuration) as unknown, updated_at: integration.updated_at } }), "Saved.");
+  const save = useAction((text: string) => {
+    // The server says what is wrong with it.
+    const configuration = JSON.parse(text) as NonNullable<Changes["configuration"]>;
+    return change(at, { configuration, updated_at: integration.updated_at });
+  }, "Saved.");
   return (
     <Panel title="Configuration">
       <p style={{ marginTop: 0, fontSize: "0.88rem", color: "var(--mantine-color-dimmed)" }}>

@@ -2,16 +2,20 @@
 
 import { Badge, TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { endpoint, path, put } from "../api/client";
+import { endpoint, full, put } from "../api/client";
 import { integrations as integrationsQuery } from "../api/queries";
-import type { Integration } from "../api/types";
-import { Await, Command, Dot, Empty, Head, Panel } from "../parts/basics";
+import type { Integration } from "../api/schema";
+import { Dot } from "../parts/basics";
 import { FormButton } from "../parts/forms";
 import { plural, When } from "../parts/format";
 import { Icon } from "../parts/Icon";
-import { go, Link, useNames } from "../router";
+import { Listing, Row } from "../parts/Listing";
+import { go, path, useNames } from "../router";
 
-export const REASONS: Record<string, string> = { user: "switched off", quota: "a quota is used up", sync_error: "it failed" };
+const REASONS = { user: "switched off", quota: "a quota is used up", sync_error: "it failed" };
+
+/// Why an integration is off, as far as that is known.
+export const why = ({ disabled_reason: reason }: Integration) => (reason === null ? "off" : `off: ${REASONS[reason]}`);
 
 export default function Integrations() {
   const { project } = useNames("project");
@@ -22,8 +26,9 @@ export default function Integrations() {
       title="New integration"
       submit="Create"
       icon={<Icon name="plus" size={16} />}
-      act={(values) => put<{ integration: Integration }>(path`api/_private/integrations/${project}/${values["name"] ?? ""}`, {
-        integration: { title: values["title"] || values["name"], enabled: false, configuration: { mailboxes: [] } },
+      act={({ name = "", title }) => put("/api/_private/integrations/{integration}", {
+        path: { integration: full(project, name) },
+        json: { integration: { title: title || name, enabled: false, configuration: { mailboxes: [] } } },
       })}
       done={({ integration }) => go(path`/p/${project}/integrations/${integration.name}`)}
     >
@@ -32,41 +37,29 @@ export default function Integrations() {
     </FormButton>
   );
   return (
-    <>
-      <Head title="Integrations" crumbs={[{ title: "Projects", to: "/" }, { title: project, to: path`/p/${project}` }]} about="Connections to Exchange, with the mailboxes that flow into buckets.">{make}</Head>
-      <Await of={found}>
-        {(list) => list.length === 0 ? (
-          <Panel>
-            <Empty icon="integration" title="Describe a connection" action={(
-              <>
-                {make}
-                <Command label="The same with the official client" text={`re --endpoint ${endpoint} --token TOKEN create integration ${project}/exchange --file integration.json`} />
-              </>
-            )}>
-              An integration names a server, a sign-in and mailboxes. Its secrets are sealed, and never shown again.
-            </Empty>
-          </Panel>
-        ) : (
-          <Panel flush>
-            <ul className="rows">
-              {list.map((one) => (
-                <li key={one.id}>
-                  <Link className="row" to={path`/p/${one.owner}/integrations/${one.name}`}>
-                    <Dot state={one.enabled ? "good" : one.disabled_reason === "sync_error" ? "bad" : "none"} label={one.enabled ? "On" : "Off"} />
-                    <span style={{ flex: 1, minWidth: 0 }}>
-                      <span style={{ display: "flex", gap: 8, alignItems: "center" }}>
-                        <span className="clip" style={{ fontWeight: 600 }}>{one.title || one.name}</span>
-                        {!one.enabled && <Badge color={one.disabled_reason === "sync_error" ? "red" : "gray"}>off{one.disabled_reason ? `: ${REASONS[one.disabled_reason] ?? one.disabled_reason}` : ""}</Badge>}
-                      </span>
-                      <span style={{ fontSize: "0.84rem", color: "var(--mantine-color-dimmed)" }}>{plural(one.configuration.mailboxes.length, "mailbox", "mailboxes")} · changed <When time={one.updated_at} /></span>
-                    </span>
-                  </Link>
-                </li>
-              ))}
-            </ul>
-          </Panel>
-        )}
-      </Await>
-    </>
+    <Listing
+      of={found}
+      project={project}
+      title="Integrations"
+      about="Connections to Exchange, with the mailboxes that flow into buckets."
+      make={make}
+      icon="integration"
+      first={{
+        title: "Describe a connection",
+        text: "An integration names a server, a sign-in and mailboxes. Its secrets are sealed, and never shown again.",
+        label: "The same with the official client",
+        command: `re --endpoint ${endpoint} --token TOKEN create integration ${project}/exchange --file integration.json`,
+      }}
+      row={(one) => (
+        <Row
+          key={one.id}
+          to={path`/p/${one.owner}/integrations/${one.name}`}
+          before={<Dot state={one.enabled ? "good" : one.disabled_reason === "sync_error" ? "bad" : "none"} label={one.enabled ? "On" : "Off"} />}
+          title={one.title || one.name}
+          badge={!one.enabled && <Badge color={one.disabled_reason === "sync_error" ? "red" : "gray"}>{why(one)}</Badge>}
+          about={<>{plural(one.configuration.mailboxes.length, "mailbox", "mailboxes")} · changed <When time={one.updated_at} /></>}
+        />
+      )}
+    />
   );
 }

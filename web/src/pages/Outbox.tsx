@@ -3,27 +3,22 @@
 import { Alert } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { get, path, remove } from "../api/client";
-import type { HeldMail } from "../api/types";
+import { get, remove } from "../api/client";
+import type { WaitingMail } from "../api/schema";
 import { Await, Empty, Head, Panel } from "../parts/basics";
 import { SureButton } from "../parts/forms";
 import { When } from "../parts/format";
 import { Icon } from "../parts/Icon";
 
-interface Held {
-  mails: HeldMail[];
-  system_mail: string;
-}
-
 export default function Outbox() {
-  const found = useQuery({ queryKey: ["outbox"], queryFn: ({ signal }) => get<Held>("api/_private/mail-outbox?limit=100", signal), refetchInterval: 10_000 });
+  const found = useQuery({ queryKey: ["outbox"], queryFn: ({ signal }) => get("/api/_private/mail-outbox", { query: { limit: 100 }, signal }), refetchInterval: 10_000 });
   return (
     <>
       <Head title="Mail outbox" about="What the platform would like to send: invitations, and news of changed configurations." />
       <Await of={found}>
-        {({ mails, system_mail }) => (
+        {({ mails }) => (
           <div className="column" style={{ gap: 16 }}>
-            {system_mail === "not_configured" && mails.length > 0 && (
+            {mails.length > 0 && (
               <Alert color="yellow" icon={<Icon name="alert" />} title="No mail server is configured">These are held. Read them here, and pass on what matters yourself.</Alert>
             )}
             <Panel flush>
@@ -38,7 +33,7 @@ export default function Outbox() {
   );
 }
 
-function Row({ mail }: { mail: HeldMail }) {
+function Row({ mail }: { mail: WaitingMail }) {
   const [open, setOpen] = useState(false);
   return (
     <>
@@ -53,7 +48,7 @@ function Row({ mail }: { mail: HeldMail }) {
       {open && (
         <div style={{ padding: "4px 20px 20px" }}>
           <div className="mail-body" style={{ marginBottom: 14 }}>{mail.text}</div>
-          <SureButton size="xs" label="Remove" title="Remove this mail?" act={() => remove(path`api/_private/mail-outbox/${mail.id}`)} said="Removed.">Nobody will get it.</SureButton>
+          <SureButton size="xs" label="Remove" title="Remove this mail?" act={() => remove("/api/_private/mail-outbox/{mail}", { path: { mail: mail.id } })} said="Removed.">Nobody will get it.</SureButton>
         </div>
       )}
     </>

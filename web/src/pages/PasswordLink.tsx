@@ -5,15 +5,10 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState, type SubmitEvent } from "react";
 import { base, post } from "../api/client";
 import { signInOptions, user as userQuery } from "../api/queries";
-import type { User } from "../api/types";
 import { Await, Failure } from "../parts/basics";
 import { day } from "../parts/format";
 import { go, Link } from "../router";
 import { Door, text } from "./SignIn";
-
-interface Inspected {
-  link: { kind: "invitation" | "reset" | "first_admin"; username: string; email: string; expires_at: string };
-}
 
 export default function PasswordLink() {
   const [secret] = useState(() => decodeURIComponent(location.hash.slice(1)));
@@ -24,12 +19,12 @@ export default function PasswordLink() {
   const least = useQuery(signInOptions).data?.min_password_length ?? 12;
   const found = useQuery({
     queryKey: ["link", secret],
-    queryFn: () => post<Inspected>("auth/link/inspect", { link: secret }),
+    queryFn: () => post("/auth/link/inspect", { json: { link: secret } }),
     retry: false,
     staleTime: Infinity,
   });
   const set = useMutation({
-    mutationFn: (password: string) => post<{ user: User }>("auth/link", { link: secret, password }),
+    mutationFn: (password: string) => post("/auth/link", { json: { link: secret, password } }),
     onSuccess: ({ user }) => {
       cache.setQueryData(userQuery.queryKey, user);
       go("/", "replace");

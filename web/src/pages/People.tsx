@@ -2,29 +2,31 @@
 
 import { NativeSelect } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { path, post } from "../api/client";
+import { post } from "../api/client";
 import { roles as rolesQuery, users as usersQuery } from "../api/queries";
-import type { User } from "../api/types";
+import type { ProjectPermission, User } from "../api/schema";
 import { Await, Empty, Head, Panel } from "../parts/basics";
 import { FormButton } from "../parts/forms";
 import { Icon } from "../parts/Icon";
 import { Letter } from "../parts/Letter";
 import { PermissionsEditor } from "../parts/PermissionsEditor";
-import { useNames } from "../router";
+import { path, useNames } from "../router";
 
 export default function People() {
   const { project } = useNames("project");
   const users = useQuery(usersQuery);
   const roles = useQuery({ ...rolesQuery, retry: false }).data;
   const ofProject = roles?.roles.filter((one) => one.scope === "project") ?? [];
-  const give = (user: string, names: string[]) => post(path`api/_private/users/${user}`, { user: { organisation_permissions: { [project]: names } } });
+  const known: ProjectPermission[] = roles?.permissions.project ?? [];
+  const give = (user: string, names: ProjectPermission[]) =>
+    post("/api/_private/users/{user}", { path: { user }, json: { user: { organisation_permissions: { [project]: names } } } });
   const isMember = (user: User) => (user.organisation_permissions[project]?.length ?? 0) > 0;
   const others = users.data?.filter((one) => !isMember(one)) ?? [];
   return (
     <>
       <Head title="People" crumbs={[{ title: "Projects", to: "/" }, { title: project, to: path`/p/${project}` }]} about="Who may see this project, and what they may do in it.">
         {others.length > 0 && (
-          <FormButton label="Add somebody" title="Add somebody" submit="Add" icon={<Icon name="plus" size={16} />} act={(values) => give(values["user"] ?? "", [values["role"] ?? ""])} said="Added.">
+          <FormButton label="Add somebody" title="Add somebody" submit="Add" icon={<Icon name="plus" size={16} />} act={({ user = "", role = "" }) => give(user, [role as ProjectPermission])} said="Added.">
             <NativeSelect name="user" label="User" required data={others.map((one) => ({ value: one.id, label: `${one.username} (${one.email})` }))} data-autofocus />
             <NativeSelect name="role" label="Role" data={ofProject.length > 0 ? ofProject.map((one) => ({ value: one.name, label: one.title || one.name })) : [{ value: "role-cm-project-admin", label: "Project administrator" }, { value: "buckets-read", label: "buckets-read" }]} />
           </FormButton>
@@ -51,7 +53,7 @@ export default function People() {
                       <div style={{ fontSize: "0.85rem", color: "var(--mantine-color-dimmed)" }} className="clip">{user.email}</div>
                     </div>
                   </div>
-                  <PermissionsEditor label={`Permissions of ${user.username}`} held={user.organisation_permissions[project] ?? []} roles={ofProject} known={roles?.permissions.project ?? []} save={(names) => give(user.id, names)} />
+                  <PermissionsEditor label={`Permissions of ${user.username}`} held={user.organisation_permissions[project] ?? []} roles={ofProject} known={known} save={(names) => give(user.id, names)} />
                 </Panel>
               ))}
             </div>

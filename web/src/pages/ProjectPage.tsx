@@ -3,9 +3,9 @@
 import { TextInput } from "@mantine/core";
 import { useQueries, useQuery } from "@tanstack/react-query";
 import { lazy, Suspense } from "react";
-import { endpoint, path, put, remove } from "../api/client";
+import { endpoint, full, put, remove } from "../api/client";
 import { buckets as bucketsQuery, counts, emailCount, projects, sources as sourcesQuery, syncStates } from "../api/queries";
-import type { Bucket } from "../api/types";
+import type { Bucket } from "../api/schema";
 import { Await, Bar, Command, Dot, Empty, Head, Panel, Tile } from "../parts/basics";
 import { FormButton, SureButton } from "../parts/forms";
 import { number, plural, When } from "../parts/format";
@@ -99,8 +99,9 @@ function NewBucket({ project }: { project: string }) {
       title="New bucket"
       submit="Create"
       icon={<Icon name="plus" size={16} />}
-      act={(values) => put<{ bucket: Bucket }>(path`api/_private/buckets/${project}/${values["name"] ?? ""}`,
-        { bucket: { bucket_type: "emails", title: values["title"] || values["name"] } })}
+      act={({ name = "", title }) => put("/api/_private/buckets/{bucket}", {
+        path: { bucket: full(project, name) }, json: { bucket: { bucket_type: "emails", title: title || name } },
+      })}
       done={({ bucket }) => go(`/p/${encodeURIComponent(bucket.owner)}/buckets/${encodeURIComponent(bucket.name)}`)}
     >
       <TextInput name="name" label="Name" description="Part of addresses and commands: letters, digits, - and _" required pattern="[A-Za-z0-9\-_]+" maxLength={256} data-autofocus />
@@ -114,7 +115,7 @@ function DeleteProject({ name }: { name: string }) {
     <SureButton
       label="Delete"
       title={`Delete the project ${name}?`}
-      act={() => remove(path`api/_private/projects/${name}` + "?force=true")}
+      act={() => remove("/api/_private/projects/{project}", { path: { project: name }, query: { force: true } })}
       done={() => go("/")}
       said={`The project ${name} is gone.`}
     >

@@ -2,16 +2,15 @@
 
 import { Textarea, TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { path, put } from "../api/client";
+import { endpoint, put } from "../api/client";
 import { counts, projects as projectsQuery, user as userQuery } from "../api/queries";
 import { mayEverywhere } from "../api/permissions";
-import type { Project, User } from "../api/types";
+import type { Project, User } from "../api/schema";
 import { Await, Command, Empty, Head, Panel } from "../parts/basics";
 import { FormButton } from "../parts/forms";
 import { plural, When } from "../parts/format";
 import { Icon } from "../parts/Icon";
 import { Letter } from "../parts/Letter";
-import { endpoint } from "../api/client";
 import { go, Link } from "../router";
 
 export default function Projects() {
@@ -48,7 +47,7 @@ function Card({ project }: { project: Project }) {
       {project.description !== "" && <p style={{ margin: "12px 0 0", fontSize: "0.9rem" }} className="breakable">{project.description}</p>}
       <div style={{ marginTop: 16, fontSize: "0.85rem", color: "var(--mantine-color-dimmed)" }}>
         {found
-          ? [plural(found.buckets, "bucket"), ...(found.sources === undefined ? [] : [plural(found.sources, "source")]), plural(found.users_with_permissions, "person", "people")].join(" · ")
+          ? [plural(found.buckets, "bucket"), plural(found.sources, "source"), plural(found.users_with_permissions, "person", "people")].join(" · ")
           : <>since <When time={project.created_at} /></>}
       </div>
     </Link>
@@ -62,10 +61,9 @@ function NewProject({ user }: { user: User }) {
       title="New project"
       submit="Create"
       icon={<Icon name="plus" size={16} />}
-      act={(values) => {
-        const project = { title: values["title"] || values["name"], description: values["description"] };
-        return put<{ project: Project }>(path`api/_private/projects/${values["name"] ?? ""}`, { project, user_ids: [user.id] });
-      }}
+      act={({ name = "", title, description = "" }) => put("/api/_private/projects/{project}", {
+        path: { project: name }, json: { project: { title: title || name, description }, user_ids: [user.id] },
+      })}
       done={({ project }) => go(`/p/${encodeURIComponent(project.name)}`)}
     >
       <TextInput name="name" label="Name" description="Part of addresses and commands: letters, digits, - _ and ." required pattern="[A-Za-z0-9\-_.]+" maxLength={256} data-autofocus />

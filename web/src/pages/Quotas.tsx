@@ -2,9 +2,9 @@
 
 import { NumberInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { path, post } from "../api/client";
+import { post } from "../api/client";
 import { quotas as quotasQuery } from "../api/queries";
-import type { Quota } from "../api/types";
+import type { Quota } from "../api/schema";
 import { Await, Bar, Head, Panel } from "../parts/basics";
 import { FormButton } from "../parts/forms";
 import { number } from "../parts/format";
@@ -47,7 +47,9 @@ function Row({ quota }: { quota: Quota }) {
         title={title}
         submit="Save"
         said="Saved."
-        act={(values) => post(path`api/_private/quotas/tributary/${quota.quota_kind}`, { hard_limit: Number((values["limit"] ?? "").replaceAll(",", "")) })}
+        act={({ limit = "" }) => post("/api/_private/quotas/{tenant}/{kind}", {
+          path: { tenant: "tributary", kind: quota.quota_kind }, json: { hard_limit: Number(limit.replaceAll(",", "")) },
+        })}
       >
         <NumberInput name="limit" label="Most there may be" defaultValue={quota.hard_limit} min={0} allowDecimal={false} thousandSeparator="," required data-autofocus />
       </FormButton>

@@ -5,7 +5,6 @@ import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useState, type SubmitEvent } from "react";
 import { ApiError, post } from "../api/client";
 import { allSources, projects as projectsQuery } from "../api/queries";
-import type { SearchPage } from "../api/types";
 import { Empty, Failure, Head, Panel } from "../parts/basics";
 import { plural } from "../parts/format";
 import { HitRow } from "../parts/Hit";
@@ -71,7 +70,7 @@ function Results({ asked, set }: { asked: Asked; set: Set }) {
   const found = useInfiniteQuery({
     queryKey: ["search", asked],
     queryFn: ({ pageParam, signal }) =>
-      post<SearchPage>("api/_private/search", { ...asked.body, limit: 20, ...(pageParam === "" ? {} : { continuation: pageParam }) }, signal),
+      post("/api/_private/search", { json: { ...asked.body, limit: 20, ...(pageParam === "" ? {} : { continuation: pageParam }) }, signal }),
     initialPageParam: "",
     getNextPageParam: (last) => last.continuation ?? null,
     placeholderData: (before) => before,
@@ -117,10 +116,11 @@ function Results({ asked, set }: { asked: Asked; set: Set }) {
 /// Shows where the server stopped to understand.
 function Stumble({ error, query }: { error: unknown; query: string }) {
   if (!(error instanceof ApiError) || !error.position) return null;
-  const { utf16, length } = error.position;
+  const begin = error.position.utf16_byte_start / 2;
+  const end = Math.max(begin + 1, error.position.utf16_byte_end / 2);
   return (
-    <pre style={{ marginTop: 12, whiteSpace: "pre-wrap" }} className="breakable">
-      {query.slice(0, utf16)}<mark>{query.slice(utf16, utf16 + Math.max(1, length)) || " "}</mark>{query.slice(utf16 + Math.max(1, length))}
+    <pre style={{ marginTop: 12, whiteSpace: "pre-wrap" }} className="breakable" aria-label="Where the mistake is">
+      {query.slice(0, begin)}<mark>{query.slice(begin, end) || " "}</mark>{query.slice(end)}
     </pre>
   );
 }

@@ -5,7 +5,6 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, type SubmitEvent, type ReactNode } from "react";
 import { base, post } from "../api/client";
 import { signInOptions, user as userQuery } from "../api/queries";
-import type { User } from "../api/types";
 import { Failure } from "../parts/basics";
 import { Brand } from "../shell/Brand";
 import { go, useAddress } from "../router";
@@ -51,7 +50,7 @@ export default function SignIn() {
     if (user.data) go(to, "replace");
   }, [user.data, to]);
   const enter = useMutation({
-    mutationFn: (input: { username: string; password: string }) => post<{ user: User }>("auth/sign-in", input),
+    mutationFn: (input: { username: string; password: string }) => post("/auth/sign-in", { json: input }),
     onSuccess: ({ user }) => cache.setQueryData(userQuery.queryKey, user),
     meta: { door: true },
   });

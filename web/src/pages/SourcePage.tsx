@@ -2,17 +2,17 @@
 
 import { Button, Group, NativeSelect, Textarea, TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { endpoint, path, post, remove } from "../api/client";
-import { buckets as bucketsQuery } from "../api/queries";
-import type { Bucket, Comment, Source } from "../api/types";
+import { endpoint, full, post, remove } from "../api/client";
+import { buckets as bucketsQuery, transformTags } from "../api/queries";
+import type { Bucket, Comment, Conversion, Source } from "../api/schema";
 import { Await, Bar, Command, Dot, Empty, Head, Panel, Tile } from "../parts/basics";
-import { FormButton, SureButton, useAction } from "../parts/forms";
+import { chosen, FormButton, SureButton, useAction } from "../parts/forms";
 import { number, plural, When } from "../parts/format";
 import { Icon } from "../parts/Icon";
 import { Letter } from "../parts/Letter";
 import { address, nameOf } from "../parts/mail";
 import { commentPage, conversion, newest, source as sourceQuery, sourceCount } from "../parts/source";
-import { go, Link, useNames } from "../router";
+import { go, Link, path, useNames } from "../router";
 import { TAG } from "./Sources";
 
 export default function SourcePage() {
@@ -65,7 +65,7 @@ export function CommentRow({ source, comment }: { source: { owner: string; name:
   const message = comment.messages[0];
   return (
     <Link className="row" to={commentPage(source.owner, source.name, comment.id)}>
-      <Letter of={address(message?.from ?? "?")} />
+      <Letter of={address(message?.from ?? "?")} name={nameOf(message?.from ?? "?")} />
       <span style={{ flex: 1, minWidth: 0 }}>
         <span className="clip" style={{ display: "block", fontWeight: 600 }}>{message?.subject?.text || "(no subject)"}</span>
         <span className="clip" style={{ display: "block", fontSize: "0.86rem", color: "var(--mantine-color-dimmed)" }}>
@@ -89,8 +89,8 @@ function Nothing({ source, bucket }: { source: Source; bucket: Bucket | undefine
   );
 }
 
-function Quarantine({ source, quarantine, all }: { source: Source; quarantine: { email_id: string; reason: string; at: string }[]; all: number }) {
-  const again = useAction(() => post(path`api/_private/sources/${source.owner}/${source.name}/conversion/retry`, {}), "They are tried again.");
+function Quarantine({ source, quarantine, all }: { source: Source; quarantine: Conversion["quarantine"]; all: number }) {
+  const again = useAction(() => post("/api/_private/sources/{source}/conversion/retry", { path: { source: full(source.owner, source.name) }, json: {} }), "They are tried again.");
   return (
     <Panel title={`${plural(all, "email")} could not be converted`} flush aside={<Button size="xs" variant="default" onClick={() => again.mutate()} loading={again.isPending}>Try again</Button>}>
       <ul className="rows">
@@ -111,12 +111,13 @@ function Quarantine({ source, quarantine, all }: { source: Source; quarantine: {
 
 function Actions({ source, buckets }: { source: Source; buckets: Bucket[] }) {
   const list = buckets.map((one) => ({ value: one.id, label: `${one.owner}/${one.name}` }));
+  const tags = useQuery(transformTags).data ?? [TAG];
   return (
     <Group gap="sm">
       <SureButton
         label="Delete"
         title={`Delete the source ${source.owner}/${source.name}?`}
-        act={() => remove(`api/v1/sources/id:${source.id}`)}
+        act={() => remove("/api/v1/sources/{source}", { path: { source: `id:${source.id}` } })}
         done={() => go(path`/p/${source.owner}/sources`)}
         said={`The source ${source.name} is gone.`}
       >
@@ -129,18 +130,15 @@ function Actions({ source, buckets }: { source: Source; buckets: Bucket[] }) {
         variant="default"
         icon={<Icon name="config" size={16} />}
         said="Saved."
-        act={(values) => post(path`api/v1/sources/${source.owner}/${source.name}`, {
-          source: {
-            title: values["title"],
-            description: values["description"],
-            bucket_id: values["bucket"] || null,
-            ...(values["tag"] && values["tag"] !== source.email_transform_tag ? { email_transform_tag: values["tag"] } : {}),
-          },
-        })}
+        act={({ title = "", description = "", bucket, tag }) => {
+          const [email_transform_tag] = chosen(tag, tags).filter((one) => one !== source.email_transform_tag);
+          const changed = { title, description, bucket_id: bucket || null, ...(email_transform_tag && { email_transform_tag }) };
+          return post("/api/v1/sources/{source}", { path: { source: full(source.owner, source.name) }, json: { source: changed } });
+        }}
       >
         <TextInput name="title" label="Title" maxLength={128} defaultValue={source.title} data-autofocus />
         <NativeSelect name="bucket" label="Bucket" defaultValue={source.bucket_id ?? ""} data={[{ value: "", label: "None" }, ...list]} />
-        <TextInput name="tag" label="Transform tag" description="A change converts every email of the bucket anew" defaultValue={source.email_transform_tag ?? TAG} />
+        <NativeSelect name="tag" label="Transform tag" description="A change converts every email of the bucket anew" data={tags} defaultValue={source.email_transform_tag ?? TAG} />
         <Textarea name="description" label="Description" maxLength={4096} autosize minRows={2} defaultValue={source.description} />
       </FormButton>
     </Group>

@@ -4,7 +4,7 @@ import { Button } from "@mantine/core";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { post } from "../api/client";
-import type { Hit, SearchPage } from "../api/types";
+import type { SearchResult } from "../api/schema";
 import { Await, Head, Panel } from "../parts/basics";
 import { moment, plural } from "../parts/format";
 import { Icon } from "../parts/Icon";
@@ -24,8 +24,8 @@ export default function ThreadPage() {
   const found = useInfiniteQuery({
     queryKey: ["threads", id, names.thread],
     queryFn: ({ pageParam, signal }) => {
-      const body = { query: "", filter: { sources: [id], thread_id: names.thread }, limit: PAGE };
-      return post<SearchPage>("api/_private/search", pageParam === "" ? body : { ...body, continuation: pageParam }, signal);
+      const json = { query: "", filter: { sources: id === undefined ? [] : [id], thread_id: names.thread }, limit: PAGE };
+      return post("/api/_private/search", { json: pageParam === "" ? json : { ...json, continuation: pageParam }, signal });
     },
     initialPageParam: "",
     getNextPageParam: (last) => last.continuation ?? null,
@@ -55,14 +55,14 @@ export default function ThreadPage() {
   );
 }
 
-function Part({ hit, open }: { hit: Hit; open: boolean }) {
+function Part({ hit, open }: { hit: SearchResult; open: boolean }) {
   const [shown, setShown] = useState(open);
   if (shown) return <Whole hit={hit} />;
   const from = hit.from?.text ?? "";
   return (
     <div className="panel">
       <button type="button" className="row" style={{ borderTop: 0 }} aria-expanded={false} onClick={() => setShown(true)}>
-        <Letter of={address(from || "?")} />
+        <Letter of={address(from || "?")} name={nameOf(from)} />
         <span style={{ flex: 1, minWidth: 0 }}>
           <span style={{ display: "block", fontWeight: 600 }} className="clip">{nameOf(from)}</span>
           <span style={{ display: "block", fontSize: "0.86rem", color: "var(--mantine-color-dimmed)" }} className="clip">{hit.snippet.text}</span>
@@ -73,8 +73,8 @@ function Part({ hit, open }: { hit: Hit; open: boolean }) {
   );
 }
 
-function Whole({ hit }: { hit: Hit }) {
-  const { owner, name } = hit.source;
+function Whole({ hit }: { hit: SearchResult }) {
+  const { project: owner, source: name } = useNames("project", "source");
   const found = useQuery(commentQuery(owner, name, hit.comment_id));
   return (
     <Panel>

@@ -3,13 +3,14 @@
 import { Badge, Button } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { get, path, post, remove } from "../api/client";
+import { get, post, remove } from "../api/client";
+import type { Given } from "../api/document";
 import { projects as projectsQuery, roles as rolesQuery, user as userQuery } from "../api/queries";
-import type { User } from "../api/types";
+import type { IssuedLink, User } from "../api/schema";
 import { Await, Head, Panel, Tile } from "../parts/basics";
 import { SureButton, useAction } from "../parts/forms";
 import { day, When } from "../parts/format";
-import { NewLink, type IssuedLink } from "../parts/NewLink";
+import { NewLink } from "../parts/NewLink";
 import { PermissionsEditor } from "../parts/PermissionsEditor";
 import { go, useNames } from "../router";
 
@@ -17,12 +18,12 @@ export default function UserPage() {
   const { user: id } = useNames("user");
   const found = useQuery({
     queryKey: ["users", id],
-    queryFn: async ({ signal }) => (await get<{ user: User }>(path`api/_private/users/${id}`, signal)).user,
+    queryFn: async ({ signal }) => (await get("/api/_private/users/{user}", { path: { user: id }, signal })).user,
   });
   const [link, setLink] = useState<IssuedLink | null>(null);
   const me = useQuery(userQuery).data?.id === id;
-  const at = path`api/_private/users/${id}`;
-  const issue = useAction(async () => (await post<{ link: IssuedLink }>(`${at}/link`, {})).link);
+  const at = { path: { user: id } };
+  const issue = useAction(async () => (await post("/api/_private/users/{user}/link", { ...at, json: {} })).link);
   const disabled = found.data?.disabled === true;
   return (
     <>
@@ -30,10 +31,10 @@ export default function UserPage() {
         <Button variant="default" onClick={() => issue.mutate(undefined, { onSuccess: setLink })} loading={issue.isPending}>Make a sign-in link</Button>
         {!me && (
           <>
-            <SureButton label={disabled ? "Enable" : "Disable"} title={disabled ? "Let them in again?" : "Keep them out?"} act={() => post(at, { user: { disabled: !disabled } })} said={disabled ? "Enabled." : "Disabled."}>
+            <SureButton label={disabled ? "Enable" : "Disable"} title={disabled ? "Let them in again?" : "Keep them out?"} act={() => post("/api/_private/users/{user}", { ...at, json: { user: { disabled: !disabled } } })} said={disabled ? "Enabled." : "Disabled."}>
               {disabled ? "Their tokens work again; they sign in anew." : "They are signed out everywhere, and their tokens stop working, until they are enabled again."}
             </SureButton>
-            <SureButton label="Delete" title={`Delete ${found.data?.username ?? "the user"}?`} act={() => remove(at)} done={() => go("/users")} said="The user is gone.">
+            <SureButton label="Delete" title={`Delete ${found.data?.username ?? "the user"}?`} act={() => remove("/api/_private/users/{user}", at)} done={() => go("/users")} said="The user is gone.">
               Their permissions, tokens and sessions go with them. What they did stays in the audit log.
             </SureButton>
           </>
@@ -45,11 +46,14 @@ export default function UserPage() {
   );
 }
 
+type Changes = Given<"post", "/api/_private/users/{user}">["json"]["user"];
+
 function Contents({ user }: { user: User }) {
   const projects = useQuery(projectsQuery).data ?? [];
   const roles = useQuery({ ...rolesQuery, retry: false }).data;
-  const at = path`api/_private/users/${user.id}`;
-  const revoke = () => post<{ revoked_tokens: number; ended_sessions: number }>(`${at}/revoke`, {});
+  const at = { path: { user: user.id } };
+  const change = (changes: Changes) => post("/api/_private/users/{user}", { ...at, json: { user: changes } });
+  const revoke = () => post("/api/_private/users/{user}/revoke", { ...at, json: {} });
   return (
     <div className="column">
       <div className="tiles">
@@ -63,7 +67,7 @@ function Contents({ user }: { user: User }) {
           held={user.global_permissions}
           roles={roles?.roles.filter((one) => one.scope === "global") ?? []}
           known={roles?.permissions.global ?? []}
-          save={(global_permissions) => post(at, { user: { global_permissions } })}
+          save={(global_permissions) => change({ global_permissions })}
         />
       </Panel>
       {projects.map((project) => (
@@ -73,7 +77,7 @@ function Contents({ user }: { user: User }) {
             held={user.organisation_permissions[project.name] ?? []}
             roles={roles?.roles.filter((one) => one.scope === "project") ?? []}
             known={roles?.permissions.project ?? []}
-            save={(names) => post(at, { user: { organisation_permissions: { [project.name]: names } } })}
+            save={(names) => change({ organisation_permissions: { [project.name]: names } })}
           />
         </Panel>
       ))}

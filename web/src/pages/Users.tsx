@@ -3,17 +3,17 @@
 import { Badge, TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { endpoint, path, post, put } from "../api/client";
+import { endpoint, post, put } from "../api/client";
 import { mayEverywhere } from "../api/permissions";
 import { user as userQuery, users as usersQuery } from "../api/queries";
-import type { User } from "../api/types";
+import type { IssuedLink, User } from "../api/schema";
 import { Await, Command, Head, Panel } from "../parts/basics";
 import { FormButton } from "../parts/forms";
 import { plural, When } from "../parts/format";
 import { Icon } from "../parts/Icon";
 import { Letter } from "../parts/Letter";
-import { NewLink, type IssuedLink } from "../parts/NewLink";
-import { Link } from "../router";
+import { NewLink } from "../parts/NewLink";
+import { Link, path } from "../router";
 
 export default function Users() {
   const users = useQuery(usersQuery);
@@ -31,11 +31,9 @@ export default function Users() {
             title="New user"
             submit="Create, and make a link"
             icon={<Icon name="plus" size={16} />}
-            act={async (values) => {
-              const made = await put<{ user: User }>("api/_private/users", {
-                user: { username: values["username"], email: values["email"], global_permissions: [], organisation_permissions: {} },
-              });
-              return (await post<{ link: IssuedLink }>(path`api/_private/users/${made.user.id}/link`, {})).link;
+            act={async ({ username = "", email = "" }) => {
+              const { user } = await put("/api/_private/users", { json: { user: { username, email } } });
+              return (await post("/api/_private/users/{user}/link", { path: { user: user.id }, json: {} })).link;
             }}
             done={setLink}
           >

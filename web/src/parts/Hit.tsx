@@ -1,7 +1,7 @@
 /// One result of a search.
 
 import { Badge } from "@mantine/core";
-import type { Hit } from "../api/types";
+import type { SearchResult } from "../api/schema";
 import { Link } from "../router";
 import { moment, plural, When } from "./format";
 import { Icon } from "./Icon";
@@ -9,7 +9,9 @@ import { Letter } from "./Letter";
 import { address, Highlighted, nameOf } from "./mail";
 import { commentPage, threadPage } from "./source";
 
-export function HitRow({ hit, grouped }: { hit: Hit; grouped: boolean }) {
+export function HitRow({ hit, grouped }: { hit: SearchResult; grouped: boolean }) {
+  // Its source was deleted meanwhile.
+  if (hit.source === null) return null;
   const { owner, name } = hit.source;
   const thread = grouped && hit.thread && hit.thread_id !== null && hit.thread.num_messages.value > 1;
   const to = thread && hit.thread_id !== null ? threadPage(owner, name, hit.thread_id) : commentPage(owner, name, hit.comment_id);
@@ -17,7 +19,7 @@ export function HitRow({ hit, grouped }: { hit: Hit; grouped: boolean }) {
   const folder = hit.user_properties["string:Folder"];
   return (
     <Link className="row hit" to={to} style={{ alignItems: "flex-start" }}>
-      <Letter of={address(from || "?")} />
+      <Letter of={address(from || "?")} name={nameOf(from)} />
       <span style={{ flex: 1, minWidth: 0 }}>
         <span style={{ display: "flex", gap: 10, fontSize: "0.84rem", color: "var(--mantine-color-dimmed)" }}>
           <span className="clip" title={from}>{hit.from && hit.from.highlights.length > 0 ? <Highlighted of={hit.from} /> : nameOf(from)}</span>

@@ -1,7 +1,7 @@
 /// A cleaned message: who to whom, what, and the signature apart.
 
 import { useState } from "react";
-import type { Message as Of } from "../api/types";
+import type { Message as Of } from "../api/schema";
 import { moment } from "./format";
 import { Letter } from "./Letter";
 import { address, nameOf } from "./mail";
@@ -13,7 +13,7 @@ export function Message({ message, subject = false }: { message: Of; subject?: b
   return (
     <article style={{ minWidth: 0 }}>
       <header style={{ display: "flex", gap: 13, alignItems: "flex-start", marginBottom: 16 }}>
-        <Letter of={address(message.from ?? "?")} />
+        <Letter of={address(message.from ?? "?")} name={nameOf(message.from ?? "?")} />
         <div style={{ flex: 1, minWidth: 0 }}>
           <div style={{ display: "flex", flexWrap: "wrap", gap: "2px 12px" }}>
             <strong className="breakable" style={{ fontWeight: 640 }}>{nameOf(message.from ?? "")}</strong>

@@ -1,15 +1,10 @@
 /// A link that lets somebody in, shown this once.
 
 import { Alert } from "@mantine/core";
+import type { IssuedLink } from "../api/schema";
 import { Command } from "./basics";
 import { moment } from "./format";
 import { Icon } from "./Icon";
-
-export interface IssuedLink {
-  url: string;
-  kind: string;
-  expires_at: string;
-}
 
 export const NewLink = ({ link, close }: { link: IssuedLink; close: () => void }) => (
   <Alert color="teal" icon={<Icon name="check" />} title={link.kind === "reset" ? "A link to set a new password" : "An invitation"} withCloseButton onClose={close} closeButtonLabel="Close" mb="lg">

@@ -5,31 +5,32 @@ import { Alert, Button, Group, SegmentedControl } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { get, url } from "../api/client";
-import type { Original } from "../api/types";
+import type { Original } from "../api/schema";
 import { Await, Panel } from "./basics";
 import { plural, size } from "./format";
 import { Icon } from "./Icon";
 
 export default function OriginalMessage({ bucket, email }: { bucket: string; email: string }) {
-  const at = `api/_private/buckets/id:${bucket}/emails/${encodeURIComponent(email)}/original`;
+  const at = { bucket: `id:${bucket}`, email };
   const found = useQuery({
     queryKey: ["original", bucket, email],
-    queryFn: async ({ signal }) => (await get<{ original: Original }>(at, signal)).original,
+    queryFn: async ({ signal }) => (await get("/api/_private/buckets/{bucket}/emails/{email}/original", { path: at, signal })).original,
     staleTime: Infinity,
   });
   return <Await of={found}>{(original) => <Shown original={original} at={at} />}</Await>;
 }
 
-function Shown({ original, at }: { original: Original; at: string }) {
+function Shown({ original, at }: { original: Original; at: { bucket: string; email: string } }) {
   const [view, setView] = useState("mail");
   const [remote, setRemote] = useState(false);
   const blocked = original.html?.blocked ?? 0;
+  const part = (index: number) => url("/api/_private/buckets/{bucket}/emails/{email}/original/parts/{index}", { path: { ...at, index } });
   return (
     <div className="column" style={{ gap: 16 }}>
       <Group gap="sm">
         <SegmentedControl size="xs" aria-label="Part of the original" value={view} onChange={setView}
           data={[{ value: "mail", label: "Mail" }, { value: "text", label: "Text" }, { value: "headers", label: `Headers (${original.headers.length})` }]} />
-        <Button component="a" size="xs" variant="default" href={url(`${at}/raw`)} download leftSection={<Icon name="download" size={14} />}>Download ({size(original.size)})</Button>
+        <Button component="a" size="xs" variant="default" href={url("/api/_private/buckets/{bucket}/emails/{email}/original/raw", { path: at })} download leftSection={<Icon name="download" size={14} />}>Download ({size(original.size)})</Button>
       </Group>
       {view === "mail" && blocked > 0 && !remote && (
         <Alert color="yellow" icon={<Icon name="shield" />} title={`${plural(blocked, "picture")} from elsewhere not loaded`}>
@@ -44,7 +45,7 @@ function Shown({ original, at }: { original: Original; at: string }) {
             title="Original message"
             sandbox="allow-popups allow-popups-to-escape-sandbox"
             referrerPolicy="no-referrer"
-            src={url(`${at}/html${remote ? "?remote=images" : ""}`)}
+            src={url("/api/_private/buckets/{bucket}/emails/{email}/original/html", { path: at, query: remote ? { remote: "images" } : {} })}
           />
         )}
         {view === "text" && <pre className="mail-body" tabIndex={0} style={{ margin: 0, padding: 20, font: "inherit" }}>{original.text || "(no text)"}</pre>}
@@ -57,15 +58,15 @@ function Shown({ original, at }: { original: Original; at: string }) {
       {original.parts.length > 0 && (
         <Panel title={plural(original.parts.length, "part")} flush>
           <ul className="rows">
-            {original.parts.map((part) => (
-              <li key={part.index}>
-                <a className="row" href={url(`${at}/parts/${part.index}`)} download={part.name}>
+            {original.parts.map((one) => (
+              <li key={one.index}>
+                <a className="row" href={part(one.index)} download={one.name}>
                   <span style={{ color: "var(--mantine-color-dimmed)" }}><Icon name="download" /></span>
                   <span style={{ flex: 1, minWidth: 0 }}>
-                    <span className="breakable" style={{ display: "block", fontWeight: 500 }}>{part.name || `part ${part.index}`}</span>
-                    <span style={{ fontSize: "0.8rem", color: "var(--mantine-color-dimmed)" }}>{size(part.size)} · {part.content_type}{part.inline && " · within the text"}</span>
+                    <span className="breakable" style={{ display: "block", fontWeight: 500 }}>{one.name || `part ${one.index}`}</span>
+                    <span style={{ fontSize: "0.8rem", color: "var(--mantine-color-dimmed)" }}>{size(one.size)} · {one.content_type}{one.inline && " · within the text"}</span>
                   </span>
-                  {part.shown_as && <img src={url(`${at}/parts/${part.index}`)} alt="" style={{ maxHeight: 44, maxWidth: 90, borderRadius: 6 }} />}
+                  {one.shown_as && <img src={part(one.index)} alt="" style={{ maxHeight: 44, maxWidth: 90, borderRadius: 6 }} />}
                 </a>
               </li>
             ))}
@@ -78,4 +79,3 @@ function Shown({ original, at }: { original: Original; at: string }) {
     </div>
   );
 }
-

@@ -2,31 +2,31 @@
 
 import { Button, MultiSelect } from "@mantine/core";
 import { useState } from "react";
-import type { Role } from "../api/types";
+import type { Role } from "../api/schema";
 import { Failure } from "./basics";
 import { useAction } from "./forms";
 
-export function PermissionsEditor({ label, held, roles, known, save }: {
+export function PermissionsEditor<Name extends string>({ label, held, roles, known, save }: {
   label: string;
-  held: string[];
+  held: Name[];
   roles: Role[];
-  known: string[];
-  save: (names: string[]) => Promise<unknown>;
+  known: Name[];
+  save: (names: Name[]) => Promise<unknown>;
 }) {
-  const [chosen, setChosen] = useState<string[] | null>(null);
+  const [chosen, setChosen] = useState<Name[] | null>(null);
   const action = useAction(save, "Saved.");
   const value = chosen ?? held;
   const changed = [...value].sort().join() !== [...held].sort().join();
-  const isRole = new Set(roles.map((one) => one.name));
+  const isRole = new Set<string>(roles.map((one) => one.name));
   const others = [...new Set([...known, ...held])].filter((name) => !isRole.has(name)).sort();
   const data = [
     ...(roles.length > 0 ? [{ group: "Roles", items: roles.map((one) => ({ value: one.name, label: one.title || one.name })) }] : []),
     { group: "Permissions", items: others.map((name) => ({ value: name, label: name })) },
   ];
-  const about = roles.filter((one) => value.includes(one.name));
+  const about = roles.filter((one) => value.some((name) => name === one.name));
   return (
     <div className="column" style={{ gap: 12 }}>
-      <MultiSelect aria-label={label} data={data} value={value} onChange={setChosen} searchable clearable hidePickedOptions placeholder={value.length === 0 ? "None: add a role or a permission" : "Add"}
+      <MultiSelect aria-label={label} data={data} value={value} onChange={(names) => setChosen(names as Name[])} searchable clearable hidePickedOptions placeholder={value.length === 0 ? "None: add a role or a permission" : "Add"}
         clearButtonProps={{ "aria-label": "Remove all" }} />
       {about.map((one) => <p key={one.name} style={{ margin: 0, fontSize: "0.84rem", color: "var(--mantine-color-dimmed)" }}><strong>{one.title || one.name}</strong>: {one.description}</p>)}
       {action.error !== null && <Failure error={action.error} />}

@@ -1,5 +1,9 @@
 /// What a search is after, read from the address and written as the API wants it.
 
+import type { Given } from "../api/document";
+
+type Body = NonNullable<Given<"post", "/api/_private/search">["json"]>;
+
 export interface Asked {
   query: string;
   project: string;
@@ -12,7 +16,7 @@ export interface Asked {
   threads: boolean;
   isFiltered: boolean;
   isAnything: boolean;
-  body: Record<string, unknown> & { query: string; filter: Record<string, unknown> };
+  body: Body & Required<Pick<Body, "query" | "filter">>;
 }
 
 const nextDay = (date: string) => new Date(Date.parse(`${date}T00:00:00Z`) + 86_400_000).toISOString();
@@ -33,6 +37,6 @@ export function asked(parameters: URLSearchParams): Asked {
     ...(attachments && { has_attachments: true }),
   };
   const isFiltered = Object.keys(filter).length > 0;
-  const body = { query, filter, ...(threads && { group_by: "thread" }) };
+  const body = { query, filter, ...(threads && { group_by: "thread" as const }) };
   return { query, project, source, from, folder, after, before, attachments, threads, isFiltered, isAnything: query === "" && !isFiltered, body };
 }

@@ -15,12 +15,18 @@ export function useAction<In, Out>(act: (input: In) => Promise<Out>, said?: stri
     onSuccess: async (out) => {
       await client.invalidateQueries();
       const message = typeof said === "function" ? said(out) : said;
-      if (message) notifications.show({ message, color: "teal" });
+      if (message) notifications.show({ message, color: "teal", closeButtonProps: { "aria-label": "Close" } });
     },
   });
 }
 
 export type Values = Record<string, string>;
+
+/// Those of a list that a field of a form says, by their names with commas between.
+export function chosen<Name extends string>(value: string | undefined, among: readonly Name[]): Name[] {
+  const names = new Set((value ?? "").split(","));
+  return among.filter((one) => names.has(one));
+}
 
 /// A button that opens a form; the dialog stays open with the error until it worked.
 export function FormButton<Out>({ label, title, submit, icon, children, act, done, variant = "filled", said }: {

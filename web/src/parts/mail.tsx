@@ -1,7 +1,10 @@
 /// Addresses, and text with marks in it.
 
 import type { ReactNode } from "react";
-import type { Marked } from "../api/types";
+import type { SearchResult } from "../api/schema";
+
+/// A text, and where in it the matches are.
+type Marked = Pick<SearchResult["snippet"], "text" | "highlights">;
 
 /// The address of `Ann <ann@example.com>`.
 export const address = (from: string) => (/<([^<>]+)>\s*$/.exec(from)?.[1] ?? from).trim();

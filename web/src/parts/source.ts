@@ -1,38 +1,33 @@
 /// What is asked about a source: how much it holds, and how far it is with its bucket.
 
 import { queryOptions } from "@tanstack/react-query";
-import { get, path, post } from "../api/client";
-import type { Comment, Source } from "../api/types";
+import { full, get, post } from "../api/client";
+import { LIVE } from "../api/queries";
+import { path } from "../router";
 
-export interface Conversion {
-  total: number;
-  converted: number;
-  waiting: number;
-  quarantined: number;
-  scanning: boolean;
-  quarantine: { email_id: string; content_hash: string; reason: string; at: string }[];
+interface Of {
+  owner: string;
+  name: string;
 }
-
-const LIVE = 2_500;
 
 export const source = (project: string, name: string) => queryOptions({
   queryKey: ["sources", project, name],
-  queryFn: async ({ signal }) => (await get<{ source: Source }>(path`api/v1/sources/${project}/${name}`, signal)).source,
+  queryFn: async ({ signal }) => (await get("/api/v1/sources/{source}", { path: { source: full(project, name) }, signal })).source,
 });
 
-export const sourceCount = (source: { owner: string; name: string }) => queryOptions({
-  queryKey: ["sources", source.owner, source.name, "count"],
+export const sourceCount = ({ owner, name }: Of) => queryOptions({
+  queryKey: ["sources", owner, name, "count"],
   queryFn: async ({ signal }) => {
-    const at = path`api/v1/sources/${source.owner}/${source.name}/statistics`;
-    return (await post<{ statistics: { num_comments: number } }>(at, { comment_filter: {} }, signal)).statistics.num_comments;
+    const given = { path: { source: full(owner, name) }, json: { comment_filter: {} }, signal };
+    return (await post("/api/v1/sources/{source}/statistics", given)).statistics.num_comments;
   },
   refetchInterval: LIVE,
 });
 
-export const conversion = (source: { owner: string; name: string }) => queryOptions({
-  queryKey: ["sources", source.owner, source.name, "conversion"],
+export const conversion = ({ owner, name }: Of) => queryOptions({
+  queryKey: ["sources", owner, name, "conversion"],
   queryFn: async ({ signal }) =>
-    (await get<{ conversion: Conversion }>(path`api/_private/sources/${source.owner}/${source.name}/conversion`, signal)).conversion,
+    (await get("/api/_private/sources/{source}/conversion", { path: { source: full(owner, name) }, signal })).conversion,
   refetchInterval: LIVE,
   retry: false,
 });
@@ -40,15 +35,18 @@ export const conversion = (source: { owner: string; name: string }) => queryOpti
 export const newest = (project: string, name: string) => queryOptions({
   queryKey: ["sources", project, name, "newest"],
   queryFn: async ({ signal }) => {
-    const at = path`api/_private/sources/${project}/${name}/comments` + "?limit=12&direction=desc";
-    return (await get<{ comments: Comment[] }>(at, signal)).comments;
+    const given = { path: { source: full(project, name) }, query: { limit: 12, direction: "desc" }, signal } as const;
+    return (await get("/api/_private/sources/{source}/comments", given)).comments;
   },
   refetchInterval: LIVE,
 });
 
 export const comment = (project: string, source: string, id: string) => queryOptions({
   queryKey: ["comments", project, source, id],
-  queryFn: async ({ signal }) => (await get<{ comment: Comment }>(path`api/v1/sources/${project}/${source}/comments/${id}`, signal)).comment,
+  queryFn: async ({ signal }) => {
+    const given = { path: { source: full(project, source), comment: id }, signal };
+    return (await get("/api/v1/sources/{source}/comments/{comment}", given)).comment;
+  },
 });
 
 export const commentPage = (project: string, source: string, id: string) => path`/p/${project}/sources/${source}/comments/${id}`;

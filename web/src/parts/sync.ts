@@ -1,6 +1,6 @@
 /// How far mailboxes and folders are, out of the states that appliances report.
 
-import type { KeyedSyncState } from "../api/types";
+import type { KeyedSyncState } from "../api/schema";
 
 export interface Mailbox {
   name: string;

@@ -3,7 +3,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { mayEverywhere } from "../api/permissions";
 import { projects as projectsQuery } from "../api/queries";
-import type { User } from "../api/types";
+import type { User } from "../api/schema";
 import { Icon, type IconName } from "../parts/Icon";
 import { Link, useAddress } from "../router";
 import { Brand } from "./Brand";

@@ -4,7 +4,7 @@ import { Spotlight, type SpotlightActionData, type SpotlightActionGroupData, cre
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useMemo, useState } from "react";
 import { allSources, buckets, projects as projectsQuery } from "../api/queries";
-import type { User } from "../api/types";
+import type { User } from "../api/schema";
 import { Icon, type IconName } from "../parts/Icon";
 import { go } from "../router";
 import { everywhere, ofAdministrators, ofProject, useProject } from "./Navigation";

@@ -3,7 +3,7 @@
 import { ActionIcon, Drawer, useMantineColorScheme } from "@mantine/core";
 import { useDisclosure, useHotkeys } from "@mantine/hooks";
 import { lazy, Suspense, useEffect, useState, type ReactNode } from "react";
-import type { User } from "../api/types";
+import type { User } from "../api/schema";
 import { Icon } from "../parts/Icon";
 import { useAddress } from "../router";
 import { Navigation } from "./Navigation";

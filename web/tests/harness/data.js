@@ -39,11 +39,11 @@ const TOPICS = [
     "For storm damage the excess counts once per event. The yearly one only applies to glass."],
 ];
 
-/** @param {{id: string, from: [string, string], to: [string, string], subject: string, text: string, at: Date, reply?: string|undefined, html?: string, attachment?: boolean}} mail */
+/** @param {{id: string, from: [string, string], to: [string, string], subject: string, text: string, at: Date, reply?: string|undefined, thread?: string[], html?: string, attachment?: boolean}} mail */
 export function rfc5322(mail) {
   const headers = [
     `From: ${mail.from[0]} <${mail.from[1]}>`, `To: ${mail.to[0]} <${mail.to[1]}>`, `Subject: ${mail.subject}`, `Date: ${mail.at.toUTCString().replace("GMT", "+0000")}`,
-    `Message-ID: ${mail.id}`, ...(mail.reply ? [`In-Reply-To: ${mail.reply}`, `References: ${mail.reply}`] : []), "MIME-Version: 1.0",
+    `Message-ID: ${mail.id}`, ...(mail.reply ? [`In-Reply-To: ${mail.reply}`, `References: ${(mail.thread ?? [mail.reply]).join(" ")}`] : []), "MIME-Version: 1.0",
   ];
   const text = `Content-Type: text/plain; charset=utf-8\r\n\r\n${mail.text}\r\n`;
   if (!mail.html && !mail.attachment) return `${headers.join("\r\n")}\r\n${text}`;
@@ -64,7 +64,8 @@ export function emails(count) {
     const [subject, ask, answer] = pick(TOPICS, thread);
     // More of late, and nothing in the future.
     let at = now - Math.floor((next(1000) / 1000) ** 2 * 120 * DAY) - 3 * DAY - next(DAY);
-    let before;
+    /** @type {string[]} */
+    const before = [];
     const turns = 1 + next(4);
     for (let turn = 0; turn < turns; turn += 1) {
       const asks = turn % 2 === 0;
@@ -76,14 +77,14 @@ export function emails(count) {
       const when = new Date(at);
       const mailbox = desk[1];
       const folder = asks ? ["Inbox", ...(next(3) === 0 ? [subject.includes("nvoice") ? "Invoices" : "Claims"] : [])] : ["Sent Items"];
-      const mail = { id, from, to, subject: turn === 0 ? subject : `Re: ${subject}`, text, at: when, reply: before, attachment: asks && turn === 0 && thread % 3 === 0 };
+      const mail = { id, from, to, subject: turn === 0 ? subject : `Re: ${subject}`, text, at: when, reply: before.at(-1), thread: [...before], attachment: asks && turn === 0 && thread % 3 === 0 };
       const mime = rfc5322(mail);
       all.push({
         id, mailbox, timestamp: when.toISOString(), mime_content: mime,
         metadata: { folder, size: mime.length, has_attachments: mail.attachment, conversation_topic: subject },
         attachments: [],
       });
-      before = id;
+      before.push(id);
       at = Math.min(at + DAY / 6 + next(DAY), now - 60_000);
     }
   }

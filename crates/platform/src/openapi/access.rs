@@ -20,18 +20,8 @@ pub(super) fn operation_of(op: Op) -> Option<Operation> {
     let secret = || must("link", about(text(1, 256), "What stands behind the `#` of the link."));
     let ended = || must("ended_sessions", natural());
     Some(match op {
-        Op::SignInOptions => operation(SIGN_IN, "Tell how one can sign in").gives(vec![must(
-            "options",
-            object(vec![
-                must("password", flag()),
-                must(
-                    "oidc",
-                    nullable(object(vec![must("name", any_text()), must("start", any_text())])),
-                ),
-                must("signed_in", flag()),
-                must("min_password_length", natural()),
-            ]),
-        )]),
+        Op::SignInOptions => operation(SIGN_IN, "Tell how one can sign in")
+            .gives(vec![must("options", of("SignInOptions"))]),
         Op::SignIn => operation(SIGN_IN, "Sign in with a password")
             .more(FOR_BROWSERS)
             .takes(vec![
@@ -66,25 +56,9 @@ pub(super) fn operation_of(op: Op) -> Option<Operation> {
             .more("For browsers: leads to a page with 303. Takes whatever a provider adds.")
             .asks("*", any_text())
             .refuses(&[404]),
-        Op::GetAccount => operation(ACCOUNT, "Get the own account").gives(vec![must(
-            "account",
-            object(vec![
-                must("user", of("User")),
-                must("has_password", flag()),
-                must(
-                    "identities",
-                    list(object(vec![
-                        must("issuer", any_text()),
-                        must("created_at", time()),
-                        must("last_used_at", time()),
-                    ])),
-                ),
-                must(
-                    "credential",
-                    object(vec![must("kind", one_of(&["session", "token"])), must("id", hex(16))]),
-                ),
-            ]),
-        )]),
+        Op::GetAccount => {
+            operation(ACCOUNT, "Get the own account").gives(vec![must("account", of("Account"))])
+        }
         Op::ChangePassword => operation(ACCOUNT, "Change the password")
             .more("All other sessions end.")
             .takes(vec![
@@ -109,7 +83,13 @@ pub(super) fn operation_of(op: Op) -> Option<Operation> {
                 "token",
                 object(vec![
                     must("name", text(1, 256)),
-                    may("permissions", about(json!({ "type": "array", "minItems": 1, "items": of("ProjectPermission") }), "Missing: all.")),
+                    may(
+                        "permissions",
+                        about(
+                            json!({ "type": "array", "minItems": 1, "items": permission() }),
+                            "Missing: all.",
+                        ),
+                    ),
                     may(
                         "project",
                         about(text(1, 1024), "Name of the one project it is worth something in."),
@@ -121,32 +101,19 @@ pub(super) fn operation_of(op: Op) -> Option<Operation> {
             .refuses(&[403, 422]),
         Op::RevokeToken => operation(ACCOUNT, "Revoke a token").refuses(&[403]),
         Op::ListRoles => operation(USERS, "List roles and permissions").gives(vec![
-            must(
-                "roles",
-                list(object(vec![
-                    must("name", any_text()),
-                    must("title", any_text()),
-                    must("description", any_text()),
-                    must("scope", one_of(&["project", "global"])),
-                    must("permissions", list(any_text())),
-                ])),
-            ),
+            must("roles", list(of("Role"))),
             must(
                 "permissions",
-                object(vec![must("project", list(any_text())), must("global", list(any_text()))]),
+                object(vec![
+                    must("project", list(of("ProjectPermission"))),
+                    must("global", list(of("GlobalPermission"))),
+                ]),
             ),
         ]),
         Op::MakeLink => operation(USERS, "Make a one-time link that sets a user's password")
             .more("A link that was made before is worth nothing.")
             .takes(Vec::new())
-            .gives(vec![must(
-                "link",
-                object(vec![
-                    must("url", any_text()),
-                    must("kind", kinds()),
-                    must("expires_at", time()),
-                ]),
-            )])
+            .gives(vec![must("link", of("IssuedLink"))])
             .refuses(&[422]),
         Op::RevokeAccess => operation(USERS, "Revoke all tokens, sessions and links of a user")
             .takes(Vec::new())
@@ -155,12 +122,59 @@ pub(super) fn operation_of(op: Op) -> Option<Operation> {
     })
 }
 
+fn permission() -> Value {
+    json!({ "anyOf": [of("ProjectPermission"), of("GlobalPermission")] })
+}
+
 fn kinds() -> Value {
     one_of(&["first_admin", "invitation", "reset"])
 }
 
 pub(super) fn schemas() -> Vec<(&'static str, Value)> {
+    let provider = object(vec![must("name", any_text()), must("start", any_text())]);
+    let identity = object(vec![
+        must("issuer", any_text()),
+        must("created_at", time()),
+        must("last_used_at", time()),
+    ]);
+    let credential = object(vec![must("kind", one_of(&["session", "token"])), must("id", hex(16))]);
     vec![
+        (
+            "SignInOptions",
+            object(vec![
+                must("password", flag()),
+                must("oidc", nullable(provider)),
+                must("signed_in", flag()),
+                must("min_password_length", natural()),
+            ]),
+        ),
+        (
+            "Account",
+            object(vec![
+                must("user", of("User")),
+                must("has_password", flag()),
+                must("identities", list(identity)),
+                must("credential", credential),
+            ]),
+        ),
+        (
+            "Role",
+            object(vec![
+                must("name", any_text()),
+                must("title", any_text()),
+                must("description", any_text()),
+                must("scope", one_of(&["project", "global"])),
+                must("permissions", list(any_text())),
+            ]),
+        ),
+        (
+            "IssuedLink",
+            object(vec![
+                must("url", any_text()),
+                must("kind", kinds()),
+                must("expires_at", time()),
+            ]),
+        ),
         (
             "Session",
             object(vec![

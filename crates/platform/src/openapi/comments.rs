@@ -146,7 +146,7 @@ fn tag(named: bool) -> Value {
         must("text_format", one_of(&["plain", "markdown"])),
         may("rich_text_upgrade_tag", about(any_text(), "Makes the same text, with markup.")),
     ];
-    fields.extend(named.then(|| must("tag", any_text())));
+    fields.extend(named.then(|| must("tag", tag_name())));
     object(fields)
 }
 

@@ -219,8 +219,15 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
                 must(
                     "action",
                     about(
-                        any_object(),
-                        "What it was doing: `kind`, and `mailbox_name` or `bucket_id`.",
+                        json!({
+                            "type": "object", "additionalProperties": true,
+                            "properties": {
+                                "kind": any_text(),
+                                "mailbox_name": any_text(),
+                                "bucket_id": hex(16),
+                            },
+                        }),
+                        "What it was doing, and to what.",
                     ),
                 ),
                 must("full_error_text", any_text()),

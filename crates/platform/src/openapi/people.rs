@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::shape::{
     Field, Operation, about, any_object, any_text, between, continuation, flag, hex, list, map_of,
-    matching, may, must, natural, nullable, object, of, operation, text, time,
+    matching, may, must, natural, nullable, object, of, one_of, operation, text, time,
 };
 use crate::routes::Op;
 
@@ -103,12 +103,12 @@ pub(super) fn operation_of(op: Op) -> Option<Operation> {
             .gives(vec![must("changes", about(map_of(any_object()), "Fields that differ, each with `old` and `new`; secrets as `***`."))]),
         Op::ListConfigs => operation(CONFIGS, "List the configurations of a project").gives(vec![must(
             "appliance_configs",
-            list(config_version(must("name", any_text()))),
+            list(of("ConfigEntry")),
         )]),
         Op::ListConfigVersions => operation(CONFIGS, "List the versions of a configuration")
             .more("The newest 200, or those before one.")
             .asks("before", about(natural(), "Only versions below this one."))
-            .gives(vec![must("versions", list(config_version(must("current", flag()))))]),
+            .gives(vec![must("versions", list(of("ConfigVersion")))]),
         Op::GetConfigVersion => operation(CONFIGS, "Get a version of a configuration")
             .more("The bytes as they were uploaded.")
             .gives_bytes(&["application/octet-stream"]),
@@ -139,6 +139,10 @@ pub(super) fn operation_of(op: Op) -> Option<Operation> {
         ]),
         _ => return None,
     })
+}
+
+pub(super) fn quota_kind() -> Value {
+    one_of(&store::Quota::kinds().collect::<Vec<_>>())
 }
 
 fn changes() -> Vec<super::shape::Field> {
@@ -229,6 +233,8 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
                 ],
             }),
         ),
+        ("ConfigEntry", config_version(must("name", any_text()))),
+        ("ConfigVersion", config_version(must("current", flag()))),
         (
             "AuditEvent",
             object(vec![
@@ -264,7 +270,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         (
             "Quota",
             object(vec![
-                must("quota_kind", any_text()),
+                must("quota_kind", quota_kind()),
                 must("hard_limit", natural()),
                 must("current_max_usage", natural()),
                 may("auto_increase_up_to", natural()),

@@ -25,9 +25,13 @@ const LAYERS = {
   sandbox: { document: "hostile", policy: false, sandbox: true },
   // Nothing: this must be caught, or the counting is worth nothing.
   nothing: { document: "hostile", policy: false, sandbox: false },
+  // The same as text that was parsed and written once, which is what makes some of them dangerous.
+  again: { document: "again", policy: false, sandbox: false },
   // The reader asked for pictures of other servers.
   remote: { document: "clean", policy: true, sandbox: true, query: "?remote=images" },
 };
+
+const AGAIN = "<!doctype html><head><script>onload = () => (document.body.innerHTML = document.body.innerHTML)</script></head>";
 
 // Milliseconds for whatever a browser is asked to do. They end nothing that is tested; what comes
 // late is counted.
@@ -75,7 +79,12 @@ async function fetched(url) {
 const quoted = (text) => text.replaceAll("&", "&amp;").replaceAll('"', "&quot;");
 
 // A script of an email speaks; the browser's own complaints may quote it.
-const ran = (message) => message.type() === "log" && /^(1337000|hit .*)$/.test(message.text());
+// It gives the number of its email, or its name in the address that it came from.
+const RAN = /^(?:13370(\d{3})|hit \/([a-z-]+)\d*\.js)$/;
+function ran(message) {
+  const [, number, name] = (message.type() === "log" && RAN.exec(message.text())) || [];
+  return name ?? task.emails[Number(number)]?.name;
+}
 
 // The site that shows emails: pages with a frame, and the platform behind it.
 async function startSite() {
@@ -99,6 +108,7 @@ async function startSite() {
       const answer = await ask(original(email) + "/html" + (about.query ?? ""));
       let body = answer.body.toString();
       if (about.document === "hostile") body = email.html;
+      if (about.document === "again") body = AGAIN + email.html;
       if (about.document === "bare") body = body.replace(/<meta http-equiv="Content-Security-Policy"[^>]*>/, "");
       const headers = ["content-security-policy", "referrer-policy", "x-content-type-options", "x-dns-prefetch-control"];
       for (const name of about.policy ? headers : []) response.setHeader(name, answer.headers.get(name));
@@ -145,9 +155,8 @@ async function show(browser, site, layer, result) {
   const context = await browser.newContext();
   const page = await context.newPage();
   page.on("console", (message) => {
-    if (!ran(message)) return;
-    const from = message.location().url.split("/document/" + layer + "/")[1];
-    result.scripts.push(from ? task.emails[Number(from)].name : message.location().url);
+    const name = ran(message);
+    if (name !== undefined) result.scripts.push(name);
   });
   page.on("dialog", (dialog) => {
     result.dialogs++;
@@ -169,12 +178,14 @@ async function runLayer(browser, site, layer) {
   const result = { layer, requests: [], connections: 0, scripts: [], dialogs: 0, pages: 0, shown: 0, late: 0, silent: [] };
   seen = [];
   connections = 0;
+  const began = Date.now();
   await show(browser, site, layer, result);
   result.requests = [...new Set(seen)].sort();
   result.scripts = [...new Set(result.scripts)].sort();
   result.connections = connections;
   const loud = new Set(result.scripts);
-  for (const url of result.requests) loud.add(url.split("/")[1].replace(/[0-9]*(\.js)?$/, ""));
+  for (const url of result.requests) loud.add(/^\/([a-z-]+)/.exec(url)?.[1]);
+  result.milliseconds = Date.now() - began;
   result.silent = task.emails.map((email) => email.name).filter((name) => !loud.has(name));
   return result;
 }
@@ -206,7 +217,7 @@ async function main() {
   const canary = await startCanary();
   const site = await startSite();
   // The canary's address is known only now.
-  const emails = task.emails.map((email) => fill(email, canary));
+  const emails = task.emails.map((email, index) => fill(email, index, canary));
   const response = await fetch(task.url + `/api/_private/buckets/${task.bucket}/emails`, {
     method: "PUT",
     headers: { authorization: `Bearer ${task.token}`, "content-type": "application/json" },
@@ -227,10 +238,11 @@ async function main() {
 }
 
 // The email with the canary's address in it.
-function fill(email, canary) {
+function fill(email, index, canary) {
+  const number = String(index).padStart(3, "0");
   const put = (text) =>
     text.replaceAll("{host}", `127.0.0.1:${canary}/${email.name}`).replaceAll("{url}", `http://127.0.0.1:${canary}/${email.name}`)
-      .replaceAll("{js}", "console.log(1337000)");
+      .replaceAll("{js}", `console.log(13370${number})`).replaceAll("{n}", number);
   email.html = put(email.html);
   const upload = { ...email.upload, mime_content: put(email.upload.mime_content) };
   return upload;

@@ -165,11 +165,13 @@ async fn nothing_of_a_hostile_email_loads_or_runs() {
         }
     }
     assert_eq!(layer("sandbox")["scripts"], json!([]));
-    // Without all this, the emails do what they are meant to: else nothing was tested.
-    let nothing = layer("nothing");
-    println!("{nothing}");
-    assert!(nothing["scripts"].as_array().unwrap().len() >= 40, "{nothing}");
-    assert!(nothing["requests"].as_array().unwrap().len() >= 50, "{nothing}");
+    // Without all this, each email does what it is meant to: else it tests nothing. Some need to be
+    // parsed, written and parsed again, as sanitizers do.
+    let (nothing, again) = (layer("nothing"), layer("again"));
+    println!("{nothing}\n{again}");
+    let harmless = &names(&nothing["silent"]) & &names(&again["silent"]);
+    // The harm of this one is in its files, which have a layer of their own.
+    assert_eq!(harmless, BTreeSet::from(["files".to_owned()]));
     // Pictures, and nothing else, come when the reader asks for them, and never without TLS.
     let remote = layer("remote");
     assert_eq!((&remote["requests"], &remote["scripts"]), (&json!([]), &json!([])));
