@@ -6,6 +6,7 @@ use appliance::{destination::transport_with, exit::Ending};
 use objects::{
     Container,
     azure::{self, AzureEnvironment, AzureLocation, AzureOptions},
+    s3::{self, AwsEnvironment, S3Location, S3Options},
 };
 use record::{Chain, Unmetered};
 
@@ -16,21 +17,30 @@ const AT_ONCE: usize = 16;
 
 /// Prepares to use the container at `url`. Nothing is sent yet.
 pub(crate) fn container(url: &str, ca_file: Option<PathBuf>) -> Result<Container, Ending> {
-    let not = |why: &dyn std::fmt::Display| {
+    // Whoever writes a secret into a URL shall not find it in a log.
+    let shown = url.split(['?', '#']).next().unwrap_or_default();
+    let shown = if shown.contains('@') { "…" } else { shown };
+    let bad = |why: &dyn std::fmt::Display| {
         wrong(format!(
-            "`--object-store {url}` is not supported: {why}\n\
-             Hint: Give `az://ACCOUNT/CONTAINER`, which may end in `/PREFIX`, or `file:///FOLDER`."
+            "`--object-store {shown}` is not supported: {why}\nHint: Give \
+             `az://ACCOUNT/CONTAINER` or `s3://BUCKET`, which may end in `/PREFIX`, or \
+             `file:///FOLDER`."
         ))
     };
-    let location = AzureLocation::of(url).map_err(|err| not(&err))?;
+    let unusable =
+        |err: &(dyn std::error::Error + 'static)| wrong(format!("`{shown}`: {}", Chain(err)));
     #[expect(clippy::disallowed_methods, reason = "the command line reads the environment")]
-    let environment = AzureEnvironment::read(|name| std::env::var(name).ok());
-    let options = AzureOptions {
-        location,
-        environment,
-        transport: transport_with(ca_file)?,
-        max_concurrent_uploads: AT_ONCE,
-        meter: Arc::new(Unmetered),
-    };
-    azure::open(options).map_err(|err| wrong(format!("`--object-store {url}`: {}", Chain(&err))))
+    let variable = |name: &str| std::env::var(name).ok();
+    let transport = transport_with(ca_file)?;
+    let (max_concurrent_uploads, meter) = (AT_ONCE, Arc::new(Unmetered));
+    if url.starts_with("s3://") {
+        let location = S3Location::of(url).map_err(|err| bad(&err))?;
+        let environment = AwsEnvironment::read(variable);
+        let options = S3Options { location, environment, transport, max_concurrent_uploads, meter };
+        return s3::open(options).map_err(|err| unusable(&err));
+    }
+    let location = AzureLocation::of(url).map_err(|err| bad(&err))?;
+    let environment = AzureEnvironment::read(variable);
+    let options = AzureOptions { location, environment, transport, max_concurrent_uploads, meter };
+    azure::open(options).map_err(|err| unusable(&err))
 }

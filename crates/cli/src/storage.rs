@@ -29,7 +29,7 @@ pub(crate) struct Storage {
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
     /// Where contents go that are too large for the database, in place of the folder:
-    /// `az://ACCOUNT/CONTAINER`, or with `/PREFIX`, or `file://DIR`.
+    /// `az://ACCOUNT/CONTAINER` or `s3://BUCKET`, either with `/PREFIX`, or `file://DIR`.
     #[arg(long, value_name = "URL")]
     object_store: Option<String>,
     /// File with certificates of authorities (PEM) that are trusted for the object store, besides

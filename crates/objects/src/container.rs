@@ -112,6 +112,10 @@ impl Container {
         Self { objects, account: None, place, prefix, calls, large_create, block: BLOCK }
     }
 
+    pub(crate) fn with_block(self, block: usize) -> Self {
+        Self { block, ..self }
+    }
+
     pub(crate) fn with_account(self, account: impl Account + 'static) -> Self {
         Self { account: Some(Box::new(account)), ..self }
     }

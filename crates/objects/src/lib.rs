@@ -15,6 +15,7 @@ mod service;
 mod upload;
 
 pub mod azure;
+pub mod s3;
 
 pub use self::{
     container::{Container, Found, Kind, LargeCreate, Put},

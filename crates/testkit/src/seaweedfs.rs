@@ -77,7 +77,7 @@ fn start(program: &PathBuf) -> SeaweedFs {
         .arg(program)
         .args(["server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3"])
         .args(["-s3.iam=false", "-s3.port.iceberg=0", "-s3.port.lance=0"])
-        .args(["-s3.autoCreateBucket=false", "-volume.max=32", "-master.volumeSizeLimitMB=64"])
+        .args(["-s3.autoCreateBucket=false", "-volume.max=1000", "-master.volumeSizeLimitMB=64"])
         .args(["-master.telemetry=false"])
         .arg(format!("-dir={}", folder.path().display()))
         .arg(format!("-s3.config={}", config.display()))
@@ -95,7 +95,7 @@ fn start(program: &PathBuf) -> SeaweedFs {
     };
     // It is up when something can be kept in it, and the door to it is open.
     let began = Instant::now();
-    while server.ask("POST", "/ready/a", b"a").is_none_or(|(status, _)| status != 201)
+    while server.ask("PUT", "/ready/a", b"a").is_none_or(|(status, _)| status != 201)
         || TcpStream::connect(server.url.trim_start_matches("http://")).is_err()
     {
         assert!(began.elapsed() < PATIENCE, "SeaweedFS did not start");
@@ -154,10 +154,15 @@ impl SeaweedFs {
         let mut stream = TcpStream::connect(&self.filer).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         let length = body.len();
+        // A folder is made by a request without a body, and then this would be wrong.
+        let kind = match length {
+            0 => "",
+            _ => "Content-Type: application/octet-stream\r\n",
+        };
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
-             Content-Type: application/octet-stream\r\nContent-Length: {length}\r\n\r\n",
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{kind}\
+             Content-Length: {length}\r\n\r\n",
             self.filer
         )
         .ok()?;

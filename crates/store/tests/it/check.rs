@@ -221,6 +221,10 @@ macro_rules! everywhere {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() { super::$case(crate::container::on_azurite().await).await; })+
         }
+        mod in_a_bucket {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() { super::$case(crate::container::on_seaweedfs().await).await; })+
+        }
     };
 }
 

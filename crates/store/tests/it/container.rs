@@ -6,6 +6,7 @@ use net::{Egress, Limits, PlainHttp, Tls, TlsSettings, Transport};
 use objects::{
     Container,
     azure::{self, AzureEnvironment, AzureLocation, AzureOptions},
+    s3::{self, AwsEnvironment, S3Location, S3Options},
 };
 use record::{Chain, Secret, Unmetered, clock::SystemClock};
 use store::{
@@ -15,6 +16,7 @@ use store::{
 use testkit::{
     azurite::{ACCOUNT, KEY, azurite},
     proxy::Proxy,
+    seaweedfs::{KEY_ID, READER_KEY_ID, READER_SECRET, SECRET, seaweedfs},
 };
 
 use crate::{
@@ -29,6 +31,7 @@ const PREFIX: &str = "a b/c";
 #[derive(Clone, Debug)]
 pub(crate) enum Outside {
     Azurite(String),
+    SeaweedFs(String),
 }
 
 fn transport() -> Transport {
@@ -47,10 +50,16 @@ impl Outside {
         Self::Azurite(tokio::task::spawn_blocking(container).await.unwrap())
     }
 
+    async fn on_seaweedfs() -> Self {
+        let bucket = || seaweedfs().new_bucket();
+        Self::SeaweedFs(tokio::task::spawn_blocking(bucket).await.unwrap())
+    }
+
     /// The address of the server: `127.0.0.1:PORT`.
     fn server(&self) -> String {
         let url = match self {
             Self::Azurite(_) => &azurite().url,
+            Self::SeaweedFs(_) => &seaweedfs().url,
         };
         url.split('/').nth(2).unwrap().to_owned()
     }
@@ -79,6 +88,7 @@ impl Outside {
                 meter: Arc::new(Unmetered),
             })
             .unwrap(),
+            Self::SeaweedFs(bucket) => bucket_of(bucket, prefix, &address, (KEY_ID, SECRET)),
         };
         Arc::new(contents::InContainer::new(container, folder.join("contents/tmp")))
     }
@@ -88,6 +98,7 @@ impl Outside {
             Self::Azurite(container) => {
                 azurite().blob(container, &format!("{PREFIX}/contents/{name}"))
             }
+            Self::SeaweedFs(bucket) => seaweedfs().object(bucket, &key(name)),
         }
     }
 
@@ -96,6 +107,7 @@ impl Outside {
             Self::Azurite(container) => {
                 azurite().overwrite(container, &format!("{PREFIX}/contents/{name}"), bytes);
             }
+            Self::SeaweedFs(bucket) => seaweedfs().overwrite(bucket, &key(name), bytes),
         }
     }
 
@@ -104,8 +116,30 @@ impl Outside {
             Self::Azurite(container) => {
                 azurite().delete(container, &format!("{PREFIX}/contents/{name}"));
             }
+            Self::SeaweedFs(bucket) => seaweedfs().delete(bucket, &key(name)),
         }
     }
+}
+
+/// As it stands in a URL.
+fn key(name: &str) -> String {
+    format!("{}/contents/{name}", PREFIX.replace(' ', "%20"))
+}
+
+fn bucket_of(bucket: &str, prefix: &str, address: &str, keys: (&str, &str)) -> Container {
+    let options = S3Options {
+        location: S3Location { bucket: bucket.into(), prefix: prefix.into() },
+        environment: AwsEnvironment {
+            access_key_id: Some(keys.0.to_owned()),
+            secret_access_key: Some(Secret::from(keys.1)),
+            endpoint: Some(format!("http://{address}")),
+            ..AwsEnvironment::default()
+        },
+        transport: transport(),
+        max_concurrent_uploads: 8,
+        meter: Arc::new(Unmetered),
+    };
+    s3::open(options).unwrap()
 }
 
 async fn store(folder: &Path, contents: Arc<dyn Contents>) -> Result<Store, StoreError> {
@@ -118,6 +152,10 @@ async fn opened(outside: Outside) -> Opened {
     let store = store(folder.path(), outside.open(folder.path(), None)).await.unwrap();
     let url = format!("sqlite://{}", folder.path().join("tributary.db").display());
     Opened { store, folder, url, outside: Some(outside) }
+}
+
+pub(crate) async fn on_seaweedfs() -> Opened {
+    opened(Outside::on_seaweedfs().await).await
 }
 
 pub(crate) async fn on_azurite() -> Opened {
@@ -268,6 +306,10 @@ macro_rules! in_containers {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() { super::$case(super::Outside::on_azurite().await).await; })+
         }
+        mod s3_objects {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() { super::$case(super::Outside::on_seaweedfs().await).await; })+
+        }
     };
 }
 
@@ -289,4 +331,30 @@ async fn a_container_that_is_not_there_is_told_with_what_to_do() {
          Create the container, or correct its address; the account is not told to create one. It \
          is signed in to with the account key in the environment.",
     );
+}
+
+#[tokio::test]
+async fn a_bucket_that_cannot_be_used_is_told_with_what_to_do() {
+    let bucket = Outside::on_seaweedfs().await;
+    let Outside::SeaweedFs(name) = &bucket else { panic!("{bucket:?}") };
+    let open = async |bucket: &str, keys| {
+        let folder = tempfile::tempdir().unwrap();
+        let address = seaweedfs().url.trim_start_matches("http://");
+        let container = bucket_of(bucket, "", address, keys);
+        let inside = contents::InContainer::new(container, folder.path().join("contents/tmp"));
+        let refused = store(folder.path(), Arc::new(inside)).await;
+        told(&refused.err().expect("it is refused"))
+    };
+    let table = [
+        ("not-there", (KEY_ID, SECRET), "HTTP 404 NoSuchBucket) Create the bucket, or correct"),
+        (name, (KEY_ID, "another"), "HTTP 403 SignatureDoesNotMatch: check `AWS_ACCESS_KEY_ID`"),
+        (name, ("AKIANOBODY", SECRET), "HTTP 403 InvalidAccessKeyId"),
+        (name, (READER_KEY_ID, READER_SECRET), "HTTP 403 AccessDenied) The identity needs `s3:Ge"),
+    ];
+    for (bucket, keys, expected) in table {
+        let told = open(bucket, keys).await;
+        assert!(told.contains(expected), "{told}");
+        assert!(told.contains("signed in to with the access key in the environment"), "{told}");
+        assert!(!told.contains(SECRET) && !told.contains("another platform"), "{told}");
+    }
 }
