@@ -229,7 +229,7 @@ impl<P: Protocol> Service<P> {
                 Err(err) => return Ok(Outcome::Later(self.lost(err), None)),
             };
             if !hides_failure(&text) {
-                return Ok(Outcome::Answer(response(status, headers, Bytes::from(text).into())));
+                return Ok(Outcome::Answer(response(status, headers, text.into())));
             }
             return self.judge(request, StatusCode::INTERNAL_SERVER_ERROR, &headers, &text);
         }

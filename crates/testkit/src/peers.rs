@@ -39,7 +39,7 @@ pub(crate) fn from_npm(package: &str) -> PathBuf {
     })
 }
 
-/// The folder of a virtual environment with a package of PyPI, such as `name==1.2`, in its `bin`.
+/// The folder of a virtual environment with a package of `PyPI`, such as `name==1.2`, in its `bin`.
 pub(crate) fn from_pypi(package: &str) -> PathBuf {
     let (name, _) = package.split_once("==").unwrap();
     installed(name, package, |home| {
