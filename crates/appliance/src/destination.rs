@@ -236,10 +236,18 @@ fn appliance(flags: &Flags, shard: Shard) -> Option<Appliance> {
     })
 }
 
-/// The way to the platform or the object store: certificates are verified in any case.
 fn transport(flags: &Flags) -> Result<Transport, Ending> {
-    let settings =
-        TlsSettings { verify: true, ca_file: flags.destination_ca_file.clone(), ciphers: None };
+    transport_with(flags.destination_ca_file.clone())
+}
+
+/// The way to the platform or the object store: certificates are verified in any case, also with
+/// the authorities in `ca_file`.
+///
+/// # Errors
+///
+/// The file cannot be read, or has no certificates.
+pub fn transport_with(ca_file: Option<PathBuf>) -> Result<Transport, Ending> {
+    let settings = TlsSettings { verify: true, ca_file, ciphers: None };
     let tls = Tls::new(&settings).map_err(|err| Ending::config(&err))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     Ok(Transport {

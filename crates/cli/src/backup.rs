@@ -56,7 +56,7 @@ impl Backup {
             let damaged: Vec<_> = made
                 .damaged
                 .iter()
-                .map(|(hash, emails)| json!({ "hash": hash, "emails": emails }))
+                .map(|(hash, by)| json!({ "hash": hash, "emails": by.emails, "comments": by.comments }))
                 .collect();
             show_json(&json!({
                 "folder": place.to_string(), "rows": made.rows, "copied": made.copied,
@@ -69,10 +69,10 @@ impl Backup {
                 made.copied + made.linked,
                 made.linked
             ))?;
-            for (hash, emails) in &made.damaged {
+            for (hash, needed_by) in &made.damaged {
                 show(&format!("damaged, and not in it: {hash}\n"))?;
-                for email in emails {
-                    show(&format!("    {email}\n"))?;
+                for name in needed_by.names() {
+                    show(&format!("    {name}\n"))?;
                 }
             }
             if !made.damaged.is_empty() {

@@ -99,8 +99,8 @@ fn as_text(report: &Report, place: &str) -> String {
                 text.push_str(&format!(" – {done}"));
             }
             text.push('\n');
-            for email in &finding.emails {
-                text.push_str(&format!("    {email}\n"));
+            for name in finding.needed_by.names() {
+                text.push_str(&format!("    {name}\n"));
             }
         }
         if *found > own.len() as u64 {

@@ -3,6 +3,7 @@
 
 mod backup;
 mod commands;
+mod containers;
 mod demo;
 mod doctor;
 mod fsck;

@@ -130,14 +130,7 @@ impl Serve {
         let shutdown = CancellationToken::new();
         tokio::spawn(Signals::listen()?.obey(shutdown.clone(), Arc::default(), Arc::default()));
         let store = self.storage.open_or_make().await?;
-        let vault = match &self.vault_key_file {
-            Some(path) => Vault::open(path, false),
-            None => Vault::open(&self.storage.data.join("vault.key"), true),
-        };
-        let vault = vault.map_err(|err| {
-            let hint = err.hint().map(|hint| format!("\nHint: {hint}")).unwrap_or_default();
-            Ending::new(Exit::Config, format!("{}{hint}", Chain(&err)))
-        })?;
+        let vault = self.vault(&store).await?;
         let options = Options {
             bind: self.bind,
             tls,
@@ -191,6 +184,41 @@ impl Serve {
             info!("The platform has ended in good order");
         }
         Ok(())
+    }
+}
+
+impl Serve {
+    /// The keys of credentials. New ones are made where there are none, unless credentials are
+    /// there that they would not open: somebody who has restored a backup forgot the file.
+    async fn vault(&self, store: &Store) -> Result<Vault, Ending> {
+        let own = self.storage.data.join("vault.key");
+        let opened = match &self.vault_key_file {
+            Some(path) => Vault::open(path, false),
+            None if own.exists() => Vault::open(&own, false),
+            None => {
+                let sealed = async { store.read().await?.count_sealed().await };
+                let count = sealed.await.map_err(|err| stored(&err))?;
+                if count > 0 {
+                    return Err(Ending::new(
+                        Exit::Config,
+                        format!(
+                            "there is no key file `{}`, and the credentials of {count} \
+                             integrations were sealed with it\nHint: Copy `vault.key` of the \
+                             platform that the data are of to that path, or name it with \
+                             `--vault-key-file`. If it is lost, a new one lets the server start, \
+                             and the credentials have to be entered again: \
+                             docs/guides/operate-platform.md tells how.",
+                            own.display()
+                        ),
+                    ));
+                }
+                Vault::open(&own, true)
+            }
+        };
+        opened.map_err(|err| {
+            let hint = err.hint().map(|hint| format!("\nHint: {hint}")).unwrap_or_default();
+            Ending::new(Exit::Config, format!("{}{hint}", Chain(&err)))
+        })
     }
 }
 

@@ -9,7 +9,9 @@ use std::{
 use appliance::exit::{Ending, Exit};
 use clap::Args;
 use record::{Chain, clock::SystemClock};
-use store::{Contents, DatabaseUrl, Folder, Opening, Store, StoreError, Version};
+use store::{Contents, DatabaseUrl, Folder, Opening, Store, StoreError, Trouble, Version};
+
+use crate::containers::container;
 
 const VARIABLE: &str = "TRIBUTARY_DATABASE_URL";
 const FILE_VARIABLE: &str = "TRIBUTARY_DATABASE_URL_FILE";
@@ -27,9 +29,13 @@ pub(crate) struct Storage {
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
     /// Where contents go that are too large for the database, in place of the folder:
-    /// `file://DIR`.
+    /// `az://ACCOUNT/CONTAINER`, or with `/PREFIX`, or `file://DIR`.
     #[arg(long, value_name = "URL")]
     object_store: Option<String>,
+    /// File with certificates of authorities (PEM) that are trusted for the object store, besides
+    /// those of the system.
+    #[arg(long, value_name = "FILE", requires = "object_store")]
+    object_store_ca_file: Option<PathBuf>,
 }
 
 /// A failure of the store, with the exit code that says whether trying again may help.
@@ -40,6 +46,11 @@ pub(crate) fn stored(error: &StoreError) -> Ending {
         | StoreError::Unsuitable { .. }
         | StoreError::Occupied { .. } => Exit::Config,
         StoreError::Denied { .. } => Exit::Refused,
+        StoreError::Contents { trouble, .. } => match trouble {
+            Trouble::Away => Exit::Temporary,
+            Trouble::Refused => Exit::Refused,
+            Trouble::Unsuitable => Exit::Config,
+        },
         StoreError::Unreachable { .. } | StoreError::Busy(_) | StoreError::Exists { .. } => {
             Exit::Temporary
         }
@@ -49,7 +60,7 @@ pub(crate) fn stored(error: &StoreError) -> Ending {
     Ending::new(exit, format!("{}{hint}", Chain(error)))
 }
 
-fn wrong(message: impl Into<String>) -> Ending {
+pub(crate) fn wrong(message: impl Into<String>) -> Ending {
     Ending::new(Exit::Config, message)
 }
 
@@ -96,7 +107,10 @@ impl Storage {
             let folder = Folder::open(Path::new(path)).map_err(|err| stored(&err))?;
             return Ok(Some(Arc::new(folder)));
         }
-        Err(wrong(format!("`--object-store {url}` is not supported; allowed: `file:///FOLDER`")))
+        let container = container(url, self.object_store_ca_file.clone())?;
+        // Where bodies of requests wait, too.
+        let folder = self.data.join("contents").join("tmp");
+        Ok(Some(Arc::new(contents::InContainer::new(container, folder))))
     }
 
     /// For messages.

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use crate::{
     call::{self, Call},
+    public::{self, Visit},
     refusal::Refusal,
     reply::Reply,
     request::Payload,
+    routes::Op,
 };
 
 /// Attempts after the first, and the pause before each of them, times its number.
@@ -32,4 +34,22 @@ pub(crate) async fn perform(call: &Call<'_>, payload: Payload) -> Result<Reply, 
         }
     }
     call::perform(call, payload).await
+}
+
+/// Lets somebody in who comes with a password or a link.
+pub(crate) async fn visit(visit: &Visit<'_>, payload: Payload) -> Result<Reply, Refusal> {
+    // The code of a provider is good once: whoever brings it does not come a second time.
+    if !visit.shared.store.has_several_writers() || visit.route.op == Op::FinishOidc {
+        return public::perform(visit, payload).await;
+    }
+    for attempt in 1..=ATTEMPTS {
+        match public::perform(visit, payload.clone()).await {
+            Err(refusal) if refusal.may_pass_now() => {
+                tracing::debug!(attempt, op = ?visit.route.op, "Another writer was in the way");
+                tokio::time::sleep(PAUSE * attempt).await;
+            }
+            done => return done,
+        }
+    }
+    public::perform(visit, payload).await
 }

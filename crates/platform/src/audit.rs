@@ -11,7 +11,7 @@ use crate::{
     refusal::Refusal,
     reply::Reply,
     request::Payload,
-    schema::{Fields, any_text, natural, show, time, top, wrong},
+    schema::{Fields, any_text, natural, show, time_range, top, wrong},
 };
 
 const PAGE: usize = 128;
@@ -96,13 +96,7 @@ fn read(body: Value) -> Result<AuditQuery, Refusal> {
     let mut body = top(body)?;
     let (from, to) = body.required("filter", |path, value| {
         let mut filter = Fields::of(path, value)?;
-        let range = filter.optional("timestamp", |path, value| {
-            let mut range = Fields::of(path, value)?;
-            let from = range.optional("minimum", time)?;
-            let to = range.optional("maximum", time)?;
-            range.finish()?;
-            Ok((from, to))
-        })?;
+        let range = filter.optional("timestamp", time_range)?;
         filter.finish()?;
         Ok(range.unwrap_or_default())
     })?;

@@ -13,8 +13,8 @@ use tokio::{
 };
 
 use crate::{
-    call::Call, comment_pages::named_id, refusal::Refusal, reply::Reply, request::Payload,
-    schema::wrong,
+    call::Call, comment_pages::named_id, original::unopened, refusal::Refusal, reply::Reply,
+    request::Payload, schema::wrong, server::Shared, uploads,
 };
 
 /// Bytes that are read at once.
@@ -77,6 +77,7 @@ async fn store(call: &Call<'_>, place: i64, content: store::Staged) -> Result<St
     let mut session = call.shared.store.write().await?;
     let source = call.source_again(&mut session).await?;
     session.put_comment_attachment(&source.id, &id, place, &content).await?;
+    uploads::note_source(call, &mut session, &source).await?;
     session.commit().await?;
     Ok(content.hash().to_owned())
 }
@@ -114,7 +115,9 @@ pub(crate) async fn get(call: &Call<'_>) -> Result<Reply, Refusal> {
                 Err(_) => None,
             };
             let place = call.shared.place_for_unpacking().await?;
-            if let Some(bytes) = unpack(&mut session, &email, index, hash.clone()).await? {
+            if let Some(bytes) =
+                unpack(call.shared, &mut session, &email, index, hash.clone()).await?
+            {
                 return Ok(send(call, bytes, Some(place)));
             }
             // Sent beside the email, not in it.
@@ -141,6 +144,7 @@ enum Found {
 /// Finds an attachment in a raw email. The email may have been replaced since its comment was
 /// made: only bytes with the hash that the comment tells are the right ones.
 async fn unpack(
+    shared: &Shared,
     session: &mut Session,
     email: &store::Email,
     index: usize,
@@ -149,8 +153,10 @@ async fn unpack(
     let mut content = session.content(&email.hash).await?;
     let id = email.id.clone();
     let (mailbox, timestamp) = (email.mailbox.clone(), email.sent_at);
-    let found = tokio::task::spawn_blocking(move || {
+    let threads = &shared.converter.opened;
+    let found = threads.run(move |watch| {
         let raw = read_whole(&mut content)?;
+        watch.begin(());
         let metadata = record::Metadata::default();
         let delivery = Delivery {
             email_id: &id,
@@ -169,8 +175,8 @@ async fn unpack(
         let place = place.filter(|place| *place < converted.files.len());
         Ok(place.map(|place| Found::Part(raw, converted.files.swap_remove(place))))
     });
-    let stopped = || StoreError::Damaged { what: "reading an attachment".to_owned() };
-    let found: Result<_, StoreError> = found.await.unwrap_or_else(|_| Err(stopped()));
+    let found: Result<_, StoreError> =
+        found.await.map_err(|failed| unopened(failed, threads.time()))?;
     Ok(found?)
 }
 

@@ -7,8 +7,7 @@ use store::{Comment, CommentQuery, Session};
 
 use crate::{
     refusal::Refusal,
-    schema::{Fields, any_text, list as array, one_of, time, top, wrong},
-    sources::Range,
+    schema::{Fields, TimeRange, any_text, list as array, one_of, time_range, top, wrong},
 };
 
 /// Comments that are looked at in one go.
@@ -19,7 +18,7 @@ const MAX_VALUES: usize = 1024;
 /// A filter, as far as it is about comments alone.
 #[derive(Default)]
 pub(crate) struct Filter {
-    range: Range,
+    range: TimeRange,
     sources: Vec<String>,
     properties: BTreeMap<String, Wanted>,
     from: Option<Wanted>,
@@ -48,13 +47,7 @@ pub(crate) fn read(body: Value) -> Result<Filter, Refusal> {
 
 fn filter(path: &str, value: Value) -> Result<Filter, Refusal> {
     let mut fields = Fields::of(path, value)?;
-    let range = fields.optional("timestamp", |path, value| {
-        let mut range = Fields::of(path, value)?;
-        let from = range.optional("minimum", time)?;
-        let to = range.optional("maximum", time)?;
-        range.finish()?;
-        Ok((from, to))
-    })?;
+    let range = fields.optional("timestamp", time_range)?;
     let sources = fields.optional("sources", array(any_text))?;
     let properties = fields.optional("user_properties", |path, value| {
         let Value::Object(map) = value else { return Err(wrong(path, "expected an object")) };

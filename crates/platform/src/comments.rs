@@ -15,6 +15,7 @@ use crate::{
     reply::Reply,
     request::Payload,
     schema::wrong,
+    uploads,
 };
 
 /// Most comments that one request deletes.
@@ -118,6 +119,7 @@ async fn take(call: &Call<'_>, comments: Vec<Written>, strict: bool) -> Result<C
     // It may be gone since it was looked for.
     let source = call.source_again(&mut session).await?;
     let counts = store(&mut session, &source.id, comments, no_charge, strict).await?;
+    uploads::note_source(call, &mut session, &source).await?;
     session.commit().await?;
     call.shared.metrics.commented(counts.new + counts.updated);
     Ok(counts)

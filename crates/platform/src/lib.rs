@@ -51,6 +51,7 @@ mod public;
 mod quotas;
 mod rate;
 mod raw_emails;
+mod raw_upload;
 mod refusal;
 mod reply;
 mod request;
@@ -75,15 +76,16 @@ mod uploads;
 mod user_access;
 mod users;
 mod volume;
+mod watched;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use openssl::ssl::SslAcceptor;
 use record::Secret;
 use vault::Vault;
 
-pub use conversion::Convert;
+pub use conversion::{Convert, Raw};
 pub use first_start::{FirstStart, first_start};
 pub use links::{link_kind, link_lifetime};
 pub use net::egress::Network;
@@ -143,8 +145,10 @@ pub struct Options {
     pub vault: Option<Arc<Vault>>,
     /// Tries credentials; none are tried without it.
     pub exchange: Option<Arc<dyn Exchange>>,
-    /// What makes comments of emails; `None`: [`comment::convert`].
+    /// What makes comments of emails; `None`: [`Raw::convert`].
     pub convert: Option<Convert>,
+    /// How long one email may take to be read; one that takes longer is set aside.
+    pub convert_time: Duration,
 }
 
 impl Default for Options {
@@ -159,6 +163,7 @@ impl Default for Options {
             vault: None,
             exchange: None,
             convert: None,
+            convert_time: conversion::TIME,
         }
     }
 }

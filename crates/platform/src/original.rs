@@ -9,6 +9,7 @@ use std::{
     fs::File,
     io::{self, Read, Seek, Write},
     path::Path,
+    time::Duration,
 };
 
 use comment::{Html, Original, Page, Remote, escape, original};
@@ -32,11 +33,14 @@ use crate::{
     reply::Reply,
     schema::wrong,
     server::Shared,
+    watched::Unfinished,
 };
 
 /// Emails that are opened at once, how long one more waits, and what it hears. Each is in memory
 /// as a whole while it is read.
 pub(crate) const MAX_OPENED: usize = 4;
+/// After how many seconds a client may try again when all threads are taken.
+const BUSY_PAUSE: u32 = 30;
 /// Largest email that is opened; a larger one can be downloaded.
 const MAX_SIZE: u64 = 256 * 1024 * 1024;
 /// Largest part of an email that is sent from memory; a larger one is put into a file meanwhile,
@@ -83,22 +87,38 @@ async fn open<T: Send + 'static>(
         return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, message));
     }
     let _place = shared.place_to_open().await?;
-    let worked = tokio::task::spawn_blocking(move || {
+    let threads = &shared.converter.opened;
+    let worked = threads.run(move |watch| {
         let mut raw = Vec::new();
         let mut piece = vec![0; PIECE];
         loop {
             let read = content.read(&mut piece)?;
             if read == 0 {
-                return work(&raw);
+                break;
             }
             raw.extend_from_slice(piece.get(..read).unwrap_or_default());
         }
+        watch.begin(());
+        work(&raw)
     });
-    worked.await.unwrap_or_else(|error| {
-        tracing::error!("Opening an email did not end: {error}");
-        let message = "the server could not open the email; its log has the reason";
-        Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message))
-    })
+    worked.await.unwrap_or_else(|failed| Err(unopened(failed, threads.time())))
+}
+
+/// What a client hears of an email that could not be looked into.
+pub(crate) fn unopened(failed: Unfinished<()>, time: Duration) -> Refusal {
+    match failed {
+        Unfinished::NoThread => Refusal::busy("too many emails are being opened", BUSY_PAUSE),
+        Unfinished::TooLong(()) => {
+            let message =
+                format!("the email takes more than {time:?} to be read; download it instead");
+            Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, message)
+        }
+        Unfinished::Panicked(_) => {
+            tracing::error!("Opening an email panicked");
+            let message = "the server could not open the email; its log has the reason";
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+        }
+    }
 }
 
 pub(crate) async fn get(call: &Call<'_>) -> Result<Reply, Refusal> {

@@ -1,7 +1,9 @@
-//! The names of permissions, and what one includes of others. What roles are is in `role_table`.
+//! The names of permissions, and what one includes of others. What can be granted in a project,
+//! and what roles are, is in `role_table`.
 
 use std::collections::BTreeSet;
 
+pub(crate) use crate::role_table::PROJECT;
 use crate::role_table::role_named;
 
 /// Permissions in one project that the routes ask for.
@@ -32,49 +34,6 @@ pub(crate) const ROOT: &str = "root";
 pub(crate) const TENANT_ADMIN: &str = "tenant-admin";
 pub(crate) const TENANT_USERS_READ: &str = "tenant-users-read";
 pub(crate) const PROJECTS_ADMIN: &str = "projects-admin";
-
-/// What can be granted in a project. Some are for parts of the original that are not here; they
-/// are kept, so that what one tool wrote another can read.
-pub(crate) const PROJECT: &[&str] = &[
-    "alerts-read",
-    "alerts-write",
-    "appliance-config-read",
-    "appliance-config-write",
-    "buckets-append",
-    "buckets-items-read",
-    "buckets-read",
-    "buckets-write",
-    "dashboards-write",
-    "datasets-admin",
-    "datasets-export",
-    "datasets-model-admin",
-    "datasets-review",
-    "files-write",
-    "integrations-read",
-    "integrations-write",
-    "role-cm-analyst",
-    "role-cm-developer",
-    "role-cm-model-trainer",
-    "role-cm-project-admin",
-    "role-cm-viewer",
-    "sources-add-comments",
-    "sources-admin",
-    "sources-read",
-    "sources-read-sensitive",
-    "sources-translate",
-    "streams-admin",
-    "streams-consume",
-    "streams-read",
-    "streams-write",
-    "triggers-admin",
-    "triggers-consume",
-    "triggers-read",
-    "triggers-write",
-    "users-read",
-    "users-write",
-    "voc",
-    "voc-readonly",
-];
 
 pub(crate) const GLOBAL: &[&str] = &[
     "artefacts-read",

@@ -7,7 +7,7 @@ use store::Actor;
 
 use crate::{
     access::Target,
-    cross_site, links,
+    again, cross_site, links,
     oidc::flow,
     refusal::Refusal,
     reply::Reply,
@@ -44,10 +44,11 @@ pub(crate) async fn answer(visit: &Visit<'_>, body: &mut Incoming) -> Result<Rep
     visit.head.check_query(visit.route)?;
     let nothing = Target::default();
     let payload = request::take(visit.shared, visit.head, visit.route, &nothing, body).await?;
-    perform(visit, payload).await
+    again::visit(visit, payload).await
 }
 
-async fn perform(visit: &Visit<'_>, payload: Payload) -> Result<Reply, Refusal> {
+/// Does what the request asks.
+pub(crate) async fn perform(visit: &Visit<'_>, payload: Payload) -> Result<Reply, Refusal> {
     match visit.route.op {
         Op::SignInOptions => sign_in::options(visit).await,
         Op::SignIn => sign_in::sign_in(visit, payload).await,

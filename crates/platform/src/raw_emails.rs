@@ -1,14 +1,9 @@
 //! Raw emails that clients send straight into a source, in pieces: header, text, HTML.
 
-use std::{
-    collections::HashSet,
-    io,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use comment::{Delivery, Pieces, Transform, guard};
-use hyper::StatusCode;
+use comment::{Converted, Delivery, FORMAT_VERSION, Pieces, Transform, guard};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -37,44 +32,50 @@ pub(crate) struct RawEmails {
     pub(crate) include_comments: bool,
 }
 
-/// What the body says beside the emails.
-struct Wishes {
+/// What is known of a body before any of its emails is converted.
+pub(crate) struct Plan {
     transform: Transform,
     include_comments: bool,
     /// Properties of the request that count for more than what the email says.
     overrides: HashSet<String>,
+    /// A name for each email: the same when it is sent again, and another for another converter.
+    pub(crate) keys: Vec<String>,
 }
 
-/// Reads the body twice: what is beside the emails may come behind them, and decides what becomes
-/// of them. One email is in memory at a time.
-pub(crate) fn read_raw_emails(
-    open: &dyn Fn() -> io::Result<Measured>,
-    tag_of_source: Option<&str>,
+/// Converts the email with that number in its request.
+pub(crate) type Run<'a> =
+    &'a dyn Fn(usize, &Pieces<'_>, &Delivery<'_>, &Transform) -> Result<Converted, Refusal>;
+
+/// Reads the body for the second time, one email in memory at a time.
+pub(crate) fn read_documents(
+    body: Measured,
+    plan: &Plan,
     now: DateTime<Utc>,
+    run: Run<'_>,
 ) -> Result<RawEmails, Refusal> {
-    let wishes = read_wishes(open()?, tag_of_source)?;
-    let mut json = Json::new(open()?);
+    let mut json = Json::new(body);
     let mut comments = Vec::new();
     json.object("body", |json, name| {
         if name != "documents" {
             return json.value(&name).map(drop);
         }
         json.array("documents", |json, number| {
-            let path = format!("documents[{number}]");
             json.allow(MAX_DOCUMENT);
-            let value = json.value(&path)?;
-            comments.push(document(&path, value, &wishes, now)?);
+            let value = json.value(&format!("documents[{number}]"))?;
+            comments.push(document(number, value, plan, now, run)?);
             Ok(())
         })
     })?;
     json.end()?;
-    Ok(RawEmails { comments, include_comments: wishes.include_comments })
+    Ok(RawEmails { comments, include_comments: plan.include_comments })
 }
 
-fn read_wishes(body: Measured, tag_of_source: Option<&str>) -> Result<Wishes, Refusal> {
+/// Reads the body for the first time: what is beside the emails may come behind them, and decides
+/// what becomes of them.
+pub(crate) fn read_plan(body: Measured, tag_of_source: Option<&str>) -> Result<Plan, Refusal> {
     let mut json = Json::new(body);
     let mut others = Map::new();
-    let mut seen = false;
+    let mut keys = None;
     json.object("body", |json, name| {
         if name != "documents" {
             let value = json.value(&name)?;
@@ -83,17 +84,20 @@ fn read_wishes(body: Measured, tag_of_source: Option<&str>) -> Result<Wishes, Re
                 Some(_) => Err(twice("body", name)),
             };
         }
-        if std::mem::replace(&mut seen, true) {
-            return Err(twice("body", name));
-        }
+        let mut own = Vec::new();
         json.array("documents", |json, number| {
             if number == MAX_DOCUMENTS {
                 let most = format_args!("expected at most {MAX_DOCUMENTS} documents");
                 return Err(wrong("documents", most));
             }
             json.allow(MAX_DOCUMENT);
-            json.value(&format!("documents[{number}]")).map(drop)
-        })
+            own.push(key(&json.value(&format!("documents[{number}]"))?));
+            Ok(())
+        })?;
+        match keys.replace(own) {
+            None => Ok(()),
+            Some(_) => Err(twice("body", name)),
+        }
     })?;
     json.end()?;
     let mut fields = crate::schema::top(Value::Object(others))?;
@@ -107,21 +111,27 @@ fn read_wishes(body: Measured, tag_of_source: Option<&str>) -> Result<Wishes, Re
         Ok(names.into_iter().collect())
     })?;
     fields.finish()?;
-    if !seen {
-        return Err(wrong("documents", "this field is required"));
-    }
+    let keys = keys.ok_or_else(|| wrong("documents", "this field is required"))?;
     let tag = tag.as_deref().or(tag_of_source).unwrap_or(Transform::DEFAULT_TAG);
     let transform = Transform::from_tag(tag).ok_or_else(|| unknown_tag(tag))?;
-    Ok(Wishes { transform, include_comments, overrides: overrides.unwrap_or_default() })
+    Ok(Plan { transform, include_comments, overrides: overrides.unwrap_or_default(), keys })
+}
+
+/// What the converter is about to see, as a name.
+fn key(document: &Value) -> String {
+    let email = document.get("raw_email").unwrap_or(&Value::Null);
+    guard::content_key(format!("{FORMAT_VERSION} {email}").as_bytes())
 }
 
 /// One email, and the comment that it becomes.
 fn document(
-    path: &str,
+    number: usize,
     value: Value,
-    wishes: &Wishes,
+    plan: &Plan,
     now: DateTime<Utc>,
+    run: Run<'_>,
 ) -> Result<Written, Refusal> {
+    let path = &format!("documents[{number}]");
     let mut fields = Fields::of(path, value)?;
     let email = fields.required("raw_email", raw_email)?;
     let id = fields.optional("comment_id", comment_id)?;
@@ -149,11 +159,7 @@ fn document(
         plain: plain.as_deref(),
         html: html.as_deref(),
     };
-    let convert = || comment::convert_pieces(&pieces, &delivery, &wishes.transform);
-    let converted = catch_unwind(AssertUnwindSafe(convert)).map_err(|_| {
-        let message = format!("`{path}.raw_email`: this email cannot be converted");
-        Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, message)
-    })?;
+    let converted = run(number, &pieces, &delivery, &plan.transform)?;
     let at = converted.comment.timestamp;
     let thread_id = converted.comment.thread_id.clone();
     let id = id.unwrap_or(converted.comment.id.clone());
@@ -165,7 +171,7 @@ fn document(
             map.insert("attachments".to_owned(), email.attachments.into());
         }
         let own = map.entry("user_properties").or_insert_with(|| json!({}));
-        merge(own, properties, &wishes.overrides);
+        merge(own, properties, &plan.overrides);
     }
     Ok(Written { id, at, thread_id, body, context: None })
 }

@@ -114,6 +114,7 @@ impl From<StoreError> for Refusal {
             | StoreError::Occupied { .. }
             | StoreError::TooOld { .. }
             | StoreError::TooNew { .. }
+            | StoreError::Contents { .. }
             | StoreError::File { .. }
             | StoreError::Damaged { .. } => {}
         }

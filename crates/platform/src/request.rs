@@ -1,5 +1,7 @@
 //! A request: its head, and its body as the route wants it.
 
+use std::sync::Arc;
+
 use hyper::{
     StatusCode,
     body::{Body, Incoming},
@@ -16,7 +18,8 @@ use crate::{
     emails::read_upload,
     form,
     json::Json,
-    raw_emails::{RawEmails, read_raw_emails},
+    raw_emails::RawEmails,
+    raw_upload::{self, Upload},
     refusal::Refusal,
     routes::{ANY, Content, Op, Route},
     schema::wrong,
@@ -115,7 +118,7 @@ pub(crate) async fn dismiss(head: &Head, body: &mut Incoming) {
 
 /// Receives the body and reads it as the route wants it.
 pub(crate) async fn take(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     head: &Head,
     route: &Route,
     target: &Target,
@@ -153,15 +156,14 @@ pub(crate) async fn take(
     let mut staging = shared.store.staging();
     let max_emails = shared.limits.max_emails;
     let (content, op) = (route.content, route.op);
-    let tag = target.source.as_ref().and_then(|source| source.details.transform_tag.clone());
-    let now = shared.store.now();
+    if content == Content::RawEmails {
+        let source = target.source.as_ref();
+        let tag = source.and_then(|source| source.details.transform_tag.clone());
+        let upload = Upload { received, gzip, limit, tag };
+        return raw_upload::read(shared, upload).await.map(Payload::RawEmails);
+    }
     // Parsing and compressing keep a processor busy.
     let parsed = tokio::task::spawn_blocking(move || {
-        if content == Content::RawEmails {
-            let tag = tag.as_deref();
-            let emails = read_raw_emails(&|| received.again()?.reader(gzip, limit), tag, now);
-            return emails.map(Payload::RawEmails);
-        }
         let mut input = received.reader(gzip, limit)?;
         match (content, op) {
             (Content::Emails, _) => {
@@ -189,11 +191,20 @@ pub(crate) async fn take(
             }
         }
     });
-    parsed.await.unwrap_or_else(|error| {
+    let parsed = parsed.await.unwrap_or_else(|error| {
         tracing::error!("Reading a body did not end: {error}");
         let message = "the server could not read the body; its log has the reason";
         Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message))
-    })
+    })?;
+    match &parsed {
+        Payload::Emails(emails) => {
+            let contents: Vec<_> = emails.iter().map(|email| &email.content).collect();
+            shared.store.send_ahead(&contents).await?;
+        }
+        Payload::File(content) => shared.store.send_ahead(&[content]).await?,
+        _ => {}
+    }
+    Ok(parsed)
 }
 
 fn file(

@@ -3,6 +3,10 @@
 //! The sets follow the roles of the replaced platform as far as its permissions are here. Spec:
 //! "Managing access (Automation Cloud)", UiPath Communications Mining user guide; what "Dataset"
 //! and "Stream" allow there is named by the permissions of its API.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "the compiler reads the table; an index beyond its end does not compile"
+)]
 
 /// Where a role is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,112 +25,96 @@ pub struct Role {
     pub permissions: &'static [&'static str],
 }
 
-const PROJECT_ADMIN: &[&str] = &[
-    "alerts-read",
-    "alerts-write",
-    "appliance-config-read",
-    "appliance-config-write",
-    "buckets-append",
-    "buckets-items-read",
-    "buckets-read",
-    "buckets-write",
-    "dashboards-write",
-    "datasets-admin",
-    "datasets-export",
-    "datasets-model-admin",
-    "datasets-review",
-    "files-write",
-    "integrations-read",
-    "integrations-write",
-    "sources-add-comments",
-    "sources-admin",
-    "sources-read",
-    "sources-read-sensitive",
-    "sources-translate",
-    "streams-admin",
-    "streams-consume",
-    "streams-read",
-    "streams-write",
-    "triggers-admin",
-    "triggers-consume",
-    "triggers-read",
-    "triggers-write",
-    "users-read",
-    "users-write",
-    "voc",
-    "voc-readonly",
+/// What can be granted in a project, and which roles have it: administrator, developer, trainer,
+/// analyst (`n`), viewer. Some are for parts of the original that are not here; they are kept, so
+/// that what one tool wrote another can read.
+#[rustfmt::skip]
+const TABLE: &[(&str, &str)] = &[
+    ("alerts-read",               "adtnv"),
+    ("alerts-write",              "a  n "),
+    ("appliance-config-read",     "ad   "),
+    ("appliance-config-write",    "ad   "),
+    ("buckets-append",            "ad   "),
+    ("buckets-items-read",        "ad   "),
+    ("buckets-read",              "adtnv"),
+    ("buckets-write",             "a    "),
+    ("dashboards-write",          "a tn "),
+    ("datasets-admin",            "a    "),
+    ("datasets-export",           "ad n "),
+    ("datasets-model-admin",      "ad   "),
+    ("datasets-review",           "a t  "),
+    ("files-write",               "ad   "),
+    ("integrations-read",         "adtnv"),
+    ("integrations-write",        "ad   "),
+    ("role-cm-analyst",           "     "),
+    ("role-cm-developer",         "     "),
+    ("role-cm-model-trainer",     "     "),
+    ("role-cm-project-admin",     "     "),
+    ("role-cm-viewer",            "     "),
+    ("sources-add-comments",      "ad   "),
+    ("sources-admin",             "ad   "),
+    ("sources-read",              "adtnv"),
+    ("sources-read-sensitive",    "adtn "),
+    ("sources-translate",         "adt  "),
+    ("streams-admin",             "ad   "),
+    ("streams-consume",           "ad   "),
+    ("streams-read",              "adtnv"),
+    ("streams-write",             "ad   "),
+    ("triggers-admin",            "ad   "),
+    ("triggers-consume",          "ad   "),
+    ("triggers-read",             "adtnv"),
+    ("triggers-write",            "ad   "),
+    ("users-read",                "adtnv"),
+    ("users-write",               "a    "),
+    ("voc",                       "a t  "),
+    ("voc-readonly",              "adtnv"),
 ];
 
-const DEVELOPER: &[&str] = &[
-    "alerts-read",
-    "appliance-config-read",
-    "appliance-config-write",
-    "buckets-append",
-    "buckets-items-read",
-    "buckets-read",
-    "datasets-export",
-    "datasets-model-admin",
-    "files-write",
-    "integrations-read",
-    "integrations-write",
-    "sources-add-comments",
-    "sources-admin",
-    "sources-read",
-    "sources-read-sensitive",
-    "sources-translate",
-    "streams-admin",
-    "streams-consume",
-    "streams-read",
-    "streams-write",
-    "triggers-admin",
-    "triggers-consume",
-    "triggers-read",
-    "triggers-write",
-    "users-read",
-    "voc-readonly",
-];
+/// Whether a row is of a role; every row is of `None`.
+const fn is_of(row: usize, role: Option<u8>) -> bool {
+    let Some(role) = role else { return true };
+    let letters = TABLE[row].1.as_bytes();
+    let mut at = 0;
+    while at < letters.len() {
+        if letters[at] == role {
+            return true;
+        }
+        at += 1;
+    }
+    false
+}
 
-const MODEL_TRAINER: &[&str] = &[
-    "alerts-read",
-    "buckets-read",
-    "dashboards-write",
-    "datasets-review",
-    "integrations-read",
-    "sources-read",
-    "sources-read-sensitive",
-    "sources-translate",
-    "streams-read",
-    "triggers-read",
-    "users-read",
-    "voc",
-    "voc-readonly",
-];
+const fn count(role: Option<u8>) -> usize {
+    let (mut row, mut found) = (0, 0);
+    while row < TABLE.len() {
+        if is_of(row, role) {
+            found += 1;
+        }
+        row += 1;
+    }
+    found
+}
 
-const ANALYST: &[&str] = &[
-    "alerts-read",
-    "alerts-write",
-    "buckets-read",
-    "dashboards-write",
-    "datasets-export",
-    "integrations-read",
-    "sources-read",
-    "sources-read-sensitive",
-    "streams-read",
-    "triggers-read",
-    "users-read",
-    "voc-readonly",
-];
+const fn names<const N: usize>(role: Option<u8>) -> [&'static str; N] {
+    let mut found = [""; N];
+    let (mut row, mut next) = (0, 0);
+    while row < TABLE.len() {
+        if is_of(row, role) {
+            found[next] = TABLE[row].0;
+            next += 1;
+        }
+        row += 1;
+    }
+    found
+}
 
-const VIEWER: &[&str] = &[
-    "alerts-read",
-    "buckets-read",
-    "integrations-read",
-    "sources-read",
-    "streams-read",
-    "triggers-read",
-    "users-read",
-    "voc-readonly",
-];
+/// Everything that can be granted in a project.
+pub(crate) const PROJECT: &[&str] = &names::<{ count(None) }>(None);
+const PROJECT_ADMIN: &[&str] = &names::<{ count(Some(b'a')) }>(Some(b'a'));
+const DEVELOPER: &[&str] = &names::<{ count(Some(b'd')) }>(Some(b'd'));
+const MODEL_TRAINER: &[&str] = &names::<{ count(Some(b't')) }>(Some(b't'));
+const ANALYST: &[&str] = &names::<{ count(Some(b'n')) }>(Some(b'n'));
+const VIEWER: &[&str] = &names::<{ count(Some(b'v')) }>(Some(b'v'));
 
 const TENANT_ADMIN: &[&str] = &[
     "audit-read",
@@ -195,7 +183,7 @@ pub fn role_named(name: &str) -> Option<&'static Role> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::permissions::{GLOBAL, PROJECT};
+    use crate::permissions::GLOBAL;
 
     #[test]
     fn a_role_gives_permissions_of_its_scope_and_no_role() {

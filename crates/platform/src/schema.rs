@@ -146,6 +146,19 @@ pub(crate) fn time_or_null(path: &str, value: Value) -> Result<Option<DateTime<U
     if value.is_null() { Ok(None) } else { time(path, value).map(Some) }
 }
 
+/// From when and up to when; each may be left out. Whether the ends are part of it, each endpoint
+/// says.
+pub(crate) type TimeRange = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
+
+/// `{"minimum": …, "maximum": …}`
+pub(crate) fn time_range(path: &str, value: Value) -> Result<TimeRange, Refusal> {
+    let mut range = Fields::of(path, value)?;
+    let from = range.optional("minimum", time)?;
+    let to = range.optional("maximum", time)?;
+    range.finish()?;
+    Ok((from, to))
+}
+
 pub(crate) fn list<T>(
     read: impl Fn(&str, Value) -> Result<T, Refusal>,
 ) -> impl FnOnce(&str, Value) -> Result<Vec<T>, Refusal> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use search::{Mark, Names, Node, Query, QueryError};
+use search::{MAX_RANGES, Mark, Names, Node, Query, QueryError};
 use serde_json::{Map, Value, json};
 use store::{Comment, Count, Search, SearchProgress, Session, Source};
 
@@ -12,7 +12,10 @@ use crate::{
     refusal::{Position, Refusal},
     reply::Reply,
     request::Payload,
-    schema::{Fields, any_text, flag, list as array, natural, one_of, text, time, top, wrong},
+    schema::{
+        Fields, TimeRange, any_text, flag, list as array, natural, one_of, text, time_range, top,
+        wrong,
+    },
     search_reply::{Hit, shown},
 };
 
@@ -77,13 +80,11 @@ pub(crate) struct Wanted {
 struct Filter {
     projects: Option<Vec<String>>,
     sources: Option<Vec<String>>,
-    range: Range,
-    /// Alternatives.
-    marks: Vec<Vec<Mark>>,
+    range: TimeRange,
+    /// Each must be met.
+    nodes: Vec<Node>,
     attachments: Option<bool>,
 }
-
-type Range = (Option<chrono::DateTime<chrono::Utc>>, Option<chrono::DateTime<chrono::Utc>>);
 
 impl Wanted {
     pub(crate) fn read(body: &mut Fields) -> Result<Self, Refusal> {
@@ -95,10 +96,10 @@ impl Wanted {
     /// Whether it says nothing of what comments say.
     pub(crate) fn is_of_sources_alone(&self) -> bool {
         let filter = &self.filter;
-        self.text.trim().is_empty() && filter.marks.is_empty() && filter.attachments.is_none()
+        self.text.trim().is_empty() && filter.nodes.is_empty() && filter.attachments.is_none()
     }
 
-    pub(crate) fn range(&self) -> Range {
+    pub(crate) fn range(&self) -> TimeRange {
         self.filter.range
     }
 
@@ -136,8 +137,8 @@ impl Wanted {
         if let Some(sources) = filter.sources {
             query = query.and(Node::any_mark(sources.iter().map(|id| Mark::source(id))));
         }
-        for marks in filter.marks {
-            query = query.and(Node::any_mark(marks));
+        for node in filter.nodes {
+            query = query.and(node);
         }
         Ok(match filter.attachments {
             None => query,
@@ -167,16 +168,10 @@ fn filter(path: &str, value: Value) -> Result<Filter, Refusal> {
         sources: fields.optional("sources", values(text(1, 64)))?,
         ..Filter::default()
     };
-    if let Some(range) = fields.optional("timestamp", |path, value| {
-        let mut range = Fields::of(path, value)?;
-        let from = range.optional("minimum", time)?;
-        let to = range.optional("maximum", time)?;
-        range.finish()?;
-        Ok((from, to))
-    })? {
+    if let Some(range) = fields.optional("timestamp", time_range)? {
         found.range = range;
     }
-    found.marks = fields.optional("user_properties", properties)?.unwrap_or_default();
+    found.nodes = fields.optional("user_properties", properties)?.unwrap_or_default();
     let domain = |domain: &String| domain.trim_start_matches('@').trim_end_matches('.').to_owned();
     for (name, from, to) in
         [("domains", true, true), ("from_domains", true, false), ("to_domains", false, true)]
@@ -186,10 +181,10 @@ fn filter(path: &str, value: Value) -> Result<Filter, Refusal> {
         let domains = domains.iter().map(domain).collect::<Vec<_>>();
         let from = domains.iter().filter(|_| from).map(|own| Mark::from_domain(own));
         let to = domains.iter().filter(|_| to).map(|own| Mark::to_domain(own));
-        found.marks.push(from.chain(to).collect());
+        found.nodes.push(Node::any_mark(from.chain(to)));
     }
     if let Some(thread) = fields.optional("thread_id", text(1, 2056))? {
-        found.marks.push(vec![Mark::thread(&thread)]);
+        found.nodes.push(Node::Mark(Mark::thread(&thread)));
     }
     found.attachments = fields.optional("has_attachments", flag)?;
     fields.finish()?;
@@ -208,11 +203,14 @@ fn values(
     }
 }
 
-/// `{"string:Folder": ["Inbox", "Sent"], "number:Score": [5]}`
-fn properties(path: &str, value: Value) -> Result<Vec<Vec<Mark>>, Refusal> {
+/// `{"string:Folder": ["Inbox", "Sent"], "number:Score": [5], "number:Size": {"minimum": 10}}`
+fn properties(path: &str, value: Value) -> Result<Vec<Node>, Refusal> {
     let Value::Object(map) = value else { return Err(wrong(path, "expected an object")) };
     if map.len() > MAX_VALUES {
         return Err(wrong(path, format_args!("expected at most {MAX_VALUES} properties")));
+    }
+    if map.values().filter(|value| value.is_object()).count() > MAX_RANGES {
+        return Err(wrong(path, format_args!("expected at most {MAX_RANGES} ranges")));
     }
     let one = |(name, value): (String, Value)| {
         let path = format!("{path}.{name}");
@@ -220,21 +218,35 @@ fn properties(path: &str, value: Value) -> Result<Vec<Vec<Mark>>, Refusal> {
         if !is_number && !name.starts_with("string:") {
             return Err(wrong(&path, "the name must begin with `string:` or `number:`"));
         }
-        let marks = array(|path: &str, value: Value| match (is_number, value) {
-            (false, Value::String(text)) => Ok(Mark::text_property(&name, &text)),
-            (true, Value::Number(number)) => {
-                let number = number.as_f64().ok_or_else(|| wrong(path, "expected a number"))?;
-                Ok(Mark::number_property(&name, number))
-            }
-            (true, _) => Err(wrong(path, "expected a number")),
-            (false, _) => Err(wrong(path, "expected a string")),
+        if is_number && value.is_object() {
+            return range(&path, &name, value);
+        }
+        let marks = array(|path: &str, value: Value| match is_number {
+            true => Ok(Mark::number_property(&name, number(path, value)?)),
+            false => Ok(Mark::text_property(&name, &any_text(path, value)?)),
         })(&path, value)?;
         if (1..=MAX_VALUES).contains(&marks.len()) {
-            return Ok(marks);
+            return Ok(Node::any_mark(marks));
         }
         Err(wrong(&path, format_args!("expected 1 to {MAX_VALUES} values")))
     };
     map.into_iter().map(one).collect()
+}
+
+/// `{"minimum": 10, "maximum": 20}`, both included, as in a filter of comments.
+fn range(path: &str, name: &str, value: Value) -> Result<Node, Refusal> {
+    let mut fields = Fields::of(path, value)?;
+    let least = fields.optional("minimum", number)?;
+    let most = fields.optional("maximum", number)?;
+    fields.finish()?;
+    if least.is_none() && most.is_none() {
+        return Err(wrong(path, "expected `minimum` or `maximum`, or both"));
+    }
+    Ok(Node::number_between(name, least, most))
+}
+
+fn number(path: &str, value: Value) -> Result<f64, Refusal> {
+    value.as_f64().ok_or_else(|| wrong(path, "expected a number"))
 }
 
 /// A page, as it was asked for.

@@ -164,7 +164,7 @@ impl Server {
             vault: options.vault,
             exchange: options.exchange,
             metrics: Metrics::default(),
-            converter: Converter::new(options.convert),
+            converter: Converter::new(options.convert, options.convert_time),
             unpacking: Arc::new(Semaphore::new(MAX_UNPACKING)),
             tasks: TaskTracker::new(),
             site,

@@ -86,13 +86,20 @@ pub(crate) async fn sign_in(visit: &Visit<'_>, payload: Payload) -> Result<Reply
             return Err(wrong());
         }
     };
-    let mut session = shared.store.write().await?;
-    if let (Some(old), Some(renewed)) = (&hashed, &verdict.renewed) {
-        session.rehash_password(&user.id, old, renewed).await?;
+    let entered = async {
+        let mut session = shared.store.write().await?;
+        if let (Some(old), Some(renewed)) = (&hashed, &verdict.renewed) {
+            session.rehash_password(&user.id, old, renewed).await?;
+        }
+        welcome(visit, session, &user, "password", "password").await
+    };
+    let entered = entered.await;
+    match &entered {
+        Ok(_) => attempt.succeeded(),
+        // The password was right.
+        Err(_) => attempt.withdrawn(),
     }
-    let reply = welcome(visit, session, &user, "password", "password").await?;
-    attempt.succeeded();
-    Ok(reply)
+    entered
 }
 
 /// The user of that name or, since people type either, of that email address.

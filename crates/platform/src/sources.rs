@@ -1,6 +1,5 @@
 //! Sources of comments.
 
-use chrono::{DateTime, Utc};
 use comment::{TextFormat, Transform};
 use hyper::StatusCode;
 use serde_json::{Value, json};
@@ -269,6 +268,3 @@ fn tag_info(tag: &str) -> Result<Value, Refusal> {
     }
     Ok(info)
 }
-
-/// A range of times, both ends inclusive.
-pub(crate) type Range = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);

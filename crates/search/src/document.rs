@@ -19,6 +19,8 @@ const MAX_BODY_TOKENS: usize = 32 * 1024;
 /// Marks of a comment, and bytes of the words in the names of its files.
 const MAX_MARKS: usize = 4 * 1024;
 const MAX_NAMES: usize = 32 * 1024;
+/// Numbers of a comment that ranges find: each has many marks.
+const MAX_NUMBERS: usize = 64;
 
 /// What of a comment can be found.
 #[derive(Clone, Debug, Default)]
@@ -99,11 +101,18 @@ impl Document<'_> {
         if !self.attachments.is_empty() {
             marks.push(Mark::has_attachment());
         }
+        let mut numbers = 0;
         for (name, value) in &self.properties {
             marks.push(Mark::property(name));
             match value {
                 Value::Text(text) => marks.push(Mark::text_property(name, text)),
-                Value::Number(number) => marks.push(Mark::number_property(name, *number)),
+                Value::Number(number) => {
+                    marks.push(Mark::number_property(name, *number));
+                    numbers += 1;
+                    if numbers <= MAX_NUMBERS {
+                        marks.extend(Mark::number_digits(name, *number));
+                    }
+                }
             }
             if let (&"string:Folder", Value::Text(path)) = (name, value) {
                 let ends = path.char_indices().filter(|(_, c)| *c == '/').map(|(end, _)| end);

@@ -26,9 +26,9 @@ pub mod tokens;
 pub use document::{Document, Entry, Value};
 pub use highlight::{Snippet, Span, highlight, snippet};
 pub use mark::Mark;
-pub use query::{Field, Names, Node, Phrase, Query, QueryError, parse};
+pub use query::{Field, MAX_RANGES, Names, Node, Phrase, Query, QueryError, parse};
 use tokens::tokens;
 
 /// Grows with each release in which the same comment can have other tokens: an index of another
 /// version is built anew.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;

@@ -74,6 +74,29 @@ impl Mark {
         Self::hashed('v', &[&folded(name), &value.to_string()])
     }
 
+    /// What a number is found by when it is looked for between two others: its first digits, one
+    /// more in each.
+    pub(crate) fn number_digits(name: &str, value: f64) -> impl Iterator<Item = Self> {
+        let (name, key) = (folded(name), sortable(value));
+        (1..=DIGITS).map(move |count| Self::digits(&name, key, count))
+    }
+
+    /// The fewest marks of which each number between the two has one, both included, and no other.
+    pub(crate) fn numbers_between(name: &str, least: f64, most: f64) -> Vec<Self> {
+        let (name, least, most) = (folded(name), sortable(least), sortable(most));
+        let mut found = Vec::new();
+        if least <= most {
+            between(least, most, &mut |key, count| found.push(Self::digits(&name, key, count)));
+        }
+        found
+    }
+
+    /// `name` is folded.
+    fn digits(name: &str, key: u64, count: u32) -> Self {
+        let digits = key >> (BITS * (DIGITS - count));
+        Self::hashed('g', &[name, &format!("{count} {digits:x}")])
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -102,6 +125,41 @@ impl Mark {
             write!(mark, "{byte:02x}").unwrap_or_default();
         }
         Self(mark)
+    }
+}
+
+/// A number as digits, so that the greater of two is the one with the greater digits.
+const DIGITS: u32 = 16;
+/// Bits of a digit. More of them make fewer marks of a number and more of a range: at most
+/// 2 × 15 × 15.
+const BITS: u32 = 4;
+
+/// Numbers in their order as whole ones. Spec: IEEE 754-2019 §5.10, `totalOrder`.
+fn sortable(value: f64) -> u64 {
+    // Zero has two signs.
+    let value = if value == 0.0 { 0.0 } else { value };
+    let bits = value.to_bits();
+    if value.is_sign_negative() { !bits } else { bits | (1 << 63) }
+}
+
+/// Covers a range with the beginnings of numbers: a key, and how many of its digits count.
+fn between(mut least: u64, most: u64, take: &mut impl FnMut(u64, u32)) {
+    loop {
+        // The most numbers that begin as `least` does and of which it is the first, all within.
+        let mut count = DIGITS;
+        let last = loop {
+            let shorter = count - 1;
+            let rest = u64::MAX.checked_shr(BITS * shorter).unwrap_or(0);
+            if shorter == 0 || least & rest != 0 || least | rest > most {
+                break least | u64::MAX.checked_shr(BITS * count).unwrap_or(0);
+            }
+            count = shorter;
+        };
+        take(least, count);
+        match last.checked_add(1) {
+            Some(next) if last < most => least = next,
+            _ => return,
+        }
     }
 }
 
@@ -158,4 +216,73 @@ pub(crate) fn domains(domain: &str) -> impl Iterator<Item = &str> {
         domain.split_once('.').map(|(_, rest)| rest).filter(|rest| rest.contains('.'))
     })
     .take(MOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const NUMBERS: &[f64] = &[
+        f64::MIN,
+        -1e300,
+        -1e9,
+        -1000.5,
+        -3.0,
+        -2.0,
+        -1.0,
+        -0.1,
+        -1e-300,
+        -0.0,
+        0.0,
+        5e-324,
+        0.1,
+        0.3,
+        1.0,
+        1.5,
+        2.0,
+        3.0,
+        4.0,
+        15.0,
+        16.0,
+        17.0,
+        255.0,
+        256.0,
+        999.0,
+        1000.0,
+        1001.0,
+        1e9,
+        1e300,
+        f64::MAX,
+    ];
+
+    #[test]
+    fn a_number_is_found_in_the_ranges_that_hold_it() {
+        for &value in NUMBERS {
+            let own: BTreeSet<Mark> = Mark::number_digits("number:N", value).collect();
+            assert_eq!(own.len(), 16);
+            for &least in NUMBERS {
+                for &most in NUMBERS {
+                    let found = Mark::numbers_between("number:n", least, most);
+                    let marks = found.iter().filter(|mark| own.contains(mark)).count();
+                    let expected = usize::from(least <= value && value <= most);
+                    assert_eq!(marks, expected, "{value} from {least} to {most}");
+                    assert!(found.len() <= 450, "{} from {least} to {most}", found.len());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_range_of_round_numbers_is_few_marks() {
+        for (least, most, marks) in
+            [(0.0, 100.0, 19), (1000.0, f64::MAX, 66), (5.0, 5.0, 1), (1.0, 0.0, 0)]
+        {
+            let found = Mark::numbers_between("number:n", least, most).len();
+            assert_eq!(found, marks, "from {least} to {most}");
+        }
+        let other = Mark::numbers_between("number:m", 5.0, 5.0);
+        assert_ne!(other, Mark::numbers_between("number:n", 5.0, 5.0));
+    }
 }

@@ -8,11 +8,14 @@ mod tables;
 
 use std::{collections::BTreeMap, path::Path};
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use sqlx::Row;
 
 use crate::{
-    Progress, Result, Session, Store, StoreError, Swept, Watcher, contents::on_disk, is_hash,
+    NeededBy, Progress, Result, Session, Store, StoreError, Swept, Watcher,
+    contents::{AT_ONCE, on_disk},
+    is_hash,
 };
 
 /// Most findings that are told one by one; of the others, only the number is.
@@ -71,9 +74,8 @@ pub struct Finding {
     pub kind: Kind,
     /// What it is about: a hash, a table, a file.
     pub what: String,
-    /// The emails that it concerns, as `project/bucket id`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub emails: Vec<String>,
+    #[serde(flatten)]
+    pub needed_by: NeededBy,
     /// What was done about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repaired: Option<String>,
@@ -102,8 +104,8 @@ impl Report {
     }
 
     fn note(&mut self, kind: Kind, what: impl Into<String>) {
-        let (emails, repaired) = (Vec::new(), None);
-        self.add(Finding { kind, what: what.into(), emails, repaired });
+        let (needed_by, repaired) = (NeededBy::default(), None);
+        self.add(Finding { kind, what: what.into(), needed_by, repaired });
     }
 
     /// A database that is damaged is a finding, and no reason to look at nothing else.
@@ -164,13 +166,18 @@ impl Store {
             let page = self.read().await?.known_page(&after).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after.clone_from(&last.hash);
-            for known in page {
+            // A look is a way over the network where contents are far.
+            let at_once = if self.contents.is_far() { AT_ONCE } else { 1 };
+            let looks: Vec<_> = page.iter().map(|known| self.look_at(&known.hash)).collect();
+            let found: Vec<_> = stream::iter(looks).buffered(at_once).collect().await;
+            for (known, found) in page.into_iter().zip(found) {
+                let found = found?;
                 report.contents += 1;
                 report.bytes += known.size;
-                if let Some(kind) = self.look_at(&known.hash).await? {
-                    let emails = self.read().await?.emails_with(&known.hash).await?;
+                if let Some(kind) = found {
+                    let needed_by = self.read().await?.needed_by(&known.hash).await?;
                     let repaired = self.repair(&known, kind, repair).await?;
-                    report.add(Finding { kind, what: known.hash, emails, repaired });
+                    report.add(Finding { kind, what: known.hash, needed_by, repaired });
                 }
             }
             watcher(Progress { what: "contents", done: report.contents, total });
@@ -204,20 +211,20 @@ impl Store {
         repair: Repair<'_>,
         watcher: Watcher<'_>,
     ) -> Result<()> {
-        for part in 0..=u8::MAX {
-            let listed = self.contents.list(part).await?;
+        let mut all = self.contents.list();
+        while let Some(listed) = all.try_next().await? {
             report.files += listed.len() as u64;
             for file in listed.iter().filter(|file| !is_hash(&file.name)) {
-                let place = self.contents.place();
-                report.note(Kind::StrangeFile, format!("{place}/{part:02x}/{}", file.name));
+                report.note(Kind::StrangeFile, file.place.clone());
             }
             if !repair.wanted {
-                for (hash, _) in self.orphans(part).await? {
+                for (hash, _) in self.orphans(listed).await? {
                     report.note(Kind::Unused, hash);
                 }
             }
-            watcher(Progress { what: "files", done: u64::from(part) + 1, total: 256 });
+            watcher(Progress { what: "files", done: report.files, total: 0 });
         }
+        drop(all);
         if repair.wanted {
             report.swept = Some(self.sweep().await?);
             return Ok(());

@@ -263,16 +263,9 @@ impl Session {
         comment_id: &str,
         place: i64,
     ) -> Result<Option<String>> {
-        let row = sqlx::query(
-            "SELECT hash FROM comment_attachments \
-             WHERE source_id = $1 AND comment_id = $2 AND place = $3",
-        )
-        .bind(source_id.to_owned())
-        .bind(comment_id.to_owned())
-        .bind(place)
-        .fetch_optional(self.database())
-        .await?;
-        Ok(row.map(|row| row.try_get(0)).transpose()?)
+        let sql = "SELECT hash FROM comment_attachments \
+                   WHERE source_id = $1 AND comment_id = $2 AND place = $3";
+        self.sent_beside(sql, source_id, comment_id, place).await
     }
 
     /// What was sent beside those comments: the id of the comment and the place of each.
@@ -313,15 +306,20 @@ impl Session {
         email_id: &str,
         place: i64,
     ) -> Result<Option<String>> {
-        let row = sqlx::query(
-            "SELECT hash FROM email_attachments \
-             WHERE bucket_id = $1 AND email_id = $2 AND place = $3",
-        )
-        .bind(bucket_id.to_owned())
-        .bind(email_id.to_owned())
-        .bind(place)
-        .fetch_optional(self.database())
-        .await?;
+        let sql = "SELECT hash FROM email_attachments \
+                   WHERE bucket_id = $1 AND email_id = $2 AND place = $3";
+        self.sent_beside(sql, bucket_id, email_id, place).await
+    }
+
+    async fn sent_beside(
+        &mut self,
+        sql: &'static str,
+        within: &str,
+        id: &str,
+        place: i64,
+    ) -> Result<Option<String>> {
+        let query = sqlx::query(sql).bind(within.to_owned()).bind(id.to_owned()).bind(place);
+        let row = query.fetch_optional(self.database()).await?;
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 }

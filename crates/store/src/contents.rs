@@ -4,7 +4,9 @@
 //! durable with one write to the log; a larger one is a file. "Internal Versus External BLOBs",
 //! SQLite documentation, finds the border near 100 KB.
 
+mod ahead;
 pub(crate) mod folder;
+mod owner;
 mod place;
 
 use std::{
@@ -17,12 +19,13 @@ use std::{
 use flate2::{Compression, read::DeflateDecoder, write::DeflateEncoder};
 use openssl::sha::Sha256;
 use sqlx::{AssertSqlSafe, Row};
-use tempfile::{NamedTempFile, TempPath};
+use tempfile::NamedTempFile;
 
-pub(crate) use self::folder::on_disk;
+use self::ahead::Waiting;
+pub(crate) use self::{ahead::AT_ONCE, folder::on_disk};
 pub use self::{
     folder::Folder,
-    place::{Contents, Listed, is_hash},
+    place::{Contents, Listed, Trouble, is_hash},
 };
 use crate::{
     Result, Session, StoreError,
@@ -123,7 +126,7 @@ impl ContentWriter<'_> {
                 // Durable before the row that says that it is there.
                 let about = file.as_file().sync_all().and_then(|()| file.as_file().metadata());
                 let size = about.map_err(StoreError::file(&folder))?.len();
-                (size, Place::File(Arc::new(file.into_temp_path())))
+                (size, Place::File(Arc::new(Waiting::new(file.into_temp_path()))))
             }
         };
         let hash = hex(&self.hash.finish());
@@ -180,8 +183,7 @@ impl Staged {
 #[derive(Clone, Debug)]
 enum Place {
     Memory(Vec<u8>),
-    /// Removed when it is dropped, unless it was stored.
-    File(Arc<TempPath>),
+    File(Arc<Waiting>),
 }
 
 /// Reads a content piece by piece, and finds out whether it is the one that was stored.
@@ -247,13 +249,7 @@ impl Session {
         if all.is_empty() {
             return Ok(());
         }
-        for staged in all {
-            if let Place::File(file) = &staged.place {
-                // Within the transaction that writes, so that nobody removes it meanwhile.
-                self.guard_content(&staged.hash).await?;
-                self.contents.put(&staged.hash, file).await?;
-            }
-        }
+        self.keep_files(all).await?;
         let now = micros(self.now);
         let sql = format!(
             "INSERT INTO contents (coding, created_at, hash, size, stored_size, body) VALUES {} \

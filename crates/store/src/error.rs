@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use record::Cause;
 
-use crate::database;
+use crate::{Trouble, database};
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,15 @@ pub enum StoreError {
     /// It was written by a later version of this program.
     #[error("the database has version {found}, and this program knows versions up to {known}")]
     TooNew { found: i64, known: i64 },
+    /// Where contents are that are too large for the database. Nothing was written.
+    #[error("could not use `{place}`, where contents are kept")]
+    Contents {
+        place: String,
+        trouble: Trouble,
+        hint: Option<String>,
+        #[source]
+        cause: Cause,
+    },
     /// The files beside the database.
     #[error("could not use `{}`", .path.display())]
     File {
@@ -64,7 +73,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// What the operator can do, as a complete sentence, if we know.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
         match self {
             Self::TooNew { .. } => {
                 Some("Start the version that wrote it, or restore a backup made before its start.")
@@ -81,6 +90,7 @@ impl StoreError {
                 Some("Check user and password of the URL, and `pg_hba.conf` of the server.")
             }
             Self::Unsuitable { hint, .. } => Some(hint),
+            Self::Contents { hint, .. } => hint.as_deref(),
             Self::BadBackup { .. } => Some("Give another backup; each is whole by itself."),
             Self::Occupied { .. } => {
                 Some("A backup is only restored where nothing is: give an empty place.")
@@ -89,7 +99,8 @@ impl StoreError {
         }
     }
 
-    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    /// `map_err` for work on a file.
+    pub fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         |cause| Self::File { path, cause }
     }

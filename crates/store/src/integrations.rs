@@ -170,6 +170,17 @@ impl Session {
         Ok(())
     }
 
+    /// How many integrations have credentials that are sealed.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn count_sealed(&mut self) -> Result<u64> {
+        let query = sqlx::query("SELECT COUNT(*) FROM integrations WHERE secrets IS NOT NULL");
+        let count: i64 = query.fetch_one(self.database()).await?.try_get(0)?;
+        Ok(u64::try_from(count).unwrap_or_default())
+    }
+
     /// How many integrations a project has.
     ///
     /// # Errors

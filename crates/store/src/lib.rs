@@ -22,6 +22,7 @@ mod configs;
 mod contents;
 mod conversion_status;
 mod conversions;
+mod converting;
 mod database;
 mod datasets;
 mod emails;
@@ -70,7 +71,7 @@ pub use comment_pages::{AUDIO, CommentQuery, Thread};
 pub use comments::{Comment, CommentWrite, NewComment};
 pub use configs::{Config, ConfigVersion};
 pub use contents::{
-    ContentReader, ContentWriter, Contents, Folder, Listed, Staged, Staging, is_hash,
+    ContentReader, ContentWriter, Contents, Folder, Listed, Staged, Staging, Trouble, is_hash,
 };
 pub use conversion_status::{Conversion, Quarantined};
 pub use conversions::{Claim, Claimant};
@@ -82,6 +83,7 @@ pub use identities::Identity;
 pub use index::{Count, Search, SearchProgress, SearchVolume, ThreadHit, ThreadPage};
 pub use integrations::{Integration, IntegrationError};
 pub use links::{Link, LinkKind};
+pub use named::NeededBy;
 pub use outbox::{NewMail, WaitingMail};
 pub use projects::{NewProject, Project};
 pub use quotas::Quota;
@@ -186,6 +188,9 @@ impl Store {
         let readers = pool(kind, true).max_connections(READERS).connect_with(options).await?;
         let (folder, places) = (Arc::new(folder.to_owned()), Arc::default());
         let store = Self { readers, writer, kind, contents, folder, clock, places };
+        if !matches!(version, Version::Exactly(_)) {
+            store.claim_contents(version).await?;
+        }
         if version == Version::Newest {
             let mut session = store.write().await?;
             session.begin_search().await?;

@@ -6,10 +6,11 @@
 
 use std::fs::File;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use rustix::fs::{FlockOperation, flock};
 use sqlx::Row;
 
-use crate::{Kind, Result, Session, Store, StoreError};
+use crate::{Kind, Result, Session, Store, StoreError, contents::AT_ONCE};
 
 /// The lock of all files on PostgreSQL: any number that nobody else takes.
 const ALL_FILES: i64 = 0x7472_6962_6669_6c65;
@@ -58,17 +59,29 @@ impl Store {
 
     /// Removes the files of those contents that have no row any more.
     pub(crate) async fn remove_files(&self, hashes: &[String]) -> Result<u64> {
+        // Writers wait meanwhile: not for many that are behind a network.
+        let most = if self.contents.is_far() { AT_ONCE } else { hashes.len().max(1) };
+        let mut removed = 0;
+        for some in hashes.chunks(most) {
+            removed += self.remove_some(some).await?;
+        }
+        Ok(removed)
+    }
+
+    async fn remove_some(&self, hashes: &[String]) -> Result<u64> {
         // Its own transaction: a file may only go while nobody can store it again.
         let mut session = self.write().await?;
         let Some(removal) = session.may_remove().await? else { return Ok(0) };
-        let mut removed = 0;
+        let mut unnamed = Vec::new();
         for hash in hashes {
             session.guard_from_storing(hash).await?;
             if !session.has_content(hash).await? {
-                self.contents.remove(hash).await?;
-                removed += 1;
+                unnamed.push(hash);
             }
         }
+        let removed = unnamed.len() as u64;
+        let removals: Vec<_> = unnamed.into_iter().map(|hash| self.contents.remove(hash)).collect();
+        stream::iter(removals).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         // In this order: nobody else removes before it is certain who did.
         session.end().await?;
         drop(removal);

@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_search.sql"),
     include_str!("migrations/0004_people.sql"),
     include_str!("migrations/0005_integrations.sql"),
+    include_str!("migrations/0006_converting.sql"),
 ];
 
 /// The version that this program works with.

@@ -3,9 +3,10 @@
 
 use std::collections::HashSet;
 
+use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, Row};
 
-use crate::{Result, Session, Store, contents, is_hash, tables};
+use crate::{Listed, Result, Session, Store, contents, is_hash, tables};
 
 /// Contents that are looked at in one transaction.
 const PORTION: usize = 200;
@@ -33,6 +34,9 @@ impl Store {
             staged: contents::sweep_staged(&self.folder.join("contents"))?,
             ..Swept::default()
         };
+        let mut session = self.write().await?;
+        session.forget_old_conversions().await?;
+        session.commit().await?;
         let mut after = String::new();
         loop {
             let unused = self.read().await?.unused_contents(&after, PORTION).await?;
@@ -43,8 +47,9 @@ impl Store {
             swept.contents += session.gone.len() as u64;
             session.commit().await?;
         }
-        for part in 0..=u8::MAX {
-            let orphans = self.orphans(part).await?;
+        let mut all = self.contents.list();
+        while let Some(listed) = all.try_next().await? {
+            let orphans = self.orphans(listed).await?;
             for portion in orphans.chunks(PORTION) {
                 let names: Vec<_> = portion.iter().map(|(name, _)| name.clone()).collect();
                 let removed = self.remove_files(&names).await?;
@@ -57,9 +62,8 @@ impl Store {
         Ok(swept)
     }
 
-    /// Files without rows, of those whose names begin with these two digits.
-    pub(crate) async fn orphans(&self, part: u8) -> Result<Vec<(String, u64)>> {
-        let mut listed = self.contents.list(part).await?;
+    /// Files without rows, of those that are listed.
+    pub(crate) async fn orphans(&self, mut listed: Vec<Listed>) -> Result<Vec<(String, u64)>> {
         listed.retain(|file| is_hash(&file.name));
         let mut orphans = Vec::new();
         for portion in listed.chunks(PORTION) {

@@ -58,6 +58,7 @@ pub(crate) const TABLES: &[Table] = &[
     kept("comments", "place"),
     kept("comment_attachments", "source_id, comment_id, place").contents(&["hash"]),
     kept("conversions", "email, source_id"),
+    kept("converting", "hash, holder"),
     kept("integrations", "id"),
     kept("integration_errors", "number").counted("number"),
     kept("outbox", "number").counted("number"),

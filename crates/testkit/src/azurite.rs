@@ -4,7 +4,6 @@ use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
-    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
         OnceLock,
@@ -16,6 +15,8 @@ use std::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use openssl::{hash::MessageDigest, pkey::PKey, sign::Signer};
 use url::form_urlencoded;
+
+use crate::peers::from_npm;
 
 pub const ACCOUNT: &str = "devstoreaccount1";
 /// Published by Microsoft; the emulator knows no other.
@@ -35,25 +36,6 @@ pub struct Azurite {
     _folder: tempfile::TempDir,
 }
 
-/// The folder with Azurite in its `node_modules`, installed once for all runs.
-fn installed() -> PathBuf {
-    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/azurite");
-    if !home.join(VERSION).exists() {
-        std::fs::create_dir_all(&home).unwrap();
-        std::fs::write(home.join("package.json"), "{\"private\": true}").unwrap();
-        let status = Command::new("npm")
-            .args(["install", "--silent", "--no-audit", "--no-fund", "--no-save"])
-            .args(["--ignore-scripts", VERSION])
-            .current_dir(&home)
-            .stdin(Stdio::null())
-            .status()
-            .expect("npm is needed for Azurite");
-        assert!(status.success(), "npm could not install {VERSION}");
-        std::fs::write(home.join(VERSION), "").unwrap();
-    }
-    home
-}
-
 /// Starts the emulator, on the first call.
 ///
 /// # Panics
@@ -67,7 +49,7 @@ pub fn azurite() -> &'static Azurite {
         let script = "node \"$@\" & read _; kill $!";
         let mut process = Command::new("sh")
             .args(["-c", script, "azurite"])
-            .arg(installed().join("node_modules/azurite/dist/src/blob/main.js"))
+            .arg(from_npm(VERSION).join("node_modules/azurite/dist/src/blob/main.js"))
             .args(["--blobHost", "127.0.0.1", "--blobPort", "0", "--skipApiVersionCheck"])
             .args(["--disableTelemetry", "--silent", "--location"])
             .arg(folder.path())
@@ -114,13 +96,7 @@ impl Azurite {
     /// The emulator refuses.
     pub fn blobs(&self, container: &str) -> BTreeMap<String, Vec<u8>> {
         let read = |name: String| {
-            let escaped: String = name
-                .split('/')
-                .map(|part| form_urlencoded::byte_serialize(part.as_bytes()).collect::<String>())
-                .map(|part| part.replace('+', "%20"))
-                .collect::<Vec<_>>()
-                .join("/");
-            let (status, body) = self.ask("GET", &format!("{container}/{escaped}"), "");
+            let (status, body) = self.ask("GET", &format!("{container}/{}", escaped(&name)), "");
             assert_eq!(status, 200, "{name}");
             (name, body)
         };
@@ -158,8 +134,30 @@ impl Azurite {
     /// The emulator refuses.
     pub fn overwrite(&self, container: &str, blob: &str, content: &[u8]) {
         let head = "x-ms-blob-type: BlockBlob\r\n";
-        let (status, _) = self.send("PUT", &format!("{container}/{blob}"), "", head, content);
+        let path = format!("{container}/{}", escaped(blob));
+        let (status, _) = self.send("PUT", &path, "", head, content);
         assert_eq!(status, 201);
+    }
+
+    /// Removes a blob.
+    ///
+    /// # Panics
+    ///
+    /// The emulator refuses.
+    pub fn delete(&self, container: &str, blob: &str) {
+        let (status, _) = self.ask("DELETE", &format!("{container}/{}", escaped(blob)), "");
+        assert_eq!(status, 202);
+    }
+
+    /// What a blob holds, if there is one.
+    ///
+    /// # Panics
+    ///
+    /// The emulator refuses.
+    pub fn blob(&self, container: &str, blob: &str) -> Option<Vec<u8>> {
+        let (status, body) = self.ask("GET", &format!("{container}/{}", escaped(blob)), "");
+        assert!(status == 200 || status == 404, "{status}");
+        (status == 200).then_some(body)
     }
 
     fn ask(&self, method: &str, path: &str, query: &str) -> (u16, Vec<u8>) {
@@ -205,6 +203,14 @@ impl Azurite {
         assert!(!head.to_ascii_lowercase().contains("chunked"), "{head}");
         (head.split(' ').nth(1).unwrap().parse().unwrap(), body)
     }
+}
+
+/// A name as it stands in a path.
+fn escaped(name: &str) -> String {
+    let part =
+        |part: &str| -> String { form_urlencoded::byte_serialize(part.as_bytes()).collect() };
+    let parts: Vec<_> = name.split('/').map(|own| part(own).replace('+', "%20")).collect();
+    parts.join("/")
 }
 
 /// The text of the first element with that tag.

@@ -2,12 +2,12 @@
 
 use std::{
     io::{BufRead, BufReader, Lines, Write},
-    path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    sync::Once,
 };
 
 use serde_json::{Value, json};
+
+use crate::peers::from_npm;
 
 const VERSION: &str = "oidc-provider@9.13.3";
 
@@ -31,29 +31,6 @@ impl Drop for OidcProvider {
     }
 }
 
-/// The folder with the package in its `node_modules`, installed once for all runs.
-fn installed() -> PathBuf {
-    static ONCE: Once = Once::new();
-    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/oidc-provider");
-    ONCE.call_once(|| {
-        if home.join(VERSION).exists() {
-            return;
-        }
-        std::fs::create_dir_all(&home).unwrap();
-        std::fs::write(home.join("package.json"), "{\"private\": true}").unwrap();
-        let status = Command::new("npm")
-            .args(["install", "--silent", "--no-audit", "--no-fund", "--no-save"])
-            .args(["--ignore-scripts", VERSION])
-            .current_dir(&home)
-            .stdin(Stdio::null())
-            .status()
-            .expect("npm is needed for oidc-provider");
-        assert!(status.success(), "npm could not install {VERSION}");
-        std::fs::write(home.join(VERSION), "").unwrap();
-    });
-    home
-}
-
 impl OidcProvider {
     /// Starts a provider that sends people back to `redirect_uri`.
     ///
@@ -64,7 +41,7 @@ impl OidcProvider {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/oidc_provider/provider.mjs");
         let mut process = Command::new("node")
             .arg(script)
-            .arg(installed())
+            .arg(from_npm(VERSION))
             .arg(redirect_uri)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -128,8 +128,9 @@ fn web_test() -> Result<()> {
 }
 
 fn schemathesis() -> Result<()> {
-    let test = ["test", "--package", "platform", "--test", "it", "--", "--ignored"];
-    run(cargo().args(test).arg("schemathesis_finds_nothing"))
+    let test = ["test", "--package", "platform", "--test", "it", "--", "--nocapture"];
+    let long = ("TRIBUTARY_SCHEMATHESIS_LONG", "1");
+    run(cargo().env(long.0, long.1).args(test).arg("schemathesis_finds_nothing"))
 }
 
 fn demo(args: &[String]) -> Result<()> {

@@ -92,6 +92,15 @@ fn a_platform_of_version_1_goes_on_with_its_emails_and_gets_comments_and_search(
     let told = succeeded(&new.run(&["restore", home.to_str().unwrap()]));
     assert!(told.contains("`vault.key`") && told.contains("--vault-key-file"), "{told}");
     assert!(!new.data.join("vault.key").exists());
+    // A new key would open none of the credentials.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // Without the refusal, this ends the program too, with another code.
+    let refused = new.run(&["serve", "--bind", &taken.local_addr().unwrap().to_string()]);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(78), "{told}");
+    assert!(told.contains("/vault.key`, and the credentials of 1 integrations"), "{told}");
+    assert!(!new.data.join("vault.key").exists());
+    fs::copy(server.data.join("vault.key"), new.data.join("vault.key")).unwrap();
     new.start_again();
     new.wait();
     // The index is in no backup; it is made of the comments.

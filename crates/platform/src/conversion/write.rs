@@ -26,7 +26,9 @@ pub(super) async fn write(
                     "An email was set aside, and stays in its bucket: {reason}"
                 );
             }
-            Outcome::Bad(_) => session.postpone(&own.claim, TimeDelta::zero()).await?,
+            Outcome::Bad(_) | Outcome::NotYet => {
+                session.postpone(&own.claim, TimeDelta::zero()).await?;
+            }
             Outcome::Later => session.postpone(&own.claim, LATER).await?,
         }
     }

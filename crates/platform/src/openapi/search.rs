@@ -89,7 +89,20 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
                         "type": "object",
                         "additionalProperties": false,
                         "patternProperties": {
-                            "^(string|number):[\\s\\S]*$": values(json!({ "type": ["string", "number"] })),
+                            "^string:[\\s\\S]*$": values(any_text()),
+                            "^number:[\\s\\S]*$": { "anyOf": [
+                                values(json!({ "type": "number" })),
+                                {
+                                    "type": "object",
+                                    "additionalProperties": false,
+                                    "minProperties": 1,
+                                    "properties": {
+                                        "minimum": { "type": "number" },
+                                        "maximum": { "type": "number" },
+                                    },
+                                    "description": "Both included; at most 8 ranges in a request.",
+                                },
+                            ] },
                         },
                         "description": "By `string:<name>` or `number:<name>`; one of the values.",
                     }),

@@ -1,6 +1,6 @@
 //! Contents of every size: in little memory, equal when they come back, and never wrong.
 
-use std::{collections::VecDeque, convert::Infallible, pin::Pin, process::Stdio, task};
+use std::{collections::VecDeque, convert::Infallible, pin::Pin, process::Stdio, sync::Arc, task};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
@@ -13,7 +13,7 @@ use platform::{Limits, Options};
 use serde_json::{Value, json};
 use testkit::platform_contract::client::{BUCKET, Client, email, whole};
 
-use crate::server::Running;
+use crate::{away::on_azurite, server::Running};
 
 async fn start(options: Options) -> (Running, Client) {
     let server = Running::start_with(options).await;
@@ -58,7 +58,12 @@ async fn an_email_of_150_mb_is_taken_in_little_memory() {
 }
 
 async fn upload_150_mb() {
-    let (server, mut client) = start(Options::default()).await;
+    // Over a file to a container: the longest way there is.
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let (_way, contents) = on_azurite(folder.path()).await;
+    let server = Running::start_in(folder, contents, Options::default()).await;
+    server.add_project("example").await;
+    let mut client = server.client().await;
     let mut pieces = VecDeque::new();
     let mut random = vec![0; 57_000];
     let mut hash = openssl::sha::Sha256::new();

@@ -1,24 +1,22 @@
 //! Emails of a bucket become comments of its sources, each once, whatever happens.
 
-use std::{process::Stdio, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use platform::{Options, Server, first_start};
 use record::clock::SystemClock;
 use serde_json::{Value, json};
 use store::Store;
-use testkit::platform_contract::client::{BUCKET, Client, email, emails_of};
+use testkit::platform_contract::client::{BUCKET, Client, email};
 use tokio_util::sync::CancellationToken;
 
 use crate::server::Running;
 
 const SOURCE: &str = "/api/v1/sources/example%2Fletters";
 const COMMENTS: &str = "/api/_private/sources/example%2Fletters/comments";
-const CONVERSION: &str = "/api/_private/sources/example%2Fletters/conversion";
-const TAG: &str = "generic.0.CONVKER5";
-/// What the converter of these tests panics at, or ends the process at.
-const POISON: &str = "POISON";
+pub(crate) const CONVERSION: &str = "/api/_private/sources/example%2Fletters/conversion";
+pub(crate) const TAG: &str = "generic.0.CONVKER5";
 
-fn letter(number: u32, subject: &str, text: &str) -> Value {
+pub(crate) fn letter(number: u32, subject: &str, text: &str) -> Value {
     let mut email = email(number);
     email["mime_content"] = json!(format!(
         "Message-ID: <{number}@example.com>\r\nFrom: ann@acme.example\r\nTo: bob@example.com\r\n\
@@ -28,7 +26,7 @@ fn letter(number: u32, subject: &str, text: &str) -> Value {
 }
 
 /// Waits until nothing waits.
-async fn converted(client: &mut Client) -> Value {
+pub(crate) async fn converted(client: &mut Client) -> Value {
     loop {
         let answer = client.call("GET", CONVERSION, Value::Null).await.json();
         if answer["conversion"]["waiting"] == 0 {
@@ -38,13 +36,13 @@ async fn converted(client: &mut Client) -> Value {
     }
 }
 
-async fn comments(client: &mut Client) -> Vec<Value> {
+pub(crate) async fn comments(client: &mut Client) -> Vec<Value> {
     let page = client.call("GET", &format!("{COMMENTS}?limit=256"), Value::Null).await.json();
     assert!(page.get("continuation").is_none());
     page["comments"].as_array().unwrap().clone()
 }
 
-fn subjects(comments: &[Value]) -> Vec<&str> {
+pub(crate) fn subjects(comments: &[Value]) -> Vec<&str> {
     let mut all: Vec<&str> = Vec::new();
     for own in comments {
         all.push(own["messages"][0]["subject"]["text"].as_str().unwrap());
@@ -53,7 +51,7 @@ fn subjects(comments: &[Value]) -> Vec<&str> {
     all
 }
 
-async fn start(options: Options) -> (Running, Client) {
+pub(crate) async fn start(options: Options) -> (Running, Client) {
     let server = Running::start_with(options).await;
     server.add_project("example").await;
     let client = server.client().await;
@@ -197,42 +195,6 @@ async fn an_attachment_is_taken_out_of_the_email() {
     assert_eq!(client.call("GET", &stolen, Value::Null).await.status, 404);
 }
 
-/// Does as the converter does, but for some emails.
-fn with_poison(poison: impl Fn() + Send + Sync + 'static) -> Options {
-    let convert: platform::Convert = Arc::new(move |raw, delivery, transform| {
-        if raw.windows(POISON.len()).any(|own| own == POISON.as_bytes()) {
-            poison();
-        }
-        comment::convert(raw, delivery, transform)
-    });
-    Options { convert: Some(convert), ..Options::default() }
-}
-
-#[tokio::test]
-async fn an_email_that_panics_the_converter_is_named_and_passed_over() {
-    let (server, mut client) = start(with_poison(|| panic!("poison"))).await;
-    server.add_source("example", Some(TAG)).await;
-    let emails = [letter(1, "one", "text"), letter(2, "two", POISON), letter(3, "three", "text")];
-    assert_eq!(client.put(&emails).await.status, 200);
-    let done = converted(&mut client).await;
-    assert_eq!((&done["quarantined"], &done["converted"]), (&json!(1), &json!(2)));
-    assert_eq!(done["quarantine"][0]["email_id"], "<2@example.com>");
-    assert_eq!(done["quarantine"][0]["reason"], "the converter panicked");
-    assert_eq!(subjects(&comments(&mut client).await), ["one", "three"]);
-    assert_eq!(client.count().await, 3, "the raw email stays");
-    let metrics = client.call("GET", "/metrics", Value::Null).await;
-    let metrics = String::from_utf8(metrics.body).unwrap();
-    assert!(metrics.contains("\ntributary_conversions_quarantined 1\n"), "{metrics}");
-    assert!(metrics.contains("\ntributary_comments_written_total 2\n"), "{metrics}");
-    // Another content is tried at once, and what was set aside when somebody asks.
-    let retry = client.call("POST", &format!("{CONVERSION}/retry"), json!({})).await;
-    assert_eq!(retry.json()["retried"], 1);
-    assert_eq!(converted(&mut client).await["quarantined"], 1);
-    assert_eq!(client.put(&[letter(2, "two", "text")]).await.status, 200);
-    assert_eq!(converted(&mut client).await["quarantined"], 0);
-    assert_eq!(subjects(&comments(&mut client).await), ["one", "three", "two"]);
-}
-
 /// Several processes share a database: each email is converted once.
 #[tokio::test]
 async fn two_servers_on_one_database_share_the_work() {
@@ -287,95 +249,4 @@ async fn two_servers_on_one_database_share_the_work() {
     for serving in serving {
         serving.await.unwrap();
     }
-}
-
-/// Says to a process of this program in which folder it is to convert.
-const ALONE: &str = "TRIBUTARY_TEST_CONVERT_IN";
-
-/// A server in a process of its own, which some email ends.
-#[tokio::test]
-async fn an_email_that_ends_the_process_is_found_and_passed_over() {
-    #[expect(clippy::disallowed_methods, reason = "tests have no settings but these")]
-    let folder = std::env::var_os(ALONE);
-    if let Some(folder) = folder {
-        return convert_until_idle(folder.as_ref()).await;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path(), Arc::new(SystemClock)).await.unwrap();
-    let token = first_start(&store).await.unwrap().unwrap().token.reveal().to_owned();
-    // Nothing is converted in this process, so that the emails wait for the others.
-    let waiting = Options { convert: None, ..Options::default() };
-    let emails: Vec<Value> = (0..40)
-        .map(|number| {
-            letter(number, &format!("{number:02}"), if number == 17 { POISON } else { "x" })
-        })
-        .collect();
-    fill(&store, waiting, &token, &emails).await;
-    store.close().await;
-    let mut ended = 0;
-    loop {
-        let name = "conversion::an_email_that_ends_the_process_is_found_and_passed_over";
-        let mut program = tokio::process::Command::new(std::env::current_exe().unwrap());
-        program.args(["--exact", name, "--nocapture"]).env(ALONE, folder.path());
-        let output = program.stdin(Stdio::null()).kill_on_drop(true).output().await.unwrap();
-        if output.status.success() {
-            break;
-        }
-        ended += 1;
-        assert!(ended < 10, "{}", String::from_utf8_lossy(&output.stderr));
-    }
-    assert!(ended > 0, "nothing ended the process");
-    let store = Store::open(folder.path(), Arc::new(SystemClock)).await.unwrap();
-    let mut session = store.read().await.unwrap();
-    let source = session.sources().await.unwrap().remove(0);
-    let counts = session.conversion(&source.id).await.unwrap();
-    assert_eq!((counts.waiting, counts.quarantined), (0, 1));
-    assert_eq!(session.count_comments(&source.id, None, None).await.unwrap(), 39);
-    let aside = session.quarantined(&source.id, 9).await.unwrap().remove(0);
-    assert_eq!(aside.email_id, "<17@example.com>");
-    assert_eq!(aside.hash.len(), 64);
-}
-
-async fn fill(store: &Store, options: Options, token: &str, emails: &[Value]) {
-    let server = Server::bind(store.clone(), options).await.unwrap();
-    let address = server.address();
-    let over = CancellationToken::new();
-    let serving = tokio::spawn(server.serve(over.clone(), Duration::from_secs(5)));
-    let mut client = Client::connect(address, token).await;
-    for (path, body) in [
-        ("/api/_private/projects/example", json!({ "project": {} })),
-        (BUCKET, json!({ "bucket": { "bucket_type": "emails" } })),
-        (&format!("{BUCKET}/emails"), emails_of(emails)),
-    ] {
-        assert_eq!(client.call("PUT", path, body).await.status, 200, "{path}");
-    }
-    let bucket = client.call("GET", BUCKET, Value::Null).await.json()["bucket"]["id"].clone();
-    drop(client);
-    over.cancel();
-    serving.await.unwrap();
-    let mut session = store.write().await.unwrap();
-    let details = store::SourceDetails {
-        bucket_id: bucket.as_str().map(str::to_owned),
-        ..store::SourceDetails::default()
-    };
-    session.create_source("example", "letters", details).await.unwrap();
-    session.commit().await.unwrap();
-}
-
-async fn convert_until_idle(folder: &std::path::Path) {
-    let store = Store::open(folder, Arc::new(SystemClock)).await.unwrap();
-    let server = Server::bind(store.clone(), with_poison(|| std::process::abort())).await.unwrap();
-    let over = CancellationToken::new();
-    let serving = tokio::spawn(server.serve(over.clone(), Duration::from_secs(5)));
-    loop {
-        let mut session = store.read().await.unwrap();
-        let source = session.sources().await.unwrap().remove(0);
-        if session.conversion(&source.id).await.unwrap().waiting == 0 {
-            break;
-        }
-        drop(session);
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    over.cancel();
-    serving.await.unwrap();
 }

@@ -78,6 +78,18 @@ async fn an_hour_of_uploads_is_one_event_for_each_credential_and_bucket() {
     clock.advance(TimeDelta::hours(1));
     assert_eq!(client.put(&[email(1)]).await.status, 200);
     assert_eq!(uploads().await.len(), 3);
+    // Comments, and what belongs to them, are uploads into their source.
+    server.add_source("example", None).await;
+    let source = "/api/v1/sources/example%2Fletters";
+    let document = json!({ "headers": { "raw": "Subject: x\r\n" }, "body": { "plain": "x" } });
+    let raw = json!({ "documents": [{ "raw_email": document }] });
+    let comments = json!({ "comments": [] });
+    for (path, body) in [("sync-raw-emails", raw), ("sync", comments)] {
+        let made = client.call("POST", &format!("{source}/{path}"), body).await;
+        assert_eq!(made.status, 200, "{made:?}");
+        let seen = uploads().await;
+        assert_eq!(seen.iter().filter(|own| own["source"] == "example/letters").count(), 1);
+    }
 }
 
 #[tokio::test]

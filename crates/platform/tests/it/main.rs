@@ -7,6 +7,7 @@
 )]
 
 mod authorization;
+mod away;
 mod browser;
 mod comments;
 mod contents;
@@ -19,6 +20,7 @@ mod oidc;
 mod openapi;
 mod own_account;
 mod people;
+mod poison;
 mod raw_emails;
 mod search;
 mod server;

@@ -84,6 +84,17 @@ async fn queries_and_filters_find_the_newest_first() {
             vec!["d"],
         ),
         (json!({ "filter": { "user_properties": { "number:Score": [4] } } }), vec![]),
+        (
+            json!({ "filter": { "user_properties": { "number:Score": { "minimum": 4.5 } } } }),
+            vec!["c", "d", "b", "a"],
+        ),
+        (
+            json!({ "filter": { "user_properties": { "number:score": { "minimum": 5, "maximum": 5 } } } }),
+            vec!["c", "d", "b", "a"],
+        ),
+        (json!({ "filter": { "user_properties": { "number:Score": { "maximum": 4 } } } }), vec![]),
+        (json!({ "query": "prop:Score>-1 prop:Score<=5" }), vec!["c", "d", "b", "a"]),
+        (json!({ "query": "prop:Score<5" }), vec![]),
         (json!({ "filter": { "has_attachments": true } }), vec![]),
         (
             json!({ "filter": { "timestamp": { "minimum": "2026-01-31T10:00:00Z",

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use platform::{Options, Server, first_start};
 use record::{Clock, clock::SystemClock};
 use serde_json::{Value, json};
-use store::{NewToken, NewUser, Store};
+use store::{Contents, NewToken, NewUser, Opening, Store, Version};
 use tempfile::TempDir;
 use testkit::platform_contract::{Subject, client::Client};
 use tokio_util::sync::CancellationToken;
@@ -41,6 +41,27 @@ impl Running {
     pub(crate) async fn start_at(options: Options, clock: Arc<dyn Clock>) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let store = Store::open(folder.path(), clock).await.unwrap();
+        Self::serve(folder, store, options).await
+    }
+
+    /// With contents elsewhere than in the folder.
+    pub(crate) async fn start_in(
+        folder: Arc<TempDir>,
+        contents: Arc<dyn Contents>,
+        options: Options,
+    ) -> Self {
+        let opening = Opening {
+            database: None,
+            folder: folder.path(),
+            contents: Some(contents),
+            clock: Arc::new(SystemClock),
+            version: Version::Newest,
+        };
+        let store = Store::with(opening).await.unwrap();
+        Self::serve(folder, store, options).await
+    }
+
+    async fn serve(folder: Arc<TempDir>, store: Store, options: Options) -> Self {
         let first = first_start(&store).await.unwrap().unwrap();
         let token = first.token.reveal().to_owned();
         let base_path = options.base_path.clone();

@@ -22,13 +22,36 @@ pub(crate) enum LexemeKind {
     /// A word and a colon before a value, in lower case.
     Field(String),
     /// Of a property: its name is there, its value follows.
-    Equals,
+    Compare(Comparison),
     Word(String),
     Quoted {
         text: String,
         /// A star follows the closing quotation mark.
         is_prefix: bool,
     },
+}
+
+/// How a property is compared with a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Comparison {
+    Equal,
+    Less,
+    AtMost,
+    Greater,
+    AtLeast,
+}
+
+impl Comparison {
+    /// As it is written.
+    pub(crate) fn sign(self) -> &'static str {
+        match self {
+            Self::Equal => "=",
+            Self::Less => "<",
+            Self::AtMost => "<=",
+            Self::Greater => ">",
+            Self::AtLeast => ">=",
+        }
+    }
 }
 
 impl Lexeme {
@@ -70,6 +93,10 @@ fn is_quote(c: char) -> bool {
     matches!(c, '"' | '“' | '”' | '„' | '«' | '»')
 }
 
+fn is_comparison(c: char) -> bool {
+    matches!(c, '=' | '<' | '>')
+}
+
 impl Lexer<'_> {
     fn peek(&self) -> Option<char> {
         self.characters.get(self.at).copied()
@@ -91,14 +118,11 @@ impl Lexer<'_> {
                 self.at += 1;
                 self.push(LexemeKind::Close, start);
             }
-            '-' | '−' if self.minus_negates() => {
+            '-' | '−' if self.minus_negates() && !self.follows_comparison() => {
                 self.at += 1;
                 self.push(LexemeKind::Minus, start);
             }
-            '=' if self.follows_property() => {
-                self.at += 1;
-                self.push(LexemeKind::Equals, start);
-            }
+            _ if is_comparison(c) && self.follows_property() => self.comparison(c, start),
             _ if is_quote(c) => self.quoted(start)?,
             _ => self.word(start),
         }
@@ -108,6 +132,26 @@ impl Lexer<'_> {
     fn minus_negates(&self) -> bool {
         let next = self.characters.get(self.at + 1);
         next.is_some_and(|next| !next.is_whitespace() && !matches!(next, '-' | '−' | ')'))
+    }
+
+    fn comparison(&mut self, c: char, start: usize) {
+        self.at += 1;
+        let is_equal = c != '=' && self.peek() == Some('=');
+        self.at += usize::from(is_equal);
+        let comparison = match (c, is_equal) {
+            ('<', false) => Comparison::Less,
+            ('<', true) => Comparison::AtMost,
+            ('>', false) => Comparison::Greater,
+            ('>', true) => Comparison::AtLeast,
+            _ => Comparison::Equal,
+        };
+        self.push(LexemeKind::Compare(comparison), start);
+    }
+
+    /// Whether a minus here is the sign of a number.
+    fn follows_comparison(&self) -> bool {
+        let last = self.found.last();
+        last.is_some_and(|last| matches!(last.kind, LexemeKind::Compare(_)) && last.end == self.at)
     }
 
     /// Whether a value and nothing else can stand here.
@@ -146,7 +190,7 @@ impl Lexer<'_> {
         let mut word = String::new();
         while let Some(c) = self.peek() {
             let ends = c.is_whitespace() || is_quote(c) || matches!(c, '(' | ')');
-            if ends || c == '=' && !word.is_empty() && self.names_property() {
+            if ends || is_comparison(c) && !word.is_empty() && self.names_property() {
                 break;
             }
             self.at += 1;
@@ -168,7 +212,7 @@ impl Lexer<'_> {
 
     fn follows_field(&self) -> bool {
         let last = self.found.last();
-        last.is_some_and(|last| matches!(last.kind, LexemeKind::Field(_) | LexemeKind::Equals))
+        last.is_some_and(|last| matches!(last.kind, LexemeKind::Field(_) | LexemeKind::Compare(_)))
     }
 
     /// Whether the word that is being read is the name of a property.

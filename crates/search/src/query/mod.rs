@@ -16,6 +16,8 @@ pub(crate) const MAX_CHARS: usize = 4_096;
 pub(crate) const MAX_TERMS: usize = 64;
 /// Tokens of a phrase.
 pub(crate) const MAX_PHRASE: usize = 32;
+/// Ranges of numbers, of which each is hundreds of marks.
+pub const MAX_RANGES: usize = 8;
 /// Levels of parentheses and negations.
 pub(crate) const MAX_DEPTH: usize = 16;
 
@@ -135,6 +137,13 @@ impl Node {
                 Node::Any(marks)
             }
         }
+    }
+
+    /// The number property `name` (`number:Size`) is between the two, both included; a bound that
+    /// is missing bounds nothing.
+    pub fn number_between(name: &str, least: Option<f64>, most: Option<f64>) -> Self {
+        let (least, most) = (least.unwrap_or(f64::MIN), most.unwrap_or(f64::MAX));
+        Self::any_mark(Mark::numbers_between(name, least, most))
     }
 
     /// What no comment is.

@@ -5,9 +5,10 @@ use std::{iter::Peekable, ops::ControlFlow, vec::IntoIter};
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::{
-    Field, MAX_CHARS, MAX_DEPTH, MAX_PHRASE, MAX_TERMS, Node, Phrase, Query, QueryError,
+    Field, MAX_CHARS, MAX_DEPTH, MAX_PHRASE, MAX_RANGES, MAX_TERMS, Node, Phrase, Query,
+    QueryError,
     fields::{self, Kind},
-    lexer::{Lexeme, LexemeKind, lex},
+    lexer::{Comparison, Lexeme, LexemeKind, lex},
 };
 use crate::{
     Mark,
@@ -36,8 +37,13 @@ pub fn parse(text: &str, names: &dyn Names) -> Result<Query, QueryError> {
     }
     let found = lex(text, &|word| fields::kind(word).is_some())?;
     let is_blank = found.is_empty();
-    let mut parser =
-        Parser { rest: found.into_iter().peekable(), names, terms: 0, query: Query::default() };
+    let mut parser = Parser {
+        rest: found.into_iter().peekable(),
+        names,
+        terms: 0,
+        ranges: 0,
+        query: Query::default(),
+    };
     let node = parser.any(0, Place::Top)?;
     if let Some(extra) = parser.rest.next() {
         return Err(extra.error("nothing is open that this closes"));
@@ -65,6 +71,7 @@ struct Parser<'a> {
     rest: Peekable<IntoIter<Lexeme>>,
     names: &'a dyn Names,
     terms: usize,
+    ranges: usize,
     query: Query,
 }
 
@@ -187,7 +194,7 @@ impl Parser<'_> {
                     if let Place::Of(kind) = place { kind } else { Kind::Text(Field::Anywhere) };
                 self.value(&lexeme, kind, place)
             }
-            LexemeKind::Equals | LexemeKind::And | LexemeKind::Or | LexemeKind::Close => {
+            LexemeKind::Compare(_) | LexemeKind::And | LexemeKind::Or | LexemeKind::Close => {
                 Err(lexeme.error("something to look for must stand here"))
             }
         }
@@ -298,7 +305,7 @@ impl Parser<'_> {
         Ok(Some(Node::Mark(mark)))
     }
 
-    /// `prop:Name` or `prop:Name=value`
+    /// `prop:Name`, `prop:Name=value` or `prop:Name>=5`
     fn property(&mut self, lexeme: &Lexeme) -> Found {
         self.count(lexeme)?;
         let name = match &lexeme.kind {
@@ -309,22 +316,43 @@ impl Parser<'_> {
             return Err(lexeme.error("the name of a property must stand here"));
         }
         let (text, number) = (format!("string:{name}"), format!("number:{name}"));
-        let Some(equals) = self.next_is(|next| *next == LexemeKind::Equals) else {
+        let sign = self.next_is(|next| matches!(next, LexemeKind::Compare(_)));
+        let Some((sign, LexemeKind::Compare(comparison))) =
+            sign.as_ref().map(|sign| (sign, &sign.kind))
+        else {
             let marks = [Mark::property(&text), Mark::property(&number)];
             return Ok(Some(Node::any_mark(marks)));
         };
         let value =
             self.next_is(|next| matches!(next, LexemeKind::Word(_) | LexemeKind::Quoted { .. }));
-        let value = value.filter(|value| value.start == equals.end);
+        let value = value.filter(|value| value.start == sign.end);
         let value = match value.map(|value| value.kind) {
             Some(LexemeKind::Word(value) | LexemeKind::Quoted { text: value, .. }) => value,
-            _ => return Err(equals.error("a value must follow `=`")),
+            _ => {
+                let message = format!("a value must follow `{}`", comparison.sign());
+                return Err(sign.error(message));
+            }
         };
-        let mut marks = vec![Mark::text_property(&text, &value)];
-        if let Some(value) = value.trim().parse().ok().filter(|value: &f64| value.is_finite()) {
-            marks.push(Mark::number_property(&number, value));
+        let count = value.trim().replace('−', "-");
+        let count = count.parse().ok().filter(|count: &f64| count.is_finite());
+        if *comparison == Comparison::Equal {
+            let mut marks = vec![Mark::text_property(&text, &value)];
+            marks.extend(count.map(|count| Mark::number_property(&number, count)));
+            return Ok(Some(Node::any_mark(marks)));
         }
-        Ok(Some(Node::any_mark(marks)))
+        let count = count
+            .ok_or_else(|| sign.error(format!("a number must follow `{}`", comparison.sign())))?;
+        self.ranges += 1;
+        if self.ranges > MAX_RANGES {
+            return Err(sign.error(format!("a query compares at most {MAX_RANGES} numbers")));
+        }
+        let (least, most) = match comparison {
+            Comparison::Less => (None, Some(count.next_down())),
+            Comparison::AtMost | Comparison::Equal => (None, Some(count)),
+            Comparison::Greater => (Some(count.next_up()), None),
+            Comparison::AtLeast => (Some(count), None),
+        };
+        Ok(Some(Node::number_between(&number, least, most)))
     }
 
     fn time(

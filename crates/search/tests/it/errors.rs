@@ -51,6 +51,9 @@ fn every_mistake_is_named_where_it_is() {
             "folder:In*",
             "prop:",
             "prop:x=",
+            "prop:x>",
+            "prop:x>= 5",
+            "prop:x<y",
             "domain:\"\"",
             "after:(2026)",
         ],
@@ -117,6 +120,12 @@ fn every_mistake_is_named_where_it_is() {
                 at character 1: a value must follow `prop:` [prop:]
             prop:x=
                 at character 7: a value must follow `=` [=]
+            prop:x>
+                at character 7: a value must follow `>` [>]
+            prop:x>= 5
+                at character 7: a value must follow `>=` [>=]
+            prop:x<y
+                at character 7: a number must follow `<` [<]
             domain:""
                 at character 8: the value is empty [""]
             after:(2026)

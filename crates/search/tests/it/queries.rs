@@ -1,6 +1,6 @@
 //! What queries mean.
 
-use search::Mark;
+use search::{Mark, Node};
 
 use crate::{parse, show};
 
@@ -80,7 +80,35 @@ fn properties() {
     let (text, number) =
         (Mark::text_property("string:Score", "5.0"), Mark::number_property("number:score", 5.0));
     check("property:\"Score\"=5.0", &format!("any({} {})", text.as_str(), number.as_str()));
+    let (text, number) =
+        (Mark::text_property("string:Score", "-5"), Mark::number_property("number:score", -5.0));
+    check("prop:Score=-5", &format!("any({} {})", text.as_str(), number.as_str()));
     check("a=b", "a+b");
+    check("a>=5", "a+5");
+}
+
+#[test]
+fn ranges_of_numbers() {
+    let name = "number:Case Size";
+    for (text, least, most) in [
+        ("prop:\"case size\">=5", Some(5.0), None),
+        ("prop:\"case size\">-5.5", Some((-5.5_f64).next_up()), None),
+        ("prop:\"Case Size\"<=\"5\"", None, Some(5.0)),
+        ("prop:\"Case Size\"<0", None, Some(-5e-324)),
+    ] {
+        check(text, &show(&Node::number_between(name, least, most)));
+    }
+    check(
+        "prop:a>=1 b",
+        &show(&Node::All(vec![
+            Node::number_between("number:a", Some(1.0), None),
+            parse("b").unwrap().node.unwrap(),
+        ])),
+    );
+    let most: String = (0..8).map(|number| format!("prop:a>{number} ")).collect();
+    assert!(parse(&most).is_ok());
+    let error = parse(&format!("{most} prop:a>8")).unwrap_err();
+    assert_eq!(error.message, "a query compares at most 8 numbers");
 }
 
 #[test]

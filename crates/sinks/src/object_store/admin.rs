@@ -4,13 +4,14 @@ use std::path::Path as Place;
 
 use async_trait::async_trait;
 use object_store::UpdateVersion;
+use objects::Put;
 use record::{Checkpoint, Quarantined, Route, Sink, SinkError, Uid};
 use serde::Serialize;
 
 use super::{
     Objects,
     state::{self, MAX_STATE},
-    store::{Put, Store},
+    store::Store,
 };
 use crate::{
     local_files::state::{CHECKPOINT, QUARANTINE, Saved, SetAside, unseal},

@@ -2,12 +2,10 @@
 
 use bytes::Bytes;
 use object_store::UpdateVersion;
+use objects::{Failure, Kind, Put};
 use record::{Email, Route, SinkError, Uid};
 
-use super::{
-    failure::unwritable,
-    store::{Kind, Put, Store, Uploaded},
-};
+use super::store::{Store, Uploaded};
 use crate::local_files::Sidecar;
 
 /// Longest sidecar that is read, in bytes.
@@ -118,10 +116,11 @@ async fn change(
             return Ok(());
         }
     }
-    Err(unwritable(store.place_of(&path), format!("others changed it {ATTEMPTS} times in between")))
+    let cause = format!("others changed it {ATTEMPTS} times in between");
+    Err(Failure::unwritable(store.place_of(&path), cause).into())
 }
 
 fn json(store: &Store, route: &Route, sidecar: &Sidecar) -> Result<Bytes, SinkError> {
     let place = || store.place_of(&store.names.sidecar(route, sidecar.uid));
-    sidecar.to_json().map(Bytes::from).map_err(|err| unwritable(place(), err))
+    sidecar.to_json().map(Bytes::from).map_err(|err| Failure::unwritable(place(), err).into())
 }

@@ -12,6 +12,7 @@ use std::{
 };
 
 use futures_util::TryStreamExt;
+use objects::Failure;
 use record::{Route, SinkError, Uid};
 use tokio::sync::Semaphore;
 
@@ -74,7 +75,7 @@ impl Lists {
             return Ok(known);
         }
         let listing = self.listings.acquire().await;
-        let _listing = listing.map_err(|err| super::failure::unwritable(store.place(), err))?;
+        let _listing = listing.map_err(|err| Failure::unwritable(store.place(), err))?;
         let list = self.read(store, route).await?;
         self.with(|routes| {
             routes.insert(route, list, self.most);

@@ -40,7 +40,8 @@ impl StoredEmail {
         &self,
     ) -> Result<Option<BoxStream<'static, Result<Bytes, SinkError>>>, SinkError> {
         let store = &self.objects.0.store;
-        store.stream(&store.names.eml(&self.route, self.sidecar.uid)).await
+        let pieces = store.stream(&store.names.eml(&self.route, self.sidecar.uid)).await?;
+        Ok(pieces.map(|pieces| pieces.map_err(SinkError::from).boxed()))
     }
 }
 
@@ -102,7 +103,7 @@ impl Objects {
     /// The uids of the emails of `route`, in the order of their names: those with a sidecar.
     pub fn stored_uids(&self, route: &Route) -> BoxStream<'static, Result<Uid, SinkError>> {
         let store = &self.0.store;
-        let blobs = store.list(&store.names.data(route));
+        let blobs = store.list(&store.names.data(route)).map_err(SinkError::from);
         let uid = |blob: object_store::ObjectMeta| uid_of(&blob.location, "json");
         blobs.try_filter_map(move |blob| std::future::ready(Ok(uid(blob)))).boxed()
     }

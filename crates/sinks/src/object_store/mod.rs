@@ -18,9 +18,7 @@
 //! write and list is enough.
 
 mod admin;
-pub mod azure;
 mod emails;
-mod failure;
 mod held;
 mod inspect;
 mod names;
@@ -32,15 +30,12 @@ use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
+pub use objects::{BadPrefix, azure};
+use objects::{Container, LargeCreate, Prefix};
 use record::{Checkpoint, Email, Held, Quarantined, Refusal, Route, Sink, SinkError, Uid};
 
-use self::{
-    held::Lists,
-    names::Names,
-    state::States,
-    store::{LargeCreate, Store},
-};
-pub use self::{inspect::StoredEmail, names::BadPrefix, probe::ProbeStep};
+use self::{held::Lists, state::States, store::Store};
+pub use self::{inspect::StoredEmail, probe::ProbeStep};
 
 /// A container of emails. Clones share what they know.
 #[derive(Clone)]
@@ -55,9 +50,20 @@ struct Shared {
 }
 
 impl Objects {
-    fn new(store: Store, at_once: usize, list_budget: usize) -> Self {
-        let (states, lists) = (States::default(), Lists::new(list_budget));
+    fn new(container: Container, at_once: usize) -> Self {
+        let store = Store::new(container);
+        let (states, lists) = (States::default(), Lists::new(held::BUDGET));
         Self(Arc::new(Shared { store, states, lists, at_once: at_once.max(1) }))
+    }
+
+    /// Prepares to use a container of Azure. Nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// [`AzureError`](azure::AzureError).
+    pub fn azure(options: azure::AzureOptions) -> Result<Self, azure::AzureError> {
+        let at_once = options.max_concurrent_uploads;
+        Ok(Self::new(azure::open(options)?, at_once))
     }
 
     /// A store in the memory of this process, below `prefix`. Clones of `memory` share it.
@@ -69,10 +75,9 @@ impl Objects {
         memory: Arc<object_store::memory::InMemory>,
         prefix: &str,
     ) -> Result<Self, BadPrefix> {
-        let names = Names::new(prefix)?;
-        let place = "memory://container".to_owned();
-        let store = Store::new(memory, place, names, 8, LargeCreate::CheckedFirst);
-        Ok(Self::new(store, 8, held::BUDGET))
+        let (place, prefix) = ("memory://container".to_owned(), Prefix::new(prefix)?);
+        let container = Container::new(memory, place, prefix, 8, LargeCreate::CheckedFirst);
+        Ok(Self::new(container, 8))
     }
 
     /// `az://ACCOUNT/CONTAINER[/PREFIX]`, for messages.

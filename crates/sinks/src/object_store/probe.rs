@@ -2,12 +2,10 @@
 
 use bytes::Bytes;
 use object_store::{PutMode, UpdateVersion};
+use objects::{Kind, Put};
 use record::SinkError;
 
-use super::{
-    Objects,
-    store::{Kind, Put},
-};
+use super::Objects;
 
 /// One thing that was tried.
 #[derive(Debug)]

@@ -13,14 +13,12 @@ use std::{
 
 use bytes::Bytes;
 use object_store::UpdateVersion;
+use objects::{Failure, Found, Kind, Put};
 use record::{Checkpoint, Quarantined, Route, SinkError, Uid};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-use super::{
-    failure::unwritable,
-    store::{Found, Kind, Put, Store},
-};
+use super::store::Store;
 use crate::local_files::state::{
     CHECKPOINT, QUARANTINE, Saved, SetAside, VERSION, corrupt, seal, unseal,
 };
@@ -83,7 +81,7 @@ pub(crate) fn sealed<T: Serialize>(
 ) -> Result<Bytes, SinkError> {
     let text = seal(kind, VERSION, route, generation, payload);
     let place = || store.place_of(&store.names.state(route, kind));
-    Ok(Bytes::from(text.map_err(|err| unwritable(place(), err))?))
+    Ok(Bytes::from(text.map_err(|err| Failure::unwritable(place(), err))?))
 }
 
 /// Writes the state of `kind` over the version `seen`, or where nothing was seen.
@@ -95,10 +93,10 @@ pub(crate) async fn write(
     seen: Option<UpdateVersion>,
 ) -> Result<Put, SinkError> {
     let path = store.names.state(route, kind);
-    match seen {
-        Some(seen) => store.replace(&path, Kind::Json, text, seen).await,
-        None => store.create(&path, Kind::Json, text).await,
-    }
+    Ok(match seen {
+        Some(seen) => store.replace(&path, Kind::Json, text, seen).await?,
+        None => store.create(&path, Kind::Json, text).await?,
+    })
 }
 
 fn digest(text: &[u8]) -> [u8; 32] {
@@ -246,6 +244,7 @@ impl States {
             return Ok(());
         }
         let place = store.place_of(&store.names.state(route, QUARANTINE));
-        Err(unwritable(place, format!("others changed it {ATTEMPTS} times in between")))
+        Err(Failure::unwritable(place, format!("others changed it {ATTEMPTS} times in between"))
+            .into())
     }
 }

@@ -51,6 +51,12 @@ pub async fn restore(from: &Path, place: Place<'_>, watcher: Watcher<'_>) -> Res
         move || load::verify(&folder, &manifest).map(|()| manifest)
     })
     .await?;
+    if let Some(contents) = &place.contents
+        && contents.owner().await?.is_some()
+    {
+        // They may be those of a platform that is alive.
+        return Err(StoreError::Occupied { what: format!("`{}`", contents.place()) });
+    }
     let building = building(place.folder)?;
     let clock = Arc::clone(&place.clock);
     let store = Store::with(Opening {
@@ -62,8 +68,8 @@ pub async fn restore(from: &Path, place: Place<'_>, watcher: Watcher<'_>) -> Res
     })
     .await?;
     let filled = fill(&store, &folder, &manifest, micros(clock.now()), watcher).await;
-    let session = match filled {
-        Ok(session) => session,
+    let (session, owner) = match filled {
+        Ok(filled) => filled,
         Err(error) => {
             store.close().await;
             // What is left is taken away by the next attempt, if it cannot be now.
@@ -71,6 +77,7 @@ pub async fn restore(from: &Path, place: Place<'_>, watcher: Watcher<'_>) -> Res
             return Err(error);
         }
     };
+    let contents = Arc::clone(&store.contents);
     // Contents before rows: the folder first where the database is elsewhere.
     if store.kind == Kind::Postgres {
         put_in_place(&building, place.folder)?;
@@ -80,6 +87,9 @@ pub async fn restore(from: &Path, place: Place<'_>, watcher: Watcher<'_>) -> Res
         session.commit().await?;
         store.close().await;
         put_in_place(&building, place.folder)?;
+    }
+    if let Some(owner) = owner {
+        contents.set_owner(&owner).await?;
     }
     let rows = manifest.tables.iter().map(|file| file.rows).sum();
     Ok(Restored { folder, manifest, rows })
@@ -122,14 +132,14 @@ fn put_in_place(building: &Path, target: &Path) -> Result<()> {
 }
 
 /// Makes the tables as they were, and puts everything into them. Nothing is there before the
-/// session is committed.
+/// session is committed. Also tells the mark that its contents are to have.
 async fn fill(
     store: &Store,
     folder: &Path,
     manifest: &Manifest,
     now: i64,
     watcher: Watcher<'_>,
-) -> Result<Session> {
+) -> Result<(Session, Option<String>)> {
     let mut session = store.write().await?;
     if migrate::version(session.database()).await? > 0 {
         return Err(StoreError::Occupied { what: "the database".to_owned() });
@@ -152,5 +162,6 @@ async fn fill(
         let what = format!("its audit events were changed, `{event}` first");
         return Err(damaged(folder, what));
     }
-    Ok(session)
+    let owner = session.own_anew().await?;
+    Ok((session, owner))
 }

@@ -29,6 +29,11 @@ pub(super) enum Type {
 }
 
 impl Session {
+    /// Whether there is a table: those of an earlier version have not all of them yet.
+    pub(crate) async fn has_table(&mut self, table: &str) -> Result<bool> {
+        Ok(!self.columns(table).await?.is_empty())
+    }
+
     /// The columns of a table, in its order.
     pub(super) async fn columns(&mut self, table: &str) -> Result<Vec<(String, Type)>> {
         let sql = match self.store.kind {

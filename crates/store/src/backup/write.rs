@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use futures_util::future::join_all;
 use sqlx::Row;
 
 use super::{
@@ -13,7 +14,11 @@ use super::{
     manifest::{FORMAT, TableFile},
     target::Target,
 };
-use crate::{Result, Session, Store, StoreError, contents::on_disk, migrate, tables};
+use crate::{
+    Contents, NeededBy, Result, Session, Store, StoreError,
+    contents::{AT_ONCE, on_disk},
+    migrate, tables,
+};
 
 /// Contents that are looked for in earlier backups at once.
 const PAGE: usize = 256;
@@ -28,9 +33,8 @@ pub struct Made {
     /// Contents that were copied, and those that an earlier backup had.
     pub copied: u64,
     pub linked: u64,
-    /// What is damaged in the store itself, and so not in the backup: hashes, with the emails
-    /// that need them.
-    pub damaged: Vec<(String, Vec<String>)>,
+    /// What is damaged in the store itself, and so not in the backup: hashes, with who needs them.
+    pub damaged: Vec<(String, NeededBy)>,
 }
 
 struct Content {
@@ -66,14 +70,16 @@ impl Store {
             after.clone_from(&last.hash);
             let (known, missing) = link(&target, page).await?;
             linked += known;
-            for row in missing {
-                match session.copy(&target, &row).await {
-                    Ok(()) => copied += 1,
-                    Err(StoreError::Damaged { .. }) => {
-                        let emails = session.emails_with(&row.hash).await?;
-                        damaged.push((row.hash, emails));
+            for some in missing.chunks(AT_ONCE) {
+                for (row, result) in session.copy(&target, some).await? {
+                    match result {
+                        Ok(()) => copied += 1,
+                        Err(StoreError::Damaged { .. }) => {
+                            let needed_by = session.needed_by(&row.hash).await?;
+                            damaged.push((row.hash.clone(), needed_by));
+                        }
+                        Err(error) => return Err(error),
                     }
-                    Err(error) => return Err(error),
                 }
             }
             let done = copied + linked + damaged.len() as u64;
@@ -153,16 +159,37 @@ impl Session {
         rows.iter().map(row).collect()
     }
 
-    /// Copies one content of this snapshot, as it is kept.
-    async fn copy(&mut self, target: &Arc<Target>, row: &Content) -> Result<()> {
-        let damaged = || StoreError::Damaged { what: format!("the content `{}`", row.hash) };
-        let query = sqlx::query("SELECT body FROM contents WHERE hash = $1");
-        let found = query.bind(row.hash.clone()).fetch_one(self.database()).await?;
-        let input: Box<dyn Read + Send> = match found.try_get::<Option<Vec<u8>>, _>(0)? {
-            Some(body) => Box::new(Cursor::new(body)),
-            None => self.contents.open(&row.hash).await?.ok_or_else(damaged)?,
-        };
-        let (target, hash, size) = (Arc::clone(target), row.hash.clone(), row.size);
-        on_disk(move || target.copy(&hash, size, input)).await
+    /// Copies contents of this snapshot, as they are kept.
+    async fn copy<'a>(
+        &mut self,
+        target: &Arc<Target>,
+        rows: &'a [Content],
+    ) -> Result<Vec<(&'a Content, Result<()>)>> {
+        let mut copies = Vec::with_capacity(rows.len());
+        for row in rows {
+            let query = sqlx::query("SELECT body FROM contents WHERE hash = $1");
+            let found = query.bind(row.hash.clone()).fetch_one(self.database()).await?;
+            let body = found.try_get::<Option<Vec<u8>>, _>(0)?;
+            copies.push(copy(Arc::clone(target), Arc::clone(&self.contents), row, body));
+        }
+        Ok(join_all(copies).await)
     }
+}
+
+async fn copy(
+    target: Arc<Target>,
+    contents: Arc<dyn Contents>,
+    row: &Content,
+    body: Option<Vec<u8>>,
+) -> (&Content, Result<()>) {
+    let work = async {
+        let damaged = || StoreError::Damaged { what: format!("the content `{}`", row.hash) };
+        let input: Box<dyn Read + Send> = match body {
+            Some(body) => Box::new(Cursor::new(body)),
+            None => contents.open(&row.hash).await?.ok_or_else(damaged)?,
+        };
+        let (hash, size) = (row.hash.clone(), row.size);
+        on_disk(move || target.copy(&hash, size, input)).await
+    };
+    (row, work.await)
 }

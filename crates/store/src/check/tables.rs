@@ -3,7 +3,9 @@
 use sqlx::{AssertSqlSafe, Row};
 
 use super::{Finding, Kind, Report};
-use crate::{Kind as Database, Progress, Result, Session, Store, StoreError, Watcher, tables};
+use crate::{
+    Kind as Database, NeededBy, Progress, Result, Session, Store, StoreError, Watcher, tables,
+};
 
 /// Most findings of one question.
 const MOST: usize = 200;
@@ -56,7 +58,7 @@ impl Report {
 }
 
 fn finding(kind: Kind, what: String) -> Finding {
-    Finding { kind, what, emails: Vec::new(), repaired: None }
+    Finding { kind, what, needed_by: NeededBy::default(), repaired: None }
 }
 
 impl Session {
@@ -99,10 +101,10 @@ impl Session {
                 let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(self.database()).await?;
                 for row in rows {
                     let hash: String = row.try_get(0)?;
-                    let emails = self.emails_with(&hash).await?;
+                    let needed_by = self.needed_by(&hash).await?;
                     let what = format!("{hash} (no row, named by `{}`)", table.name);
                     let repaired = None;
-                    found.push(Finding { kind: Kind::MissingContent, what, emails, repaired });
+                    found.push(Finding { kind: Kind::MissingContent, what, needed_by, repaired });
                 }
             }
         }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use futures_util::{StreamExt, stream, stream::BoxStream};
 use tempfile::NamedTempFile;
 
 use super::{Contents, Listed};
@@ -88,7 +89,8 @@ fn list(folder: &Path) -> Result<Vec<Listed>> {
         let Ok(about) = entry.metadata() else { continue };
         if about.is_file() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            found.push(Listed { name, size: about.len() });
+            let place = entry.path().display().to_string();
+            found.push(Listed { name, place, size: about.len() });
         }
     }
     Ok(found)
@@ -129,9 +131,17 @@ impl Contents for Folder {
         Ok(target.display().to_string())
     }
 
-    async fn list(&self, part: u8) -> Result<Vec<Listed>> {
-        let folder = self.root.join(format!("{part:02x}"));
-        on_disk(move || list(&folder)).await
+    fn list(&self) -> BoxStream<'_, Result<Vec<Listed>>> {
+        let part = |part: u8| {
+            let folder = self.root.join(format!("{part:02x}"));
+            on_disk(move || list(&folder))
+        };
+        stream::iter(0..=u8::MAX).then(part).boxed()
+    }
+
+    async fn has(&self, hash: &str) -> Result<bool> {
+        let path = path_of(&self.root, hash);
+        path.try_exists().map_err(StoreError::file(path))
     }
 
     fn place(&self) -> String {

@@ -3,6 +3,7 @@
 use std::{io::Read, path::Path};
 
 use async_trait::async_trait;
+use futures_util::stream::BoxStream;
 
 use crate::Result;
 
@@ -23,11 +24,46 @@ pub trait Contents: Send + Sync {
     /// Takes a damaged content out of the way without destroying it, and tells where it went.
     async fn set_aside(&self, hash: &str) -> Result<String>;
 
-    /// What there is with names that begin with these two hex digits.
-    async fn list(&self, part: u8) -> Result<Vec<Listed>>;
+    /// What there is, some at a time, while others write and remove.
+    fn list(&self) -> BoxStream<'_, Result<Vec<Listed>>>;
+
+    /// Whether there is something under that name.
+    async fn has(&self, hash: &str) -> Result<bool>;
 
     /// For messages.
     fn place(&self) -> String;
+
+    /// Whether each call crosses a network.
+    fn is_far(&self) -> bool {
+        false
+    }
+
+    /// The mark that says whose contents these are. A folder has none: it is where its platform
+    /// is, or was given by hand.
+    async fn owner(&self) -> Result<Option<String>> {
+        Ok(None)
+    }
+
+    /// Leaves the mark, unless there is one.
+    async fn set_owner(&self, _owner: &str) -> Result<()> {
+        Ok(())
+    }
+
+    /// Tries whether contents can be written and removed.
+    async fn check(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Why a place that is far cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// It cannot be reached, or cannot answer now: later it may.
+    Away,
+    /// It does not let us in.
+    Refused,
+    /// It is not there, or not ours, or lacks a right.
+    Unsuitable,
 }
 
 /// Something that is there.
@@ -35,6 +71,8 @@ pub trait Contents: Send + Sync {
 pub struct Listed {
     /// A hash, unless somebody else put it there.
     pub name: String,
+    /// For messages.
+    pub place: String,
     pub size: u64,
 }
 

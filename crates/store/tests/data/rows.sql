@@ -14,6 +14,7 @@ INSERT INTO sources (id, project_id, bucket_id, name, title, description, langua
 INSERT INTO comments (place, source_id, id, at, thread_id, body, version, email, generation, text_changes, no_charge, created_at, updated_at) VALUES (-5, 's1', 'c0', -5, NULL, '{}', 1, NULL, 0, 0, 0, 1, 1), (1790000000000001, 's1', 'c1', 1790000000000000, 't', '{"text":"Grüße \u0000 \ud83d"}', 2, 1, 1, 0, 1, 1, 2);
 INSERT INTO comment_attachments (source_id, comment_id, place, hash, created_at) SELECT 's1', 'c1', -1, hash, 1 FROM emails WHERE id = '<2>';
 INSERT INTO conversions (email, source_id, hash, version, strikes, claimed_by, claimed_until, quarantined_at, reason) SELECT number, 's1', hash, 1, 3, NULL, NULL, 6, 'ends processes' FROM emails WHERE id = '<3>';
+INSERT INTO converting (hash, holder, at) VALUES ('00ff', 'h', 9), ('00ff', 'i', 9);
 INSERT INTO integrations (id, project_id, name, title, kind, enabled, disabled_reason, configuration, secrets, mailboxes, created_at, updated_at) SELECT 'i1', id, 'mail', 'Mail', 'exchange', 1, NULL, '{}', 'sealed', 3, 1, 2 FROM projects WHERE name = 'p';
 INSERT INTO integration_errors (integration_id, kind, action, text, created_at) VALUES ('i1', 'k', 'a', 't', 1), ('i1', 'k', 'a', 'u', 2);
 INSERT INTO outbox (id, kind, recipient, subject, body, created_at, expires_at) VALUES ('o1', 'invitation', 'bob@example.com', 's', 'b', 1, 2), ('o2', 'invitation', 'bob@example.com', 's', 'b', 1, 2);

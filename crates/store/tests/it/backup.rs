@@ -10,6 +10,7 @@ use std::{
     },
 };
 
+use futures_util::TryStreamExt;
 use record::clock::SystemClock;
 use serde_json::json;
 use sqlx::{AnyConnection, Connection};
@@ -280,10 +281,7 @@ async fn a_backup_is_one_moment_while_others_write_and_delete(opened: Opened) {
     }
     // What was kept from removal is removed by the next sweep, and by nothing before.
     store.sweep().await.unwrap();
-    let mut files = 0;
-    for part in 0..=u8::MAX {
-        files += store.contents().list(part).await.unwrap().len();
-    }
+    let files = store.contents().list().try_concat().await.unwrap().len();
     // Two of the filling, twelve that stay, and the last two rounds'.
     assert_eq!(files, 16);
 }
@@ -420,17 +418,14 @@ async fn a_backup_of_a_newer_version_is_refused() {
 async fn what_is_damaged_already_is_named_and_the_rest_is_saved() {
     let opened = sqlite().await;
     fill(&opened.store).await;
-    let mut damaged = Vec::new();
-    for part in 0..=u8::MAX {
-        damaged.extend(opened.store.contents().list(part).await.unwrap());
-    }
+    let damaged = opened.store.contents().list().try_concat().await.unwrap();
     let path = opened.folder.path().join("contents").join(&damaged[0].name[..2]);
     fs::write(path.join(&damaged[0].name), "x").unwrap();
     let home = tempfile::tempdir().unwrap();
     let made = opened.store.back_up(home.path(), &|_| ()).await.unwrap();
     assert_eq!(made.damaged.len(), 1);
     assert_eq!(made.damaged[0].0, damaged[0].name);
-    assert!(made.damaged[0].1[0].starts_with("p/mail <"), "{made:?}");
+    assert!(made.damaged[0].1.emails[0].starts_with("p/mail <"), "{made:?}");
     let folder = tempfile::tempdir().unwrap();
     let store = restored(&made.folder, &folder.path().join("data"), None).await.unwrap();
     let mut session = store.read().await.unwrap();

@@ -1,12 +1,8 @@
 //! What `fsck` finds, names and repairs, and what a sweep removes while others write.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, path::Path, sync::Arc};
 
-use store::{FindingKind, Repair, Report, Session, Store};
+use store::{AUDIO, FindingKind, NeededBy, Repair, Report, Session, SourceDetails, Store};
 
 use crate::{
     backup::{email, fill, large},
@@ -17,9 +13,9 @@ async fn check(store: &Store, repair: Repair<'_>) -> Report {
     store.check(repair, &|_| ()).await.unwrap()
 }
 
-/// The file of a content.
-fn file(opened: &Opened, hash: &str) -> PathBuf {
-    opened.folder.path().join("contents").join(&hash[..2]).join(hash)
+/// The name of the file of a content.
+fn file(hash: &str) -> String {
+    format!("{}/{hash}", &hash[..2])
 }
 
 async fn hash(session: &mut Session, bucket: &str, id: &str) -> String {
@@ -48,26 +44,28 @@ pub(crate) async fn damage_is_named_and_repaired_from_a_backup(opened: Opened) {
     let missing = hash(&mut session, &bucket, "<9>").await;
     session.commit().await.unwrap();
     // Another content under this name, as a disk that mixes up blocks leaves it.
-    fs::copy(file(&opened, &missing), file(&opened, &damaged)).unwrap();
-    fs::remove_file(file(&opened, &missing)).unwrap();
-    fs::write(file(&opened, &missing).with_file_name("notes.txt"), "mine").unwrap();
+    opened.plant(&file(&damaged), &opened.kept(&file(&missing)).unwrap());
+    opened.lose(&file(&missing));
+    let notes = format!("{}/notes.txt", &missing[..2]);
+    opened.plant(&notes, b"mine");
     let report = check(store, Repair::default()).await;
     assert!(report.is_damaged());
     let found: Vec<_> =
-        report.findings.iter().map(|own| (own.kind, &*own.what, own.emails.clone())).collect();
+        report.findings.iter().map(|own| (own.kind, &*own.what, own.needed_by.clone())).collect();
     assert_eq!(found.len(), 3, "{found:?}");
     let expect = |kind, what: &str, emails: Vec<String>| {
-        assert!(found.contains(&(kind, what, emails)), "{found:?}");
+        let needed_by = NeededBy { emails, comments: Vec::new() };
+        assert!(found.contains(&(kind, what, needed_by)), "{found:?}");
     };
     expect(FindingKind::DamagedContent, &damaged, vec!["p/mail <2>".to_owned()]);
     expect(FindingKind::MissingContent, &missing, vec!["p/mail <9>".to_owned()]);
-    let strange = file(&opened, &missing).with_file_name("notes.txt").display().to_string();
+    let strange = format!("{}/{notes}", store.contents().place());
     expect(FindingKind::StrangeFile, &strange, Vec::new());
     // Without a backup, what is damaged is set aside and stays a loss.
     let report = check(store, Repair { wanted: true, from: None }).await;
     assert!(report.is_damaged());
-    assert!(!file(&opened, &damaged).exists());
-    assert!(opened.folder.path().join("contents/damaged").join(&damaged).exists());
+    assert!(opened.kept(&file(&damaged)).is_none());
+    assert!(opened.kept(&format!("damaged/{damaged}")).is_some());
     let report = check(store, Repair { wanted: true, from: Some(&backup) }).await;
     assert_eq!(report.counts[&FindingKind::MissingContent], (2, 2), "{report:?}");
     assert!(!report.is_damaged());
@@ -76,25 +74,42 @@ pub(crate) async fn damage_is_named_and_repaired_from_a_backup(opened: Opened) {
     assert!(read(&mut session, &missing).await == large(9));
 }
 
-fn orphan(opened: &Opened, name: &str) -> PathBuf {
-    let path = file(opened, name);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(&path, "left behind").unwrap();
-    path
-}
-
 pub(crate) async fn what_a_crash_left_is_found_and_swept(opened: Opened) {
     let store = &opened.store;
     fill(store).await;
-    let left = orphan(&opened, &"ab".repeat(32));
+    let left = file(&"ab".repeat(32));
+    opened.plant(&left, b"left behind");
     let report = check(store, Repair::default()).await;
     assert_eq!(report.counts[&FindingKind::Unused], (1, 0));
     assert!(!report.is_damaged(), "nothing is lost");
-    assert!(left.exists(), "a look changes nothing");
+    assert!(opened.kept(&left).is_some(), "a look changes nothing");
     let swept = check(store, Repair { wanted: true, from: None }).await.swept.unwrap();
     assert_eq!((swept.files, swept.bytes), (1, 11));
-    assert!(!left.exists());
+    assert!(opened.kept(&left).is_none());
     assert_eq!(check(store, Repair::default()).await.findings, []);
+}
+
+pub(crate) async fn what_comments_need_is_named(opened: Opened) {
+    let store = &opened.store;
+    fill(store).await;
+    let mut staging = store.staging();
+    let mut content = staging.begin();
+    content.write(large(3).as_bytes()).unwrap();
+    let content = content.finish().unwrap();
+    let mut session = store.write().await.unwrap();
+    let source = session.create_source("p", "calls", SourceDetails::default()).await.unwrap();
+    for place in [0, AUDIO] {
+        session.put_comment_attachment(&source.id, "c1", place, &content).await.unwrap();
+    }
+    session.commit().await.unwrap();
+    opened.lose(&file(content.hash()));
+    let report = check(store, Repair::default()).await;
+    let [found] = &report.findings[..] else { panic!("{report:?}") };
+    let comments = vec!["p/calls c1".to_owned()];
+    assert_eq!(found.needed_by, NeededBy { emails: Vec::new(), comments });
+    let home = tempfile::tempdir().unwrap();
+    let made = store.back_up(home.path(), &|_| ()).await.unwrap();
+    assert_eq!(made.damaged[0].1, found.needed_by);
 }
 
 /// Large emails come and go under the same contents, while sweeps run.
@@ -163,7 +178,8 @@ async fn what_was_done_to_the_database_is_found() {
         let report = check(&opened.store, Repair::default()).await;
         let found = report.findings.iter().find(|found| found.kind == kind);
         let found = found.unwrap_or_else(|| panic!("{sql}: {report:?}"));
-        let text = format!("{} {}", found.what, found.emails.join(" "));
+        let text =
+            format!("{} {}", found.what, found.needed_by.names().collect::<Vec<_>>().join(" "));
         assert!(text.contains(told), "{sql}: {text}");
         assert_eq!(report.is_damaged(), kind != FindingKind::Unused, "{sql}");
     }
@@ -191,7 +207,7 @@ async fn a_broken_file_of_the_database_is_found() {
     assert!(report.is_damaged());
 }
 
-macro_rules! on_both {
+macro_rules! everywhere {
     ($($case:ident),+ $(,)?) => {
         mod on_sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -201,12 +217,17 @@ macro_rules! on_both {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() { super::$case(super::postgres().await).await; })+
         }
+        mod in_a_container {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() { super::$case(crate::container::on_azurite().await).await; })+
+        }
     };
 }
 
-on_both!(
+everywhere!(
     nothing_is_found_where_nothing_is_wrong,
     damage_is_named_and_repaired_from_a_backup,
     what_a_crash_left_is_found_and_swept,
     a_sweep_takes_nothing_from_uploads_under_way,
+    what_comments_need_is_named,
 );

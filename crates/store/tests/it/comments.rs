@@ -262,6 +262,31 @@ pub(crate) async fn an_email_that_ends_processes_is_set_aside(opened: Opened) {
     assert_eq!(claim(store, &by).await.len(), 1);
 }
 
+pub(crate) async fn notes_of_other_processes_are_counted_until_they_are_taken_back(opened: Opened) {
+    let store = &opened.store;
+    let hashes: Vec<String> = (0..900).map(|number| format!("{number:064x}")).collect();
+    let counted = async |holder: &str| -> Vec<u64> {
+        let mut session = store.read().await.unwrap();
+        let noted = session.noted_conversions(holder, &hashes).await.unwrap();
+        assert_eq!(noted.values().filter(|count| **count == 0).count(), 0);
+        [0, 1, 899].map(|at| noted.get(&hashes[at]).copied().unwrap_or_default()).to_vec()
+    };
+    let mut session = store.write().await.unwrap();
+    session.note_conversions("a", &hashes).await.unwrap();
+    // Twice in one upload, and in two at the same time.
+    let twice = [hashes[0].clone(), hashes[0].clone()];
+    session.note_conversions("a", &twice).await.unwrap();
+    session.note_conversions("b", &twice).await.unwrap();
+    session.commit().await.unwrap();
+    assert_eq!(counted("a").await, [1, 0, 0]);
+    assert_eq!(counted("b").await, [1, 1, 1]);
+    assert_eq!(counted("c").await, [2, 1, 1]);
+    let mut session = store.write().await.unwrap();
+    session.forget_conversions(&hashes[1..]).await.unwrap();
+    session.commit().await.unwrap();
+    assert_eq!(counted("c").await, [2, 0, 0]);
+}
+
 pub(crate) async fn a_later_format_converts_anew_and_an_earlier_one_keeps_off(opened: Opened) {
     let store = &opened.store;
     let mut session = store.write().await.unwrap();

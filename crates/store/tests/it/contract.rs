@@ -1,6 +1,6 @@
 //! What a store does, on whatever database.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, fs, path::PathBuf, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use record::clock::SystemClock;
@@ -11,18 +11,56 @@ use store::{
 };
 use tempfile::TempDir;
 
+use crate::container::Outside;
+
 pub(crate) struct Opened {
     pub(crate) store: Store,
     pub(crate) folder: TempDir,
     /// For those who go around the store.
     pub(crate) url: String,
+    /// Where its contents are, unless they are in the folder.
+    pub(crate) outside: Option<Outside>,
+}
+
+impl Opened {
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join("contents").join(name)
+    }
+
+    /// What is kept under a name, such as `ab/abcdef…`.
+    pub(crate) fn kept(&self, name: &str) -> Option<Vec<u8>> {
+        match &self.outside {
+            Some(outside) => outside.get(name),
+            None => fs::read(self.path(name)).ok(),
+        }
+    }
+
+    /// Puts something under a name, as somebody who goes around the store.
+    pub(crate) fn plant(&self, name: &str, bytes: &[u8]) {
+        let Some(outside) = &self.outside else {
+            let path = self.path(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            // Beside it: a backup may have the same file under another name.
+            fs::remove_file(&path).unwrap_or_default();
+            return fs::write(path, bytes).unwrap();
+        };
+        outside.set(name, bytes);
+    }
+
+    /// Takes away what is under a name.
+    pub(crate) fn lose(&self, name: &str) {
+        match &self.outside {
+            Some(outside) => outside.remove(name),
+            None => fs::remove_file(self.path(name)).unwrap(),
+        }
+    }
 }
 
 pub(crate) async fn sqlite() -> Opened {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), Arc::new(SystemClock)).await.unwrap();
     let url = format!("sqlite://{}", folder.path().join("tributary.db").display());
-    Opened { store, folder, url }
+    Opened { store, folder, url, outside: None }
 }
 
 pub(crate) async fn postgres() -> Opened {
@@ -30,7 +68,7 @@ pub(crate) async fn postgres() -> Opened {
     let url = tokio::task::spawn_blocking(database).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let store = Store::connect(&url, folder.path(), Arc::new(SystemClock)).await.unwrap();
-    Opened { store, folder, url }
+    Opened { store, folder, url, outside: None }
 }
 
 pub(crate) async fn bucket(session: &mut Session, project: &str) -> Bucket {

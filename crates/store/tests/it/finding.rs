@@ -32,6 +32,7 @@ const PEOPLE: &[&str] = &[
     "Carl in Date <carl@example.org>",
     "due@invoice.example.net",
 ];
+const AMOUNTS: &[f64] = &[-1000.5, -1.0, 0.0, 0.25, 3.0, 16.0, 17.0, 255.0, 1e6];
 const FOLDERS: &[&str] = &["Inbox", "Inbox/Claims", "Sent"];
 const DAY: i64 = 24 * 3600;
 const MONDAY: i64 = 1_790_000_000 / (7 * DAY) * (7 * DAY);
@@ -131,6 +132,7 @@ fn made_up(dice: &mut Dice, number: usize) -> NewComment {
         "user_properties": {
             "string:Folder": dice.of(FOLDERS),
             "number:Score": i32::try_from(dice.roll(3)).unwrap(),
+            "number:Amount": dice.of(AMOUNTS),
         },
         "attachments": attachments,
     });
@@ -216,6 +218,7 @@ fn texts(comment: &Comment, field: &str) -> Vec<String> {
                 .collect()
         }
         "folder" => text(&body["user_properties"]["string:Folder"]),
+        "amount" => vec![body["user_properties"]["number:Amount"].to_string()],
         "score" => vec![body["user_properties"]["number:Score"].to_string()],
         _ => ["subject", "body", "from", "to"].iter().flat_map(|own| texts(comment, own)).collect(),
     }
@@ -277,7 +280,7 @@ fn asked(dice: &mut Dice, world: &World, depth: usize) -> (String, Meets) {
                 }),
             )
         }
-        8 => match dice.roll(3) {
+        8 => match dice.roll(4) {
             0 => {
                 let folder = dice.of(&["inbox", "Inbox/Claims", "Claims"]);
                 (
@@ -295,6 +298,18 @@ fn asked(dice: &mut Dice, world: &World, depth: usize) -> (String, Meets) {
                     format!("prop:score={score}"),
                     Box::new(move |own| texts(own, "score")[0] == score),
                 )
+            }
+            2 => {
+                let amount = |own: &Comment| -> f64 { texts(own, "amount")[0].parse().unwrap() };
+                let (sign, bound) = (dice.roll(4), dice.of(AMOUNTS));
+                let text = format!("prop:Amount{}{bound}", ["<", "<=", ">", ">="][sign]);
+                let meets: Meets = match sign {
+                    0 => Box::new(move |own| amount(own) < bound),
+                    1 => Box::new(move |own| amount(own) <= bound),
+                    2 => Box::new(move |own| amount(own) > bound),
+                    _ => Box::new(move |own| amount(own) >= bound),
+                };
+                (text, meets)
             }
             _ => ("has:attachment".to_owned(), Box::new(|own| !texts(own, "filename").is_empty())),
         },

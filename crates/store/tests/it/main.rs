@@ -9,6 +9,7 @@
 mod backup;
 mod check;
 mod comments;
+mod container;
 mod contract;
 mod finding;
 mod integrations;
@@ -54,6 +55,7 @@ macro_rules! store_contract {
             what_is_sent_beside_a_comment_goes_with_it,
             emails_wait_in_the_queue_of_each_source,
             an_email_that_ends_processes_is_set_aside,
+            notes_of_other_processes_are_counted_until_they_are_taken_back,
             a_later_format_converts_anew_and_an_earlier_one_keeps_off,
             emails_and_buckets_take_their_comments_with_them,
         } finding {
@@ -71,3 +73,4 @@ macro_rules! store_contract {
 
 store_contract!(on_sqlite, crate::contract::sqlite());
 store_contract!(on_postgres, crate::contract::postgres());
+store_contract!(in_a_container, crate::container::on_azurite());

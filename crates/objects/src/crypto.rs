@@ -6,9 +6,9 @@ use object_store::client::{
 use openssl::{hash::MessageDigest, pkey::PKey, sha::sha256, sign};
 use zeroize::Zeroizing;
 
-/// Cryptography for requests that are signed with an account key.
+/// Cryptography for requests that are signed with a key.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct OpenSsl;
+pub(crate) struct OpenSsl;
 
 fn failed(err: impl std::error::Error + Send + Sync + 'static) -> object_store::Error {
     object_store::Error::Generic { store: "OpenSSL", source: Box::new(err) }
@@ -29,7 +29,7 @@ impl CryptoProvider for OpenSsl {
     }
 
     fn sign(&self, _: SigningAlgorithm, _: &[u8]) -> object_store::Result<Box<dyn Signer>> {
-        // Azure needs none.
+        // Neither Azure nor S3 needs one.
         let source = "no requests are signed with a private key".into();
         Err(object_store::Error::NotSupported { source })
     }
@@ -74,7 +74,7 @@ impl HmacContext for Hmac {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local_files::hex;
+    use crate::hex;
 
     /// RFC 4231 §4.3, test case 2.
     #[test]

@@ -11,7 +11,7 @@ use openssl::{
 };
 use record::Secret;
 
-use crate::local_files::hex;
+use crate::hex;
 
 /// Longest certificate file, in bytes.
 const MAX_SIZE: u64 = 1 << 20;

@@ -5,7 +5,11 @@
 //! configured in the environment is decisive: if it is refused, nothing else is tried, so that no
 //! emails go out under an identity that nobody meant.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use net::{
     BadEndpoint, NetError, TokenSource, Transport,
@@ -21,7 +25,7 @@ use super::{
     certificate,
     identity::{AzureCli, ManagedIdentity, NoToken},
 };
-use crate::object_store::failure::{Failure, Reason};
+use crate::failure::{Failure, Reason};
 
 const AUTHORITY: &str = "https://login.microsoftonline.com";
 const SCOPE: &str = "https://storage.azure.com/.default";
@@ -55,6 +59,8 @@ enum Way {
 pub(super) struct Credentials {
     fixed: Option<Fixed>,
     ways: Vec<(&'static str, Way)>,
+    /// What signs in, once it is told.
+    told: OnceLock<&'static str>,
     /// Locked while a token is asked for, so that there is one request however many wait.
     state: Mutex<State>,
 }
@@ -70,7 +76,6 @@ impl fmt::Debug for Credentials {
 struct State {
     /// Index of the way that works.
     chosen: Option<usize>,
-    told: bool,
     token: Option<(Secret, Instant)>,
     failure: Option<(Failure, Instant)>,
 }
@@ -93,16 +98,16 @@ impl Credentials {
                 }
             }
         }
-        Ok(Self { fixed, ways, state: Mutex::default() })
+        Ok(Self { fixed, ways, told: OnceLock::new(), state: Mutex::default() })
     }
 
     /// What signs the next request to `host`.
     pub(super) async fn get(&self, host: &str) -> Result<Arc<AzureCredential>, Failure> {
-        let mut state = self.state.lock().await;
         if let Some(fixed) = &self.fixed {
-            tell(&mut state, host, fixed.name);
+            self.tell(host, fixed.name);
             return Ok(Arc::clone(&fixed.credential));
         }
+        let mut state = self.state.lock().await;
         let bearer =
             |token: &Secret| Arc::new(AzureCredential::BearerToken(token.reveal().to_owned()));
         let now = Instant::now();
@@ -139,6 +144,18 @@ impl Credentials {
         self.fixed.as_ref()?.ends_at
     }
 
+    /// What signs in, once that is known.
+    pub(super) fn name(&self) -> Option<&'static str> {
+        self.told.get().copied()
+    }
+
+    fn tell(&self, host: &str, name: &'static str) {
+        if self.told.set(name).is_ok() {
+            tracing::info!(storage.host = %host, credential = name,
+                "Signs in to `{host}` with {name}");
+        }
+    }
+
     async fn ask(&self, state: &mut State, host: &str) -> Result<Secret, Failure> {
         let mut tried = Vec::new();
         for (at, (name, way)) in self.ways.iter().enumerate() {
@@ -156,7 +173,7 @@ impl Credentials {
             match result {
                 Ok((token, life)) => {
                     state.chosen = Some(at);
-                    tell(state, host, name);
+                    self.tell(host, name);
                     let renew_at = Instant::now() + (life - MARGIN.min(life / 2));
                     state.token = Some((token.clone(), renew_at));
                     return Ok(token);
@@ -181,12 +198,6 @@ impl Credentials {
 fn unauthorized(host: &str, name: &str, why: &str) -> Failure {
     let cause = Reason::new(format!("{name} is refused: {why}"));
     Failure::Unauthorized { host: host.to_owned(), cause }
-}
-
-fn tell(state: &mut State, host: &str, name: &str) {
-    if !std::mem::replace(&mut state.told, true) {
-        tracing::info!(storage.host = %host, credential = name, "Signs in to `{host}` with {name}");
-    }
 }
 
 fn no_token(err: NetError) -> NoToken {

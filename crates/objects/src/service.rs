@@ -1,8 +1,9 @@
 //! The HTTP service under the library: signs, sends, waits and tries again, and judges answers.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::{StreamExt, stream, stream::BoxStream};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::{
@@ -14,24 +15,16 @@ use net::{
     header::{IF_NONE_MATCH, RETRY_AFTER},
 };
 use object_store::{
-    azure::AzureAuthorizer,
+    ClientOptions,
     client::{
-        HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse, HttpResponseBody,
-        HttpService,
+        HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody,
+        HttpResponse, HttpResponseBody, HttpService,
     },
 };
-use record::{Clock, Meter, Peer};
+use record::{Meter, Peer};
 use tokio::time::Instant;
 
-use super::{
-    answer::{Judge, Verdict, error_code},
-    credential::Credentials,
-    crypto::OpenSsl,
-};
-use crate::object_store::{
-    failure::{Failure, Reason},
-    store::CreateOnly,
-};
+use crate::failure::{Failure, Reason};
 
 /// How often one request is sent.
 const ATTEMPTS: u32 = 4;
@@ -44,64 +37,117 @@ const MAX_PAUSE: Duration = Duration::from_secs(10);
 /// Largest body of a failure that is looked at, in bytes.
 const MAX_FAILURE: usize = 64 << 10;
 
-/// Requests to one account.
-pub(super) struct Service {
-    client: Client,
-    account: String,
-    credentials: Credentials,
-    meter: Arc<dyn Meter>,
-    judge: Judge,
+/// What is to be done with an answer that is no success.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// The library knows what it means: nothing is there, a condition does not hold.
+    Known(StatusCode),
+    Unauthorized(Failure),
+    Later(Failure),
+    Failed(Failure),
 }
 
-impl fmt::Debug for Service {
+/// An answer that is no success.
+pub(crate) struct Refused<'a> {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) body: &'a [u8],
+    /// It was an answer to a request that must not replace anything.
+    pub(crate) creates: bool,
+}
+
+/// What differs between the services of different providers.
+pub(crate) trait Protocol: fmt::Debug + Send + Sync + 'static {
+    type Credential: Send + Sync;
+
+    /// What signs the next request to `host`.
+    fn credential(
+        &self,
+        host: &str,
+    ) -> impl Future<Output = Result<Arc<Self::Credential>, Failure>> + Send;
+
+    /// Forgets a credential that was refused. `false`: there is no other.
+    fn renew(&self, refused: &Self::Credential) -> impl Future<Output = bool> + Send;
+
+    /// The operation as the provider's reference calls it.
+    fn operation(&self, parts: &Parts) -> &'static str;
+
+    /// Whether it must not replace anything, though the library does not say so.
+    fn creates(&self, parts: &Parts) -> bool;
+
+    /// Signs a request, whose body is `payload`.
+    fn sign(
+        &self,
+        request: &mut HttpRequest,
+        payload: &[u8],
+        credential: &Self::Credential,
+    ) -> object_store::Result<()>;
+
+    /// Whether the body of a success can say that it is none.
+    fn may_hide_failure(&self, operation: &'static str) -> bool;
+
+    fn verdict(&self, refused: &Refused<'_>) -> Verdict;
+}
+
+/// Requests to one account.
+pub(crate) struct Service<P> {
+    client: Client,
+    protocol: Arc<P>,
+    meter: Arc<dyn Meter>,
+    host: String,
+}
+
+impl<P: Protocol> fmt::Debug for Service<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service").field("account", &self.account).finish_non_exhaustive()
+        f.debug_struct("Service").field("protocol", &self.protocol).finish_non_exhaustive()
     }
 }
 
 #[async_trait]
-impl HttpService for Service {
+impl<P: Protocol> HttpService for Service<P> {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         self.send(request).await.map_err(|err| HttpError::new(HttpErrorKind::Unknown, err))
+    }
+}
+
+/// Hands the library our service.
+#[derive(Debug)]
+pub(crate) struct Connector(pub(crate) HttpClient);
+
+impl HttpConnector for Connector {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(self.0.clone())
     }
 }
 
 /// A request as the library wants it, before it is signed.
 struct Plain {
     parts: Parts,
-    payload: Payload,
+    body: Bytes,
     operation: &'static str,
     /// It must not replace anything.
     creates: bool,
 }
 
-impl Service {
-    pub(super) fn new(
-        client: Client,
-        account: String,
-        place: String,
-        credentials: Credentials,
-        meter: Arc<dyn Meter>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
+impl<P: Protocol> Service<P> {
+    pub(crate) fn new(client: Client, protocol: Arc<P>, meter: Arc<dyn Meter>) -> Self {
         let host = client.endpoint().name().to_owned();
-        let judge = Judge { host, place, sas_ends_at: credentials.ends_at(), clock };
-        Self { client, account, credentials, meter, judge }
+        Self { client, protocol, meter, host }
     }
 
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Failure> {
-        let request = Plain::new(request).await?;
+        let request = self.plain(request).await;
         let began = Instant::now();
         let mut pause = PAUSE;
         let mut renewed = false;
         for attempt in 1.. {
-            let credential = self.credentials.get(&self.judge.host).await?;
+            let credential = self.protocol.credential(&self.host).await?;
             let call = self.sign(&request, &credential)?;
             let (failure, wait) = match self.attempt(&request, call).await? {
                 Outcome::Answer(answer) => return Ok(answer),
                 Outcome::Unauthorized(failure) => {
                     if std::mem::replace(&mut renewed, true)
-                        || !self.credentials.renew(&credential).await
+                        || !self.protocol.renew(&credential).await
                     {
                         return Err(failure);
                     }
@@ -114,34 +160,42 @@ impl Service {
             if attempt >= ATTEMPTS || spent || wait > MAX_PAUSE {
                 return Err(failure);
             }
-            tracing::debug!(storage.host = %self.judge.host, operation = request.operation,
+            tracing::debug!(storage.host = %self.host, operation = request.operation,
                 attempt, wait_seconds = wait.as_secs_f64(), "Tries again: {failure}");
             tokio::time::sleep(wait).await;
             pause *= 2;
         }
-        Err(Failure::Unavailable { host: self.judge.host.clone(), code: "no answer".to_owned() })
+        Err(Failure::Unavailable { host: self.host.clone(), code: "no answer".to_owned() })
     }
 
-    fn sign(
-        &self,
-        request: &Plain,
-        credential: &object_store::azure::AzureCredential,
-    ) -> Result<Call, Failure> {
+    async fn plain(&self, request: HttpRequest) -> Plain {
+        let (mut parts, body) = request.into_parts();
+        if self.protocol.creates(&parts) {
+            parts.headers.insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
+        }
+        let creates = parts.headers.get(IF_NONE_MATCH).is_some_and(|value| value == "*");
+        let body = body.collect().await.map(http_body_util::Collected::to_bytes);
+        let operation = self.protocol.operation(&parts);
+        Plain { parts, body: body.unwrap_or_default(), operation, creates }
+    }
+
+    fn sign(&self, request: &Plain, credential: &P::Credential) -> Result<Call, Failure> {
         let mut signed = HttpRequest::new(HttpRequestBody::empty());
         *signed.method_mut() = request.parts.method.clone();
         *signed.uri_mut() = request.parts.uri.clone();
         *signed.headers_mut() = request.parts.headers.clone();
-        AzureAuthorizer::new(credential, &self.account)
-            .with_crypto(&OpenSsl)
-            .try_authorize(&mut signed)
-            .map_err(|err| {
-                let cause = Reason::new(err);
-                Failure::Unauthorized { host: self.judge.host.clone(), cause }
-            })?;
+        self.protocol.sign(&mut signed, &request.body, credential).map_err(|err| {
+            let cause = Reason::new(err);
+            Failure::Unauthorized { host: self.host.clone(), cause }
+        })?;
         let target = signed.uri().path_and_query().map_or("/", |target| target.as_str());
         let mut call = Call::new(signed.method().clone(), target);
         call.headers = std::mem::take(signed.headers_mut());
-        call.payload = request.payload.clone();
+        let is_empty = request.body.is_empty() && request.parts.method != Method::PUT;
+        call.payload = match is_empty {
+            true => Payload::Empty,
+            false => Payload::Bytes(request.body.clone()),
+        };
         // All of them may be repeated: what is written twice is refused the second time, and the
         // caller looks at what is there.
         call.repeat = Repeat::Safe;
@@ -166,20 +220,39 @@ impl Service {
         };
         if reply.status.is_success() {
             let (status, headers) = (reply.status, std::mem::take(&mut reply.headers));
-            let body = self.stream(reply.body);
-            return Ok(Outcome::Answer(response(status, headers, body)));
+            if !self.protocol.may_hide_failure(request.operation) {
+                let body = self.stream(reply.body);
+                return Ok(Outcome::Answer(response(status, headers, body)));
+            }
+            let text = match reply.body.collect(MAX_FAILURE).await {
+                Ok(text) => text,
+                Err(err) => return Ok(Outcome::Later(self.lost(err), None)),
+            };
+            if !hides_failure(&text) {
+                return Ok(Outcome::Answer(response(status, headers, Bytes::from(text).into())));
+            }
+            return self.judge(request, StatusCode::INTERNAL_SERVER_ERROR, &headers, &text);
         }
         let text = reply.body.collect(MAX_FAILURE).await.unwrap_or_default();
-        let code = error_code(&reply.headers, &text);
-        let verdict = self.judge.verdict(reply.status, code.as_deref(), &text, request.creates);
-        Ok(match verdict {
+        self.judge(request, reply.status, &reply.headers, &text)
+    }
+
+    fn judge(
+        &self,
+        request: &Plain,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Outcome, Failure> {
+        let creates = request.creates;
+        Ok(match self.protocol.verdict(&Refused { status, headers, body, creates }) {
             Verdict::Known(status) => {
-                Outcome::Answer(response(status, HeaderMap::new(), bytes::Bytes::new().into()))
+                Outcome::Answer(response(status, HeaderMap::new(), Bytes::new().into()))
             }
             Verdict::Unauthorized(failure) => Outcome::Unauthorized(failure),
             Verdict::Failed(failure) => return Err(failure),
             Verdict::Later(failure) => {
-                let wait = retry_after(&reply.headers);
+                let wait = retry_after(headers);
                 match failure {
                     Failure::Throttled { host, .. } => {
                         Outcome::Later(Failure::Throttled { host, retry_after: wait }, wait)
@@ -196,12 +269,12 @@ impl Service {
             Some(hint) => format!("{}. {hint}", record::Chain(&err)).into(),
             None => Box::new(err),
         };
-        Failure::Unreachable { host: self.judge.host.clone(), cause: Reason::new(cause) }
+        Failure::Unreachable { host: self.host.clone(), cause: Reason::new(cause) }
     }
 
     /// The body of an answer as it comes in.
     fn stream(&self, body: net::Body<'static>) -> HttpResponseBody {
-        let host = self.judge.host.clone();
+        let host = self.host.clone();
         let pieces = stream::unfold(Some(body), move |body| {
             let host = host.clone();
             async move {
@@ -228,35 +301,27 @@ enum Outcome {
     Later(Failure, Option<Duration>),
 }
 
-impl Plain {
-    async fn new(request: HttpRequest) -> Result<Self, Failure> {
-        let (mut parts, body) = request.into_parts();
-        if parts.extensions.get::<CreateOnly>().is_some() {
-            parts.headers.insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
-        }
-        let creates = parts.headers.get(IF_NONE_MATCH).is_some_and(|value| value == "*");
-        let bytes = body.collect().await.map(http_body_util::Collected::to_bytes);
-        let payload = match bytes.unwrap_or_default() {
-            bytes if bytes.is_empty() && parts.method != Method::PUT => Payload::Empty,
-            bytes => Payload::Bytes(bytes),
-        };
-        let operation = operation(&parts);
-        Ok(Self { parts, payload, operation, creates })
-    }
+/// Whether a body is that of a failure. Spec: "`CompleteMultipartUpload`", Amazon S3 API Reference.
+fn hides_failure(body: &[u8]) -> bool {
+    String::from_utf8_lossy(body).contains("<Error>")
 }
 
-/// The operation as Azure's reference of the Blob service calls it.
-fn operation(parts: &Parts) -> &'static str {
-    let query = parts.uri.query().unwrap_or_default();
-    let part = |wanted: &str| query.split('&').any(|part| part == wanted);
-    match parts.method {
-        Method::GET if part("comp=list") => "ListBlobs",
-        Method::GET => "GetBlob",
-        Method::HEAD => "GetBlobProperties",
-        Method::PUT if part("comp=block") => "PutBlock",
-        Method::PUT if part("comp=blocklist") => "PutBlockList",
-        Method::PUT => "PutBlob",
-        _ => "Other",
+/// The code of a failure that is told in XML.
+pub(crate) fn code_in_xml(body: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(body).ok()?;
+    Some(text.split_once("<Code>")?.1.split_once("</Code>")?.0)
+}
+
+/// Whether it looks like a code, and may be shown.
+pub(crate) fn is_code(code: &str) -> bool {
+    !code.is_empty() && code.len() <= 80 && code.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+/// `HTTP 404 ContainerNotFound`.
+pub(crate) fn shown(status: StatusCode, code: &str) -> String {
+    match code {
+        "" => format!("HTTP {}", status.as_u16()),
+        code => format!("HTTP {} {code}", status.as_u16()),
     }
 }
 
@@ -267,16 +332,16 @@ fn response(status: StatusCode, headers: HeaderMap, body: HttpResponseBody) -> H
     answer
 }
 
-/// Seconds only: Azure does not send the form with a date.
+/// Seconds only: neither provider sends the form with a date.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// A stream that the library can share between threads, though nobody reads it from two.
-struct Exclusive(std::sync::Mutex<BoxStream<'static, Result<Frame<bytes::Bytes>, HttpError>>>);
+struct Exclusive(std::sync::Mutex<BoxStream<'static, Result<Frame<Bytes>, HttpError>>>);
 
 impl stream::Stream for Exclusive {
-    type Item = Result<Frame<bytes::Bytes>, HttpError>;
+    type Item = Result<Frame<Bytes>, HttpError>;
 
     fn poll_next(
         mut self: std::pin::Pin<&mut Self>,

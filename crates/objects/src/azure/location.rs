@@ -3,7 +3,7 @@
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use crate::object_store::names::{BadPrefix, Names};
+use crate::{BadPrefix, Prefix};
 
 /// Where the emails go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,15 @@ pub enum BadLocation {
 }
 
 impl AzureLocation {
+    /// Reads a text that may be a URL.
+    ///
+    /// # Errors
+    ///
+    /// [`BadLocation`].
+    pub fn of(text: &str) -> Result<Self, BadLocation> {
+        Self::parse(&Url::parse(text).map_err(|_| BadLocation::Form)?)
+    }
+
     /// Reads `url`. Names follow "Naming and referencing containers, blobs, and metadata".
     ///
     /// # Errors
@@ -61,7 +70,7 @@ impl AzureLocation {
         if !good {
             return Err(BadLocation::Container);
         }
-        Names::new(prefix)?;
+        Prefix::new(prefix)?;
         Ok(Self { account, container: container.to_owned(), prefix: prefix.to_owned() })
     }
 }

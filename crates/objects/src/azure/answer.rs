@@ -8,13 +8,17 @@ use chrono::{DateTime, Utc};
 use net::{HeaderMap, StatusCode};
 use record::Clock;
 
-use crate::object_store::failure::{Failure, Reason};
+use crate::{
+    failure::{Failure, Reason},
+    service::{Verdict, code_in_xml, is_code, shown},
+};
 
 const ROLE: &str = "Give the identity the role `Storage Blob Data Contributor` on the container or \
                     the account; it can take some minutes until a new role works. A shared access \
-                    signature needs the rights read, add, create, write and list.";
-const CONTAINER: &str = "Create the container, or correct `--private-file-prefix`; the account is \
-                         not told to create one.";
+                    signature needs the rights read, add, create, write and list, and \
+                    for the contents of the platform delete.";
+const CONTAINER: &str = "Create the container, or correct its address; the account is not told to \
+                         create one.";
 const LEASE: &str = "Somebody holds a lease on a blob; break it. Nothing in this program takes \
                      leases.";
 const FIREWALL: &str = "The account's network rules or the rights of the shared access signature \
@@ -22,16 +26,6 @@ const FIREWALL: &str = "The account's network rules or the rights of the shared 
                         the rights.";
 const IMMUTABLE: &str = "An immutability policy or a legal hold protects the blob. It may cover \
                          `data/*.eml`, but state and `.json` files have to be replaced.";
-
-/// What is to be done with an answer that is no success.
-#[derive(Debug)]
-pub(super) enum Verdict {
-    /// The library knows what it means: nothing is there, a condition does not hold.
-    Known(StatusCode),
-    Unauthorized(Failure),
-    Later(Failure),
-    Failed(Failure),
-}
 
 /// Judges the answers of one container.
 pub(super) struct Judge {
@@ -43,16 +37,9 @@ pub(super) struct Judge {
 }
 
 /// The code of a failure: a header, and an element of the body.
-pub(super) fn error_code(headers: &HeaderMap, body: &[u8]) -> Option<String> {
+pub(super) fn error_code<'a>(headers: &'a HeaderMap, body: &'a [u8]) -> Option<&'a str> {
     let header = headers.get("x-ms-error-code").and_then(|code| code.to_str().ok());
-    let body = || {
-        let text = std::str::from_utf8(body).ok()?;
-        Some(text.split_once("<Code>")?.1.split_once("</Code>")?.0)
-    };
-    let code = header.or_else(body)?;
-    let good =
-        !code.is_empty() && code.len() <= 80 && code.bytes().all(|b| b.is_ascii_alphanumeric());
-    good.then(|| code.to_owned())
+    header.or_else(|| code_in_xml(body)).filter(|code| is_code(code))
 }
 
 impl Judge {
@@ -162,13 +149,6 @@ impl Judge {
             detail: shown(status, code),
             hint: hint.map(str::to_owned),
         })
-    }
-}
-
-fn shown(status: StatusCode, code: &str) -> String {
-    match code {
-        "" => format!("HTTP {}", status.as_u16()),
-        code => format!("HTTP {} {code}", status.as_u16()),
     }
 }
 
