@@ -263,7 +263,9 @@ async fn new_users_come_from_allowed_domains_and_get_what_their_groups_give() {
         provider.set_person(&eve(groups));
         let mut browser = Browser::new(server.address);
         assert_eq!(whole_way(&mut browser).await, "/base/buckets");
-        let user = browser.get("/auth/user").await.json()["user"].clone();
+        let user = browser.get("/auth/user").await;
+        assert_eq!(user.status, 200, "{}", user.message());
+        let user = user.json()["user"].clone();
         let buckets = browser.get("/api/_private/buckets/own").await.status;
         let users = browser.get("/api/_private/quotas").await.status;
         (user, buckets, users)
