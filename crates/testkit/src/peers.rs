@@ -1,21 +1,19 @@
 //! Programs of others that tests start, installed once for all runs in `target/peers`.
 
 use std::{
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::Mutex,
 };
-
-/// Guards the installations: tests of one process run at once.
-static INSTALLS: Mutex<()> = Mutex::new(());
 
 /// The folder of `name`, once `install` was done there for this version.
 fn installed(name: &str, version: &str, install: impl FnOnce(&Path)) -> PathBuf {
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers").join(name);
-    let _alone = INSTALLS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    fs::create_dir_all(&home).unwrap();
+    // Tests of one process run at once, and some start a process that is a test itself.
+    let alone = File::create(home.join("lock")).unwrap();
+    alone.lock().unwrap();
     if !home.join(version).exists() {
-        fs::create_dir_all(&home).unwrap();
         install(&home);
         fs::write(home.join(version), "").unwrap();
     }
