@@ -10,8 +10,9 @@ use std::{
 fn installed(name: &str, version: &str, install: impl FnOnce(&Path)) -> PathBuf {
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers").join(name);
     fs::create_dir_all(&home).unwrap();
-    // Tests of one process run at once, and some start a process that is a test itself.
-    let alone = File::create(home.join("lock")).unwrap();
+    // Tests of one process run at once, and some start a process that is a test itself. It lies
+    // beside the folder, which an installation may empty.
+    let alone = File::create(home.with_extension("lock")).unwrap();
     alone.lock().unwrap();
     if !home.join(version).exists() {
         install(&home);
