@@ -1,5 +1,6 @@
 //! Emails of buckets become comments of sources, in the background: claimed from a durable queue,
-//! converted on all processors, written in one transaction that also claims the next.
+//! converted on all processors, written in one transaction that also claims others. While some are
+//! converted, those before them are written, so that neither waits for the other.
 //!
 //! An email whose conversion panics or does not end is set aside at once; one that ends the process
 //! is known by its claim, which is durable before the conversion begins.
@@ -14,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::TimeDelta;
 use comment::FORMAT_VERSION;
 use record::Chain;
-use store::{Claim, Claimant, StoreError};
+use store::{Claim, Claimant, StoreError, Wanted};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -33,8 +34,8 @@ const BATCH_BYTES: u64 = 32 * 1024 * 1024;
 /// one more may be the kill of somebody who meant the process.
 pub(crate) const STRIKES: i64 = 3;
 /// How long a claim lasts; a process that was killed elsewhere leaves its emails for so long. It
-/// is longer than the last conversion of a batch can take.
-const LEASE: TimeDelta = TimeDelta::seconds(60);
+/// is longer than the last conversion of a batch can take, and that of the batch before it.
+const LEASE: TimeDelta = TimeDelta::seconds(120);
 /// How often the queue is looked at without being told: other processes fill it as well.
 const POLL: Duration = Duration::from_secs(1);
 /// How long an email waits whose content could not be read.
@@ -69,18 +70,29 @@ struct Made {
 /// Converts until `over`.
 pub(crate) async fn work(shared: Arc<Shared>, over: CancellationToken) {
     let Some(by) = begin(&shared, &over).await else { return };
-    let mut claims = Vec::new();
+    let (mut claims, mut done) = (Vec::<Claim>::new(), Vec::new());
     loop {
-        let done = convert_all(&shared, std::mem::take(&mut claims)).await;
-        let was_idle = done.is_empty();
-        match write_and_claim(&shared, &over, &by, done).await {
-            Some(next) => claims = next,
-            None => return,
-        }
+        let ahead = if over.is_cancelled() || claims.iter().any(|claim| claim.is_suspect) {
+            None
+        } else if claims.is_empty() {
+            Some(Wanted::Any)
+        } else {
+            Some(Wanted::NoSuspects)
+        };
+        let was_idle = claims.is_empty() && done.is_empty();
+        let (converted, next) = tokio::join!(
+            convert_all(&shared, std::mem::take(&mut claims)),
+            write_and_claim(&shared, &over, &by, &done, ahead),
+        );
+        let Some(next) = next else { return };
+        (claims, done) = (next, converted);
         if over.is_cancelled() {
+            let not_yet = |claim| Done { claim, outcome: Outcome::NotYet };
+            done.extend(std::mem::take(&mut claims).into_iter().map(not_yet));
+            write_and_claim(&shared, &over, &by, &done, None).await;
             return;
         }
-        if claims.is_empty() && was_idle {
+        if was_idle && claims.is_empty() {
             let woken = timeout(POLL, shared.converter.woken.notified());
             tokio::select! {
                 () = over.cancelled() => return,
@@ -131,21 +143,26 @@ async fn wait(over: &CancellationToken, pause: &mut Duration) -> Option<()> {
     waited.is_err().then_some(())
 }
 
-/// Stores what was made and claims what is next, in one transaction: one wait for the disk.
+/// Stores what was made and claims what is next, in one transaction: one wait for the disk. `None`
+/// if that failed, and it is over.
 async fn write_and_claim(
     shared: &Shared,
     over: &CancellationToken,
     by: &Claimant,
-    done: Vec<Done>,
+    done: &[Done],
+    ahead: Option<Wanted>,
 ) -> Option<Vec<Claim>> {
+    if done.is_empty() && ahead.is_none() {
+        return Some(Vec::new());
+    }
     let mut pause = PAUSE;
     loop {
         let written = async {
             let mut session = shared.store.write().await?;
-            let changed = write(&mut session, by, &done).await?;
-            let claims = match over.is_cancelled() {
-                true => Vec::new(),
-                false => session.claim_conversions(by).await?,
+            let changed = write(&mut session, by, done).await?;
+            let claims = match ahead {
+                None => Vec::new(),
+                Some(wanted) => session.claim_conversions(by, wanted).await?,
             };
             session.commit().await?;
             shared.metrics.commented(changed);

@@ -1,28 +1,32 @@
 //! Contents: what emails consist of, once for each SHA-256, compressed.
 //!
+//! Zstandard at its first level packs mail smaller than Deflate at its own, at a third of the time.
+//!
 //! A content that is small when compressed is a value in the database, so that an upload is
 //! durable with one write to the log; a larger one is a file. "Internal Versus External BLOBs",
 //! SQLite documentation, finds the border near 100 KB.
 
 mod ahead;
+mod coding;
 pub(crate) mod folder;
 mod owner;
 mod place;
 
 use std::{
     fs,
-    io::{self, Read, Write},
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use flate2::{Compression, read::DeflateDecoder, write::DeflateEncoder};
 use openssl::sha::Sha256;
 use sqlx::{AssertSqlSafe, Row};
-use tempfile::NamedTempFile;
 
-use self::ahead::Waiting;
 pub(crate) use self::{ahead::AT_ONCE, folder::on_disk};
+use self::{
+    ahead::Waiting,
+    coding::{CODING, Coder, Decoder, Packer, Target, is_known},
+};
 pub use self::{
     folder::Folder,
     place::{Contents, Listed, Trouble, is_hash},
@@ -38,8 +42,6 @@ use crate::{
 pub(crate) const MAX_INLINE: usize = 128 * 1024;
 /// Bytes of compressed contents that one staging keeps in memory; more go into files.
 const MAX_STAGED: usize = 16 * 1024 * 1024;
-pub(crate) const CODING: &str = "deflate";
-
 pub(crate) fn temporary(contents: &Path) -> PathBuf {
     contents.join("tmp")
 }
@@ -68,30 +70,26 @@ pub(crate) fn sweep_staged(contents: &Path) -> Result<u64> {
 pub struct Staging {
     contents: Arc<PathBuf>,
     left: usize,
+    /// For contents that are small, one after the other.
+    packer: Option<Packer>,
 }
 
 impl Staging {
     pub(crate) fn new(contents: Arc<PathBuf>) -> Self {
-        Self { contents, left: MAX_STAGED }
+        Self { contents, left: MAX_STAGED, packer: None }
     }
 
     /// Begins a content, which is then written piece by piece.
     pub fn begin(&mut self) -> ContentWriter<'_> {
-        let target = Target {
-            most: MAX_INLINE.min(self.left),
-            folder: temporary(&self.contents),
-            memory: Vec::new(),
-            file: None,
-        };
-        let encoder = DeflateEncoder::new(target, Compression::fast());
-        ContentWriter { staging: self, encoder, hash: Sha256::new(), size: 0 }
+        let target = Target::new(MAX_INLINE.min(self.left), temporary(&self.contents));
+        ContentWriter { staging: self, coder: Coder::new(target), hash: Sha256::new(), size: 0 }
     }
 }
 
 /// A content that is being written.
 pub struct ContentWriter<'a> {
     staging: &'a mut Staging,
-    encoder: DeflateEncoder<Target>,
+    coder: Coder,
     hash: Sha256,
     size: u64,
 }
@@ -106,7 +104,7 @@ impl ContentWriter<'_> {
         self.hash.update(piece);
         self.size += piece.len() as u64;
         let folder = &self.staging.contents;
-        self.encoder.write_all(piece).map_err(StoreError::file(temporary(folder)))
+        self.coder.write(piece).map_err(StoreError::file(temporary(folder)))
     }
 
     /// Ends the content.
@@ -116,7 +114,8 @@ impl ContentWriter<'_> {
     /// The disk is full, or fails.
     pub fn finish(self) -> Result<Staged> {
         let folder = temporary(&self.staging.contents);
-        let target = self.encoder.finish().map_err(StoreError::file(&folder))?;
+        let target =
+            self.coder.finish(&mut self.staging.packer).map_err(StoreError::file(&folder))?;
         let (stored_size, place) = match target.file {
             None => {
                 self.staging.left = self.staging.left.saturating_sub(target.memory.len());
@@ -131,36 +130,6 @@ impl ContentWriter<'_> {
         };
         let hash = hex(&self.hash.finish());
         Ok(Staged { hash, size: self.size, stored_size, place })
-    }
-}
-
-/// Where compressed bytes go: memory, and a file if they become many.
-struct Target {
-    most: usize,
-    folder: PathBuf,
-    memory: Vec<u8>,
-    file: Option<NamedTempFile>,
-}
-
-impl Write for Target {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.file.is_none() && self.memory.len() + bytes.len() > self.most {
-            let mut file = NamedTempFile::new_in(&self.folder)?;
-            file.write_all(&self.memory)?;
-            self.memory = Vec::new();
-            self.file = Some(file);
-        }
-        match &mut self.file {
-            Some(file) => file.write(bytes),
-            None => {
-                self.memory.extend_from_slice(bytes);
-                Ok(bytes.len())
-            }
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
@@ -190,7 +159,7 @@ enum Place {
 pub struct ContentReader {
     hash: String,
     size: u64,
-    decoder: DeflateDecoder<Box<dyn Read + Send>>,
+    decoder: Decoder,
     read: Sha256,
     count: u64,
     from_file: bool,
@@ -199,7 +168,7 @@ pub struct ContentReader {
 impl ContentReader {
     /// Reads what is kept under `hash`, from where it is kept.
     pub(crate) fn new(hash: &str, size: u64, input: Box<dyn Read + Send>, from_file: bool) -> Self {
-        let (decoder, read) = (DeflateDecoder::new(input), Sha256::new());
+        let (decoder, read) = (Decoder::new(input), Sha256::new());
         Self { hash: hash.to_owned(), size, decoder, read, count: 0, from_file }
     }
 
@@ -290,7 +259,7 @@ impl Session {
         let damaged = || StoreError::Damaged { what: format!("the content `{hash}`") };
         let row = row.ok_or_else(damaged)?;
         let size = u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or_default();
-        if row.try_get::<String, _>(1)? != CODING {
+        if !is_known(row.try_get(1)?) {
             return Err(damaged());
         }
         let body: Option<Vec<u8>> = row.try_get(2)?;

@@ -54,8 +54,18 @@ pub struct Claim {
     pub attachments: String,
     pub size: u64,
     pub no_charge: bool,
+    /// A process ended while this was being converted: it is converted with nothing beside it.
+    pub is_suspect: bool,
     /// Of the row in the queue.
     version: i64,
+}
+
+/// Which emails of the queue are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    Any,
+    /// Others are being converted: a process that ends now must not cast suspicion on a suspect.
+    NoSuspects,
 }
 
 pub(crate) fn unsigned(number: i64) -> u64 {
@@ -189,7 +199,7 @@ impl Session {
     /// # Errors
     ///
     /// The database failed.
-    pub async fn claim_conversions(&mut self, by: &Claimant) -> Result<Vec<Claim>> {
+    pub async fn claim_conversions(&mut self, by: &Claimant, wanted: Wanted) -> Result<Vec<Claim>> {
         self.scan_buckets(by.format).await?;
         let now = micros(self.now);
         let lease = by.lease.num_microseconds().unwrap_or(i64::MAX);
@@ -200,9 +210,13 @@ impl Session {
         let mut rows = Vec::new();
         // Who was there when a process ended comes last, and alone: others do not wait for the one
         // that ends processes, and one that was only there is seldom there again.
-        for (which, order) in
-            [("strikes = 0", "email, source_id"), ("strikes > 0", "strikes, email, source_id")]
-        {
+        let fresh = ("strikes = 0", "email, source_id");
+        let suspects = ("strikes > 0", "strikes, email, source_id");
+        let kinds = match wanted {
+            Wanted::Any => &[fresh, suspects][..],
+            Wanted::NoSuspects => &[fresh],
+        };
+        for (which, order) in kinds {
             // A claim from the future was made by a clock that went wrong.
             let sql = format!(
                 "SELECT conversions.source_id, emails.bucket_id, emails.number, emails.id, \
@@ -234,7 +248,7 @@ impl Session {
                 continue;
             }
             bytes += claim.size;
-            let is_suspect = strikes > 0;
+            let is_suspect = claim.is_suspect;
             if !claims.is_empty() && (is_suspect || bytes > by.bytes) {
                 break;
             }
@@ -358,6 +372,7 @@ const AGAIN: &str = "ON CONFLICT (email, source_id) DO UPDATE SET \
                      THEN conversions.quarantined_at ELSE NULL END, hash = excluded.hash";
 
 fn claim(row: &AnyRow) -> Result<(Claim, i64)> {
+    let strikes = row.try_get(12)?;
     let claim = Claim {
         source_id: row.try_get(0)?,
         bucket_id: row.try_get(1)?,
@@ -370,7 +385,8 @@ fn claim(row: &AnyRow) -> Result<(Claim, i64)> {
         attachments: row.try_get(8)?,
         size: unsigned(row.try_get(9)?),
         no_charge: row.try_get::<i64, _>(10)? != 0,
+        is_suspect: strikes > 0,
         version: row.try_get(11)?,
     };
-    Ok((claim, row.try_get(12)?))
+    Ok((claim, strikes))
 }

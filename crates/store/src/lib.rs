@@ -74,7 +74,7 @@ pub use contents::{
     ContentReader, ContentWriter, Contents, Folder, Listed, Staged, Staging, Trouble, is_hash,
 };
 pub use conversion_status::{Conversion, Quarantined};
-pub use conversions::{Claim, Claimant};
+pub use conversions::{Claim, Claimant, Wanted};
 pub use database::{BadUrl, DatabaseUrl};
 pub use datasets::{Annotation, Dataset};
 pub use emails::{Email, EmailQuery, NewEmail};
@@ -299,8 +299,16 @@ fn pool(kind: Kind, reads: bool) -> PoolOptions<Any> {
             ] {
                 sqlx::query(pragma).execute(&mut *connection).await?;
             }
-            let queries = if reads { "PRAGMA query_only = ON" } else { "PRAGMA query_only = OFF" };
-            sqlx::query(queries).execute(&mut *connection).await?;
+            let own: &'static [&'static str] = match reads {
+                true => &["PRAGMA query_only = ON"],
+                // What a statement changes is kept until it has succeeded as a whole; as a file,
+                // that were as many writes as those to the log. Spec: "Temporary Files Used By
+                // SQLite", Statement Journal Files, SQLite documentation.
+                false => &["PRAGMA query_only = OFF", "PRAGMA temp_store = MEMORY"],
+            };
+            for pragma in own {
+                sqlx::query(*pragma).execute(&mut *connection).await?;
+            }
             Ok(())
         })
     })

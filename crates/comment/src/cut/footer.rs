@@ -78,15 +78,13 @@ fn is_notice(paragraph: &[Line<'_>]) -> bool {
         text.push(' ');
     }
     let hits = phrases::ANY_NOTICE.count(&text);
+    if hits == 0 {
+        return false;
+    }
     let words = shape::words(&text);
     // A long paragraph needs more to be a notice: letters speak of viruses too.
     match words {
-        0..=7 => {
-            hits >= 1
-                && paragraph.len() == 1
-                && !text.trim_end().ends_with('?')
-                && is_short_notice(&text)
-        }
+        0..=7 => paragraph.len() == 1 && !text.trim_end().ends_with('?') && is_short_notice(&text),
         8..=40 => hits >= 2,
         41..=120 => hits >= 3,
         _ => hits >= 4,

@@ -230,7 +230,7 @@ fn unknown_closing(paragraph: &[Line<'_>], context: &Context<'_>) -> Option<usiz
     let from = paragraph.len().saturating_sub(MAX_AFTER).max(1);
     let name = (from..paragraph.len()).find(|at| {
         let line = paragraph.get(*at).map(|it| it.text).unwrap_or_default();
-        shape::is_sender(line, context.sender) && shape::is_name(line)
+        shape::is_name(line) && shape::is_sender(line, context.sender)
     })?;
     let rest = paragraph.get(name..)?;
     let above = paragraph.get(name - 1..name)?;
@@ -268,12 +268,11 @@ fn is_contact_block(
     below: bool,
     context: &Context<'_>,
 ) -> bool {
-    let contacts = paragraph.iter().filter(|it| has_contact(it.text)).count();
-    if contacts == 0
-        || paragraph.len() > 12
+    if paragraph.len() > 12
         || above.trim_end().ends_with(':')
         || !paragraph.iter().all(|it| is_short(it.text))
         || is_list(paragraph)
+        || !paragraph.iter().any(|it| has_contact(it.text))
     {
         return false;
     }
@@ -327,9 +326,12 @@ fn contact_at_end(paragraph: &[Line<'_>], context: &Context<'_>) -> Option<usize
     (from..paragraph.len()).find(|at| {
         let rest = paragraph.get(*at..).unwrap_or_default();
         let first = rest.first().map(|it| it.text).unwrap_or_default();
-        let named = shape::is_sender(first, context.sender) && shape::is_name(first);
-        let alone = rest.len() == 1 || rest.iter().skip(1).any(|it| has_contact(it.text));
-        named && alone && rest.iter().all(|it| is_short(it.text)) && !is_list(rest)
+        // The cheapest first: most lines are running text, and end here.
+        shape::is_name(first)
+            && shape::is_sender(first, context.sender)
+            && (rest.len() == 1 || rest.iter().skip(1).any(|it| has_contact(it.text)))
+            && rest.iter().all(|it| is_short(it.text))
+            && !is_list(rest)
     })
 }
 

@@ -76,8 +76,8 @@ impl crate::Session {
     }
 
     async fn set_body(&mut self, hash: &str, body: Option<Vec<u8>>) -> Result<()> {
-        let query = sqlx::query("UPDATE contents SET body = $1, coding = $2 WHERE hash = $3");
-        let query = query.bind(body).bind(crate::contents::CODING).bind(hash.to_owned());
+        let query = sqlx::query("UPDATE contents SET body = $1 WHERE hash = $2");
+        let query = query.bind(body).bind(hash.to_owned());
         query.execute(self.database()).await?;
         Ok(())
     }

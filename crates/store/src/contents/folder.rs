@@ -43,11 +43,11 @@ fn sync(folder: &Path) -> Result<()> {
     synced.map_err(StoreError::file(folder))
 }
 
-/// Runs file work where it may take its time.
+/// Runs work where it may take its time: with files, or on many texts.
 pub(crate) async fn on_disk<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let stopped = || StoreError::Damaged { what: "work on a file that was stopped".to_owned() };
+    let stopped = || StoreError::Damaged { what: "work that was stopped".to_owned() };
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(stopped()))
 }
 

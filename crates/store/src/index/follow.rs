@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use search::{Document, Entry, VERSION, Value as PropertyValue};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Row};
+use tokio::sync::mpsc;
 
 use super::{DAY, postgres};
-use crate::{Comment, Kind, Result, Session, session::places};
+use crate::{Comment, Kind, Result, Session, contents::on_disk, session::places};
 
 /// Rows that one statement writes.
 const ROWS: usize = 16;
+/// Statements of rows that are ready before the database is.
+const AHEAD: usize = 2;
 /// Places that one statement removes.
 const REMOVED: usize = 500;
 /// What writers share, and only a rebuild has alone: a number among the advisory locks of the
@@ -92,16 +95,36 @@ impl Session {
         let project_id: String = project.try_get(0)?;
         // FTS5 writes what it has gathered whenever a row is not behind the last.
         new.sort_unstable_by_key(|comment| comment.place);
-        for some in new.chunks(ROWS) {
-            let entries: Vec<(i64, Entry)> =
-                some.iter().map(|own| (own.place, entry(&project_id, own))).collect();
-            if self.kind() == Kind::Sqlite {
-                self.insert_sqlite(entries).await?;
-            } else {
-                self.insert_postgres(entries).await?;
-            }
+        if new.len() <= ROWS {
+            return self.insert_entries(entries(&project_id, new)).await;
         }
+        // The words of some are read while the database takes in those before them: others wait
+        // for this transaction.
+        let new: Vec<Comment> = new.into_iter().cloned().collect();
+        let (made, mut ready) = mpsc::channel(AHEAD);
+        let reading = on_disk(move || {
+            for some in new.chunks(ROWS) {
+                if made.blocking_send(entries(&project_id, some)).is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        });
+        let inserting = async move {
+            while let Some(entries) = ready.recv().await {
+                self.insert_entries(entries).await?;
+            }
+            Ok(())
+        };
+        tokio::try_join!(reading, inserting)?;
         Ok(())
+    }
+
+    async fn insert_entries(&mut self, entries: Vec<(i64, Entry)>) -> Result<()> {
+        match self.kind() {
+            Kind::Sqlite => self.insert_sqlite(entries).await,
+            Kind::Postgres => self.insert_postgres(entries).await,
+        }
     }
 
     async fn insert_sqlite(&mut self, entries: Vec<(i64, Entry)>) -> Result<()> {
@@ -158,6 +181,13 @@ impl Session {
         }
         Ok(())
     }
+}
+
+fn entries<'a>(
+    project_id: &str,
+    comments: impl IntoIterator<Item = &'a Comment>,
+) -> Vec<(i64, Entry)> {
+    comments.into_iter().map(|own| (own.place, entry(project_id, own))).collect()
 }
 
 /// A comment as the index holds it. What is not there, or of another shape, is not looked for.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use store::{
     AUDIO, Claim, Claimant, Comment, CommentQuery, CommentWrite, NewComment, Session, Source,
-    SourceDetails, Store, StoreError,
+    SourceDetails, Store, StoreError, Wanted,
 };
 
 use crate::contract::{Opened, at, bucket, email, read};
@@ -160,8 +160,12 @@ fn numbers(claims: &[Claim]) -> Vec<&str> {
 }
 
 async fn claim(store: &Store, by: &Claimant) -> Vec<Claim> {
+    claim_of(store, by, Wanted::Any).await
+}
+
+async fn claim_of(store: &Store, by: &Claimant, wanted: Wanted) -> Vec<Claim> {
     let mut session = store.write().await.unwrap();
-    let claims = session.claim_conversions(by).await.unwrap();
+    let claims = session.claim_conversions(by, wanted).await.unwrap();
     session.commit().await.unwrap();
     claims
 }
@@ -226,19 +230,22 @@ pub(crate) async fn an_email_that_ends_processes_is_set_aside(opened: Opened) {
     session.commit().await.unwrap();
     // A claim that ran out is one of a process that was killed.
     let dead = Claimant { lease: TimeDelta::microseconds(-1), ..claimant("dead") };
-    assert_eq!(claim(store, &dead).await.len(), 3);
+    let claims = claim(store, &dead).await;
+    assert_eq!((claims.len(), claims.iter().any(|claim| claim.is_suspect)), (3, false));
     // Now one at a time: the first is innocent, the second is not, and ends two more.
     let by = claimant("a");
+    assert!(claim_of(store, &by, Wanted::NoSuspects).await.is_empty());
     let first = claim(store, &by).await;
-    assert_eq!(numbers(&first), ["<0@example.com>"]);
+    assert_eq!((numbers(&first), first[0].is_suspect), (vec!["<0@example.com>"], true));
     assert_eq!(finish(store, &by, &first).await, [true]);
     assert_eq!(numbers(&claim(store, &dead).await), ["<1@example.com>"]);
     // New ones do not wait for it, nor those that were there less often.
     let mut session = store.write().await.unwrap();
     session.put_emails(&bucket.id, vec![email(store, 3, "3")], false).await.unwrap();
     session.commit().await.unwrap();
-    for id in ["<3@example.com>", "<2@example.com>"] {
-        let next = claim(store, &by).await;
+    for (id, wanted) in [("<3@example.com>", Wanted::NoSuspects), ("<2@example.com>", Wanted::Any)]
+    {
+        let next = claim_of(store, &by, wanted).await;
         assert_eq!(numbers(&next), [id]);
         assert_eq!(finish(store, &by, &next).await, [true]);
     }
