@@ -1,5 +1,10 @@
 //! Mail out of Exchange, into a container of Azure Blob Storage or a bucket of S3.
 
+use std::{
+    io::{self, Write},
+    net::{Shutdown, TcpListener},
+};
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -104,6 +109,37 @@ fn a_url_of_a_folder_is_the_folder_itself() {
     let (code, said) = told(&world, &from, &arguments);
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(from.stored(), world.truth());
+}
+
+/// Says yes to everything.
+fn careless_service() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map(Result::unwrap) {
+            let answer = "HTTP/1.1 200 OK\r\nETag: \"1\"\r\nContent-Length: 0\r\n\
+                          Last-Modified: Sun, 22 Nov 2026 06:00:00 GMT\r\nConnection: close\r\n\r\n";
+            stream.write_all(answer.as_bytes()).unwrap_or_default();
+            stream.shutdown(Shutdown::Write).unwrap_or_default();
+            // What is not read would break the connection, and the answer with it.
+            io::copy(&mut stream, &mut io::sink()).unwrap_or_default();
+        }
+    });
+    url
+}
+
+#[test]
+fn a_service_that_ignores_conditions_is_refused_before_any_mail_is_read() {
+    let world = World::generated(1, 3);
+    let url = careless_service();
+    let mut command = world.command(&["appliance", "--private-file-prefix", "s3://mail"]);
+    command.envs([("AWS_ACCESS_KEY_ID", "AKIA"), ("AWS_SECRET_ACCESS_KEY", "canary")]);
+    let output = command.env("AWS_ENDPOINT_URL_S3", url).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(77), "{said}");
+    assert!(said.contains("it ignores `If-None-Match`"), "{said}");
+    assert!(said.contains("Use a store that honors") && !said.contains("canary"), "{said}");
+    assert!(!said.contains("Mail is read over"), "{said}");
 }
 
 #[test]

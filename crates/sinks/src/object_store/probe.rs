@@ -46,8 +46,8 @@ impl Objects {
     /// answering, and then it is tried again the next time.
     pub async fn prove(&self) -> Result<(), SinkError> {
         let seen = async || {
-            let steps = self.probe_conditions().await.into_iter();
-            steps.map(|step| step.result).collect::<Result<(), SinkError>>()?;
+            let mut steps = self.probe_conditions().await.into_iter();
+            steps.try_for_each(|step| step.result)?;
             tracing::info!("`{}` refuses writes whose condition does not hold", self.place());
             Ok(())
         };

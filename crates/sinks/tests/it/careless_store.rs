@@ -146,6 +146,9 @@ async fn the_same_service_is_good_when_it_looks_at_conditions() {
     let (sink, route) = (open(&service), mail::route());
     sink.write(&route, &[mail::email(1)]).await.unwrap();
     sink.save_checkpoint(&route, &checkpoint(1, "a")).await.unwrap();
+    let taken_back =
+        |request: &String| request.starts_with("DELETE") && request.contains("uploadId=");
+    assert!(service.requests().iter().any(taken_back), "parts that nobody wants are left there");
     let asked = service.requests().iter().filter(|request| request.contains("probe.txt")).count();
     sink.save_checkpoint(&route, &checkpoint(2, "a")).await.unwrap();
     let again = service.requests().iter().filter(|request| request.contains("probe.txt")).count();

@@ -1,4 +1,4 @@
-//! The object store sink on Azurite and SeaweedFS: the contract of all sinks, two writers, and the
+//! The object store sink on Azurite and `SeaweedFS`: the contract of all sinks, two writers, and the
 //! troubles that a container can have (F24).
 
 use bytes::Bytes;
