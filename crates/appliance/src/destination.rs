@@ -9,13 +9,13 @@ use std::{
 
 use async_trait::async_trait;
 use net::{Egress, Limits, PlainHttp, Tls, TlsSettings, Transport, egress::Level};
-use record::{BucketId, Clock, Meter, Route, Sink, SinkError, Unmetered, clock::SystemClock};
+use record::{
+    BucketId, Chain, Clock, Meter, Route, Sink, SinkAdvice, SinkError, Unmetered,
+    clock::SystemClock,
+};
 use sinks::{
     local_files::LocalFiles,
-    object_store::{
-        Objects,
-        azure::{AzureLocation, AzureOptions, sas_ends_at},
-    },
+    object_store::{self, Location, Objects},
     platform_api::{self, Api, ApiSettings, Appliance, PlatformApi, Retry, Version},
 };
 use tokio::time::timeout;
@@ -42,7 +42,7 @@ const TIME_TO_ANNOUNCE: Duration = Duration::from_secs(120);
 pub enum Destination {
     Folder { files: LocalFiles, prefix: PathBuf },
     Platform(Url),
-    Azure(AzureLocation),
+    Container(Location),
 }
 
 /// How much is sent at once.
@@ -63,9 +63,32 @@ pub struct Connected {
     /// Who tells the metrics of its requests.
     pub counted_by: CountedBy,
     platform: Option<Arc<PlatformApi>>,
+    objects: Option<Objects>,
 }
 
 impl Connected {
+    /// Sees that an object store keeps the promises that two writers need, before any mail is read.
+    /// One that does not answer now is asked again before the first write.
+    ///
+    /// # Errors
+    ///
+    /// It does not keep them, or refuses us.
+    pub async fn prove(&self) -> Result<(), Ending> {
+        let Some(objects) = &self.objects else { return Ok(()) };
+        let Err(err) = objects.prove().await else { return Ok(()) };
+        match err.advice() {
+            SinkAdvice::Retry { .. } => {
+                tracing::warn!(
+                    "Nothing is written to `{}` until it is seen to refuse what it must: {}",
+                    objects.place(),
+                    Chain(&err)
+                );
+                Ok(())
+            }
+            _ => Err(Ending::from(&err)),
+        }
+    }
+
     /// Tells a platform that keeps the configuration who writes to its buckets, beside the work.
     pub fn announce(&self, routes: &[Route]) {
         let Some(platform) = self.platform.clone() else { return };
@@ -101,9 +124,7 @@ impl Destination {
                 Self::Folder { files, prefix }
             }
             flags::Destination::Platform(endpoint) => Self::Platform(endpoint),
-            flags::Destination::ObjectStore(place) => {
-                Self::Azure(AzureLocation::parse(&place).map_err(|err| Ending::config(&err))?)
-            }
+            flags::Destination::ObjectStore(place) => Self::Container(place),
         })
     }
 
@@ -144,10 +165,7 @@ impl Destination {
         match self {
             Self::Folder { prefix, .. } => prefix.display().to_string(),
             Self::Platform(endpoint) => endpoint.to_string(),
-            Self::Azure(place) => {
-                let AzureLocation { account, container, prefix } = place;
-                format!("az://{account}/{container}/{prefix}").trim_end_matches('/').to_owned()
-            }
+            Self::Container(place) => place.to_string(),
         }
     }
 
@@ -155,7 +173,7 @@ impl Destination {
     pub fn folder(&self) -> Option<(&LocalFiles, &Path)> {
         match self {
             Self::Folder { files, prefix } => Some((files, prefix)),
-            Self::Platform(_) | Self::Azure(_) => None,
+            Self::Platform(_) | Self::Container(_) => None,
         }
     }
 
@@ -185,26 +203,32 @@ impl Destination {
         Ok(match self {
             Self::Folder { files, .. } => {
                 let counted_by = CountedBy::Monitor;
-                Connected { sink: Arc::new(files.clone()), counted_by, platform: None }
+                Connected {
+                    sink: Arc::new(files.clone()),
+                    counted_by,
+                    platform: None,
+                    objects: None,
+                }
             }
             Self::Platform(endpoint) => {
                 let api = api(flags, environment, endpoint, uploads.at_once, meter)?;
                 let platform = Arc::new(platform(flags, uploads, api)?);
                 let sink = Arc::clone(&platform) as Arc<dyn Sink>;
-                Connected { sink, counted_by: CountedBy::Sink, platform: Some(platform) }
-            }
-            Self::Azure(place) => {
-                let objects = objects(flags, environment, place, uploads.at_once, meter)?;
                 let counted_by = CountedBy::Sink;
-                Connected { sink: Arc::new(objects), counted_by, platform: None }
+                Connected { sink, counted_by, platform: Some(platform), objects: None }
+            }
+            Self::Container(place) => {
+                let objects = objects(flags, environment, place, uploads.at_once, meter)?;
+                let (sink, counted_by) = (Arc::new(objects.clone()), CountedBy::Sink);
+                Connected { sink, counted_by, platform: None, objects: Some(objects) }
             }
         })
     }
 
     /// Tells the monitor when the credentials of the destination end, if that is known.
     pub fn watch_expiry(&self, environment: &Environment, monitor: &Monitor) {
-        if let Self::Azure(place) = self
-            && let Some(end) = sas_ends_at(place, &environment.azure)
+        if let Self::Container(place) = self
+            && let Some(end) = environment.object_store.ends_at(place)
         {
             monitor.token_expires("sas", end);
         }
@@ -280,7 +304,7 @@ pub fn probe(
             let buckets = settings.mailboxes.values().map(|mailbox| mailbox.bucket.clone());
             Box::new(PlatformProbe { platform, buckets: buckets.collect() })
         }
-        flags::Destination::ObjectStore(url) => Box::new(container(flags, environment, &url)?),
+        flags::Destination::ObjectStore(place) => Box::new(container(flags, environment, &place)?),
     })
 }
 
@@ -330,31 +354,34 @@ pub fn api(
     Api::new(settings).map_err(|err| Ending::config(&err))
 }
 
-/// The container at `url`, to read from it.
+/// The container at `place`, for a command.
 ///
 /// # Errors
 ///
 /// The address or the credentials are not usable.
-pub fn container(flags: &Flags, environment: &Environment, url: &Url) -> Result<Objects, Ending> {
-    let place = AzureLocation::parse(url).map_err(|err| Ending::config(&err))?;
-    objects(flags, environment, &place, READS, Arc::new(Unmetered))
+pub fn container(
+    flags: &Flags,
+    environment: &Environment,
+    place: &Location,
+) -> Result<Objects, Ending> {
+    objects(flags, environment, place, READS, Arc::new(Unmetered))
 }
 
 fn objects(
     flags: &Flags,
     environment: &Environment,
-    place: &AzureLocation,
+    place: &Location,
     max_concurrent_uploads: usize,
     meter: Arc<dyn Meter>,
 ) -> Result<Objects, Ending> {
-    let options = AzureOptions {
+    let options = object_store::Options {
         location: place.clone(),
-        environment: environment.azure.clone(),
+        environment: environment.object_store.clone(),
         transport: transport(flags)?,
         max_concurrent_uploads,
         meter,
     };
-    Objects::azure(options).map_err(|err| Ending::config(&err))
+    Objects::open(options).map_err(|err| Ending::config(&err))
 }
 
 /// The configuration that flags and environment name, on this machine or on the platform.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use record::Secret;
-use sinks::object_store::azure::AzureEnvironment;
+use sinks::object_store;
 
 use crate::config::nearest;
 
@@ -94,8 +94,8 @@ pub struct Environment {
     pub further_client_secrets: BTreeMap<usize, Given<Secret>>,
     /// By the number of the app registration, from 2 on.
     pub further_private_keys: BTreeMap<usize, Given<Secret>>,
-    /// What Azure's own tools read.
-    pub azure: AzureEnvironment,
+    /// What the tools of Azure and AWS read.
+    pub object_store: object_store::Environment,
     /// Sentences for the log: variables that look misspelt.
     pub warnings: Vec<String>,
 }
@@ -132,13 +132,13 @@ impl Environment {
         variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, EnvironmentError> {
         let mut given = BTreeMap::new();
-        let mut azure = BTreeMap::new();
+        let mut of_stores = BTreeMap::new();
         let mut warnings = Vec::new();
         for (name, value) in variables {
             if let (Some(name), Some(value)) = (name.to_str(), value.to_str())
-                && AzureEnvironment::VARIABLES.contains(&name)
+                && object_store::Environment::reads(name)
             {
-                azure.insert(name.to_owned(), value.to_owned());
+                of_stores.insert(name.to_owned(), value.to_owned());
             }
             let Some(name) = name.to_str().filter(|name| name.starts_with("REINFER_")) else {
                 continue;
@@ -184,7 +184,7 @@ impl Environment {
             oauth_private_key: given.secret(PRIVATE_KEY)?,
             further_client_secrets: given.numbered(CLIENT_SECRET)?,
             further_private_keys: given.numbered(PRIVATE_KEY)?,
-            azure: AzureEnvironment::read(|name| azure.get(name).cloned()),
+            object_store: object_store::Environment::read(|name| of_stores.get(name).cloned()),
             warnings,
         })
     }

@@ -6,11 +6,12 @@ mod value;
 use std::{
     ffi::{OsStr, OsString},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, ValueEnum};
+use sinks::object_store::Location;
 use url::Url;
 
 use crate::{
@@ -51,11 +52,16 @@ pub struct Flags {
     )]
     pub local_files_prefix: Option<PathBuf>,
 
-    /// Azure Blob Storage container that receives emails and state, such as
-    /// `az://account/container`, or a prefix in it, such as `az://account/container/emails`.
-    /// Excludes `--reinfer-api-endpoint` and `--local-files-prefix`.
-    #[arg(long, value_name = "az://ACCOUNT/CONTAINER", value_parser = value::container)]
-    pub private_file_prefix: Option<Url>,
+    /// Container of Azure Blob Storage (`az://account/container`) or bucket of S3 (`s3://bucket`)
+    /// that receives emails and state, or a prefix in it, such as `az://account/container/emails`.
+    /// `file:///mnt/ews` is the same as `--local-files-prefix /mnt/ews`. Excludes
+    /// `--reinfer-api-endpoint` and `--local-files-prefix`.
+    #[arg(
+        long,
+        value_name = "az://ACCOUNT/CONTAINER|s3://BUCKET",
+        value_parser = value::private_prefix,
+    )]
+    pub private_file_prefix: Option<PrivatePrefix>,
 
     /// Project that owns the remote configuration. Goes with `--remote-config-key`. With
     /// `--local-files-prefix` the two select the file `config/OWNER/KEY.json` of that folder.
@@ -133,8 +139,8 @@ pub struct Flags {
     )]
     pub credentials_only_to: Vec<Pin>,
 
-    /// File with certificates of authorities (PEM) that are trusted for the platform and for Azure,
-    /// besides those of the system.
+    /// File with certificates of authorities (PEM) that are trusted for the platform and for
+    /// object stores, besides those of the system.
     #[arg(long, value_name = "PATH", value_parser = value::folder)]
     pub destination_ca_file: Option<PathBuf>,
 
@@ -162,13 +168,30 @@ pub enum LogFormat {
     Json,
 }
 
+/// Value of `--private-file-prefix`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PrivatePrefix {
+    Container(Location),
+    Folder(PathBuf),
+}
+
+impl PrivatePrefix {
+    /// Reads a URL; the error says what is allowed.
+    ///
+    /// # Errors
+    ///
+    /// It names neither a container nor a folder.
+    pub fn parse(text: &str) -> Result<Self, FlagError> {
+        value::private_prefix(text).map_err(FlagError)
+    }
+}
+
 /// Where emails and state go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
     LocalFiles(PathBuf),
     Platform(Url),
-    /// `az://ACCOUNT/CONTAINER`.
-    ObjectStore(Url),
+    ObjectStore(Location),
 }
 
 /// Where the configuration comes from.
@@ -271,32 +294,44 @@ impl Flags {
         Shard::parse(self.shard_name.as_deref(), self.total_shards)
     }
 
+    /// The local folder that emails and state go to, if it is one.
+    pub fn folder(&self) -> Option<&Path> {
+        match &self.private_file_prefix {
+            Some(PrivatePrefix::Folder(folder)) => Some(folder),
+            _ => self.local_files_prefix.as_deref(),
+        }
+    }
+
     /// Where emails and state go.
     ///
     /// # Errors
     ///
     /// [`FlagError`], if no destination is given, or a token comes with a local folder.
     pub fn destination(&self, environment: &Environment) -> Result<Destination, FlagError> {
-        if let Some(folder) = &self.local_files_prefix {
+        if let Some(folder) = self.folder() {
             if let Some(token) = &environment.api_token {
+                let flag = match self.local_files_prefix {
+                    Some(_) => "--local-files-prefix",
+                    None => "--private-file-prefix",
+                };
                 return Err(FlagError(format!(
-                    "`--local-files-prefix` and the environment variable `{}` are both given; \
-                     allowed: the flag to write files, or the variable with \
-                     `--reinfer-api-endpoint`",
+                    "`{flag}` and the environment variable `{}` are both given; allowed: the flag \
+                     to write files, or the variable with `--reinfer-api-endpoint`",
                     token.variable
                 )));
             }
-            return Ok(Destination::LocalFiles(folder.clone()));
+            return Ok(Destination::LocalFiles(folder.to_owned()));
         }
         if let Some(endpoint) = &self.reinfer_api_endpoint {
             return Ok(Destination::Platform(endpoint.clone()));
         }
-        if let Some(container) = &self.private_file_prefix {
+        if let Some(PrivatePrefix::Container(container)) = &self.private_file_prefix {
             return Ok(Destination::ObjectStore(container.clone()));
         }
         Err(FlagError(
             "no destination is given; allowed: one of `--local-files-prefix PATH`, \
-             `--reinfer-api-endpoint URL`, `--private-file-prefix az://ACCOUNT/CONTAINER`"
+             `--reinfer-api-endpoint URL`, `--private-file-prefix az://ACCOUNT/CONTAINER` or \
+             `s3://BUCKET`"
                 .into(),
         ))
     }
@@ -310,7 +345,7 @@ impl Flags {
         if let Some(path) = &environment.config {
             return Ok(ConfigPlace::File(path.clone()));
         }
-        if self.private_file_prefix.is_some() {
+        if matches!(self.private_file_prefix, Some(PrivatePrefix::Container(_))) {
             return Err(FlagError(
                 "no configuration is given; with `--private-file-prefix` the environment \
                  variable `REINFER_EWS_CONFIG` must name the file"
@@ -325,7 +360,7 @@ impl Flags {
                     .into(),
             ));
         };
-        Ok(match &self.local_files_prefix {
+        Ok(match self.folder() {
             Some(folder) => {
                 ConfigPlace::File(folder.join("config").join(owner).join(format!("{key}.json")))
             }

@@ -1,6 +1,6 @@
 //! `tributary replay`: sends what a folder or a container holds to a destination, without doubling.
 
-use std::{io::Write, path::Path, sync::Arc, time::Duration};
+use std::{io::Write, path::PathBuf, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use futures_util::{
@@ -20,13 +20,12 @@ use sinks::{
 use sync::backoff::Backoff;
 use tokio::{sync::Semaphore, task::JoinSet};
 use tracing::{info, warn};
-use url::Url;
 
 use crate::{
     destination::{self, Uploads},
     environment::Environment,
     exit::{Ending, Exit},
-    flags::Flags,
+    flags::{FlagError, Flags, PrivatePrefix},
 };
 
 /// Largest body that is read into memory; larger ones are sent from their file.
@@ -83,28 +82,34 @@ type Emails = BoxStream<'static, Result<Result<Email, String>, SinkError>>;
 /// Where the emails are.
 pub enum Origin {
     Folder(LocalFiles),
-    Azure(Objects),
+    Container(Objects),
 }
 
 impl Origin {
-    /// Opens a path, or `az://ACCOUNT/CONTAINER`.
+    /// Opens a path, or what `--private-file-prefix` names.
     ///
     /// # Errors
     ///
     /// There is no such folder, or the container's address or credentials are not usable.
     pub fn open(place: &str, flags: &Flags, environment: &Environment) -> Result<Self, Ending> {
-        if place.starts_with("az://") {
-            let url = place.parse::<Url>().map_err(|err| Ending::config(&err))?;
-            return destination::container(flags, environment, &url).map(Self::Azure);
-        }
-        let files = LocalFiles::open_read_only(Path::new(place));
+        let folder = match place.contains("://") {
+            false => PathBuf::from(place),
+            true => match PrivatePrefix::parse(place).map_err(|err| bad_origin(place, &err))? {
+                PrivatePrefix::Folder(folder) => folder,
+                PrivatePrefix::Container(place) => {
+                    let objects = destination::container(flags, environment, &place);
+                    return objects.map(Self::Container);
+                }
+            },
+        };
+        let files = LocalFiles::open_read_only(&folder);
         files.map(Self::Folder).map_err(|err| Ending::from(&err))
     }
 
     async fn routes(&self) -> Result<Vec<Route>, SinkError> {
         match self {
             Self::Folder(files) => files.routes(),
-            Self::Azure(objects) => objects.routes_with_emails().await,
+            Self::Container(objects) => objects.routes_with_emails().await,
         }
     }
 
@@ -119,7 +124,7 @@ impl Origin {
                 };
                 stream::iter(files.stored(route)?.filter_map(read)).boxed()
             }
-            Self::Azure(objects) => objects
+            Self::Container(objects) => objects
                 .stored(route)
                 .try_filter(move |stored| {
                     let wanted = since.is_none_or(|since| stored.sidecar.timestamp >= since);
@@ -129,6 +134,13 @@ impl Origin {
                 .boxed(),
         })
     }
+}
+
+fn bad_origin(place: &str, err: &FlagError) -> Ending {
+    // Whoever writes a secret into a URL shall not find it in a log.
+    let shown = place.split(['?', '#']).next().unwrap_or_default();
+    let shown = if shown.contains('@') { "…" } else { shown };
+    Ending::new(Exit::Config, format!("`--from` is `{shown}`; allowed: a path, {err}"))
 }
 
 /// Sends the emails of `from` that `filter` accepts to `to`. The same email has the same identity

@@ -426,6 +426,7 @@ impl Appliance<'_> {
         let connected =
             self.destination.connect(&self.options.flags, environment, uploads, meter())?;
         self.destination.watch_expiry(environment, self.monitor);
+        connected.prove().await?;
         connected.announce(routes);
         let opened = exchange::open(settings, self.shard, spool, meter()).await?;
         if opened.fell_back {

@@ -3,11 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use appliance::{destination::transport_with, exit::Ending};
-use objects::{
-    Container,
-    azure::{self, AzureEnvironment, AzureLocation, AzureOptions},
-    s3::{self, AwsEnvironment, S3Location, S3Options},
-};
+use objects::{Container, Environment, Location, Options};
 use record::{Chain, Unmetered};
 
 use crate::storage::wrong;
@@ -20,27 +16,17 @@ pub(crate) fn container(url: &str, ca_file: Option<PathBuf>) -> Result<Container
     // Whoever writes a secret into a URL shall not find it in a log.
     let shown = url.split(['?', '#']).next().unwrap_or_default();
     let shown = if shown.contains('@') { "…" } else { shown };
-    let bad = |why: &dyn std::fmt::Display| {
+    let location = Location::of(url).map_err(|why| {
         wrong(format!(
             "`--object-store {shown}` is not supported: {why}\nHint: Give \
              `az://ACCOUNT/CONTAINER` or `s3://BUCKET`, which may end in `/PREFIX`, or \
              `file:///FOLDER`."
         ))
-    };
-    let unusable =
-        |err: &(dyn std::error::Error + 'static)| wrong(format!("`{shown}`: {}", Chain(err)));
+    })?;
     #[expect(clippy::disallowed_methods, reason = "the command line reads the environment")]
-    let variable = |name: &str| std::env::var(name).ok();
+    let environment = Environment::read(|name| std::env::var(name).ok());
     let transport = transport_with(ca_file)?;
     let (max_concurrent_uploads, meter) = (AT_ONCE, Arc::new(Unmetered));
-    if url.starts_with("s3://") {
-        let location = S3Location::of(url).map_err(|err| bad(&err))?;
-        let environment = AwsEnvironment::read(variable);
-        let options = S3Options { location, environment, transport, max_concurrent_uploads, meter };
-        return s3::open(options).map_err(|err| unusable(&err));
-    }
-    let location = AzureLocation::of(url).map_err(|err| bad(&err))?;
-    let environment = AzureEnvironment::read(variable);
-    let options = AzureOptions { location, environment, transport, max_concurrent_uploads, meter };
-    azure::open(options).map_err(|err| unusable(&err))
+    let options = Options { location, environment, transport, max_concurrent_uploads, meter };
+    objects::open(options).map_err(|err| wrong(format!("`{shown}`: {}", Chain(&err))))
 }

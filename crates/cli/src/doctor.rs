@@ -40,7 +40,7 @@ impl Doctor {
         let _inside = runtime.enter();
         let probe = destination::probe(&self.flags, &environment, &settings)?;
         let sinks = [probe.as_ref()];
-        let local = self.flags.local_files_prefix.is_some();
+        let local = self.flags.folder().is_some();
         let shard = shard(&self.flags)?;
         let clock = SystemClock;
         let examined = doctor::examine(&settings, &environment, shard, &sinks, local, &clock);

@@ -65,8 +65,8 @@ pub(crate) struct Place {
     /// `https://mydomain.example.com/api/`.
     #[arg(long, value_name = "URL", group = "destination")]
     reinfer_api_endpoint: Option<String>,
-    /// Azure container that the appliance writes to.
-    #[arg(long, value_name = "az://ACCOUNT/CONTAINER", group = "destination")]
+    /// Container of Azure, or bucket of S3, that the appliance writes to.
+    #[arg(long, value_name = "az://ACCOUNT/CONTAINER|s3://BUCKET", group = "destination")]
     private_file_prefix: Option<String>,
     /// Only this bucket, `owner/name`. Can be given several times. A platform does not list its
     /// buckets: without this, those of the configuration are looked at.
@@ -79,7 +79,7 @@ pub(crate) struct Place {
     #[arg(long, value_name = "KEY", requires = "remote_config_owner")]
     remote_config_key: Option<String>,
     /// File with certificates of authorities (PEM) that are trusted for the platform and for
-    /// Azure, besides those of the system.
+    /// object stores, besides those of the system.
     #[arg(long, value_name = "PATH")]
     destination_ca_file: Option<PathBuf>,
     /// Accepts a `--reinfer-api-endpoint` with `http:` on another machine.
@@ -95,6 +95,12 @@ pub(crate) enum Opened {
 }
 
 impl Place {
+    /// Whether it is a folder, however that is written.
+    pub(crate) fn is_folder(&self) -> bool {
+        let is_file = |url: &String| url.starts_with("file:");
+        self.local_files_prefix.is_some() || self.private_file_prefix.as_ref().is_some_and(is_file)
+    }
+
     /// Opens it to look at it.
     pub(crate) fn look(&self) -> Result<Opened, Ending> {
         self.open_with(LocalFiles::open_read_only)
@@ -133,8 +139,8 @@ impl Place {
                 api.look_at(&buckets);
                 Ok(Opened::Platform { api, buckets, endpoint: endpoint.to_string() })
             }
-            flags::Destination::ObjectStore(url) => {
-                destination::container(&flags, &environment, &url).map(Opened::Container)
+            flags::Destination::ObjectStore(place) => {
+                destination::container(&flags, &environment, &place).map(Opened::Container)
             }
         }
     }

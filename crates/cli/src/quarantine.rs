@@ -80,7 +80,7 @@ fn list(place: &Place, json: bool) -> Result<(), Ending> {
 }
 
 fn retry(place: &Place, mailbox: Option<&MailboxId>) -> Result<(), Ending> {
-    if place.local_files_prefix.is_none() {
+    if !place.is_folder() {
         let text = "nobody is asked: only a folder passes this on to the appliance\n\
                     Hint: Send SIGUSR1 to the running appliance (`kill -USR1 PROCESS`), and it \
                     tries everything in quarantine again.";

@@ -21,16 +21,20 @@ use crate::{
 
 #[derive(Args)]
 pub(crate) struct Replay {
-    /// Where the emails are: the folder that the appliance writes to, or
-    /// `az://ACCOUNT/CONTAINER`.
-    #[arg(long, value_name = "PATH|az://…")]
+    /// Where the emails are: the folder that the appliance writes to, `az://ACCOUNT/CONTAINER` or
+    /// `s3://BUCKET`.
+    #[arg(long, value_name = "PATH|az://…|s3://…")]
     from: String,
     /// Address of the platform's API that receives them, such as
     /// `https://mydomain.example.com/api/`.
     #[arg(long, value_name = "URL", conflicts_with_all = ["private_file_prefix", "local_files_prefix"])]
     reinfer_api_endpoint: Option<String>,
-    /// Azure container that receives them.
-    #[arg(long, value_name = "az://ACCOUNT/CONTAINER", conflicts_with = "local_files_prefix")]
+    /// Container of Azure, or bucket of S3, that receives them.
+    #[arg(
+        long,
+        value_name = "az://ACCOUNT/CONTAINER|s3://BUCKET",
+        conflicts_with = "local_files_prefix"
+    )]
     private_file_prefix: Option<String>,
     /// Folder that receives them.
     #[arg(long, value_name = "PATH")]
@@ -51,7 +55,7 @@ pub(crate) struct Replay {
     #[arg(long, value_name = "UPLOADS", default_value = "8", value_parser = clap::value_parser!(u8).range(1..=32))]
     uploads: u8,
     /// File with certificates of authorities (PEM) that are trusted for the platform and for
-    /// Azure, besides those of the system.
+    /// object stores, besides those of the system.
     #[arg(long, value_name = "PATH")]
     destination_ca_file: Option<PathBuf>,
     /// Accepts a `--reinfer-api-endpoint` with `http:` on another machine.
@@ -73,8 +77,9 @@ impl Replay {
         let report = runtime()?.block_on(async {
             let from = Origin::open(&self.from, &flags, &environment)?;
             let to = Destination::open(&flags, &environment)?;
-            let to = to.connect(&flags, &environment, uploads, Arc::new(Unmetered))?.sink;
-            replay::replay(&from, to, &filter, uploads).await
+            let to = to.connect(&flags, &environment, uploads, Arc::new(Unmetered))?;
+            to.prove().await?;
+            replay::replay(&from, to.sink, &filter, uploads).await
         })?;
         show(&format!(
             "{} emails sent ({} bytes), {} not\n",

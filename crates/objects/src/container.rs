@@ -34,6 +34,15 @@ pub enum LargeCreate {
     CheckedFirst,
 }
 
+/// Whether writes whose condition does not hold are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conditions {
+    /// There is one service that speaks like this, and it refuses them.
+    Kept,
+    /// Many services speak like this, and some ignore conditions: it has to be seen.
+    ToBeSeen,
+}
+
 /// What the library does not do for us.
 #[async_trait]
 pub(crate) trait Account: Send + Sync {
@@ -48,11 +57,12 @@ pub(crate) trait Account: Send + Sync {
 pub struct Container {
     pub(crate) objects: Arc<dyn ObjectStore>,
     account: Option<Box<dyn Account>>,
-    /// `az://account/container`, for messages.
+    /// `az://account/container` or `s3://bucket`, for messages.
     place: String,
     prefix: Prefix,
     calls: Semaphore,
     pub(crate) large_create: LargeCreate,
+    conditions: Conditions,
     /// Bytes of one block of a large upload, one of which is in memory.
     pub(crate) block: usize,
 }
@@ -109,7 +119,28 @@ impl Container {
         large_create: LargeCreate,
     ) -> Self {
         let calls = Semaphore::new(calls.max(1));
-        Self { objects, account: None, place, prefix, calls, large_create, block: BLOCK }
+        let conditions = Conditions::Kept;
+        Self {
+            objects,
+            account: None,
+            place,
+            prefix,
+            calls,
+            large_create,
+            conditions,
+            block: BLOCK,
+        }
+    }
+
+    /// The same, of which nobody knows whether it keeps the conditions of writes.
+    #[must_use]
+    pub fn with_conditions_to_be_seen(self) -> Self {
+        Self { conditions: Conditions::ToBeSeen, ..self }
+    }
+
+    /// Whether conditional writes can be relied upon unseen.
+    pub fn conditions(&self) -> Conditions {
+        self.conditions
     }
 
     pub(crate) fn with_block(self, block: usize) -> Self {
@@ -128,7 +159,7 @@ impl Container {
         format!("{}/{path}", self.place)
     }
 
-    /// `az://account/container/prefix`, for messages.
+    /// The same with the prefix: `az://account/container/prefix`.
     pub fn place(&self) -> String {
         match self.prefix.as_str() {
             "" => self.place.clone(),

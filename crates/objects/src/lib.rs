@@ -10,6 +10,7 @@
 mod container;
 mod crypto;
 mod failure;
+mod location;
 mod prefix;
 mod service;
 mod upload;
@@ -18,8 +19,9 @@ pub mod azure;
 pub mod s3;
 
 pub use self::{
-    container::{Container, Found, Kind, LargeCreate, Put},
+    container::{Conditions, Container, Found, Kind, LargeCreate, Put},
     failure::{Failure, Reason, at},
+    location::{BadPlace, Environment, Location, OpenError, Options, open},
     prefix::{BadPrefix, MAX_PREFIX, Prefix},
     upload::Sent,
 };

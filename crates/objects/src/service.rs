@@ -47,6 +47,33 @@ pub(crate) enum Verdict {
     Failed(Failure),
 }
 
+/// Who answers, and about what.
+#[derive(Clone, Debug)]
+pub(crate) struct Answers {
+    pub(crate) host: String,
+    /// `az://account/container` or `s3://bucket`.
+    pub(crate) place: String,
+}
+
+impl Answers {
+    pub(crate) fn unavailable(&self, status: StatusCode, code: &str) -> Verdict {
+        let code = shown(status, code);
+        Verdict::Later(Failure::Unavailable { host: self.host.clone(), code })
+    }
+
+    pub(crate) fn throttled(&self) -> Verdict {
+        Verdict::Later(Failure::Throttled { host: self.host.clone(), retry_after: None })
+    }
+
+    pub(crate) fn denied(&self, status: StatusCode, code: &str, hint: Option<&str>) -> Verdict {
+        Verdict::Failed(Failure::Denied {
+            place: self.place.clone(),
+            detail: shown(status, code),
+            hint: hint.map(str::to_owned),
+        })
+    }
+}
+
 /// An answer that is no success.
 pub(crate) struct Refused<'a> {
     pub(crate) status: StatusCode,

@@ -64,6 +64,24 @@ impl Container {
         })
     }
 
+    /// Makes a small blob as a large one is made, unless there is one: to see whether the store
+    /// keeps the condition there, too.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the store from taking it.
+    pub async fn create_in_parts(
+        &self,
+        path: &Path,
+        kind: Kind,
+        bytes: Bytes,
+    ) -> Result<Put, Failure> {
+        let _permit = self.permit().await?;
+        let size = bytes.len() as u64;
+        let source = Blocks { reader: Box::new(io::empty()), hash: Sha256::new(), size };
+        self.upload_large(path, kind, source, bytes, size).await.map(|(put, _)| put)
+    }
+
     fn cut(&self, path: &Path) -> Failure {
         Failure::unwritable(self.place_of(path), "what is to be sent does not have its full length")
     }
@@ -84,18 +102,21 @@ impl Container {
         let sent = self.send_blocks(path, &mut *upload, source, first).await;
         let is_there =
             self.large_create == LargeCreate::CheckedFirst && self.objects.head(path).await.is_ok();
-        match sent {
+        let left = match sent {
             Ok(source) if source.size == whole && !is_there => {
-                Ok((self.complete(path, &mut *upload).await?, source))
-            }
-            sent => {
-                // What cannot be taken back now costs room until the store forgets it.
-                if let Err(err) = upload.abort().await {
-                    tracing::debug!("Could not take back blocks: {}", record::Chain(&err));
+                match self.complete(path, &mut *upload).await {
+                    Ok(Put::Done(version)) => return Ok((Put::Done(version), source)),
+                    Ok(Put::Conflict) => Ok(source),
+                    Err(failure) => Err(failure),
                 }
-                sent.map(|source| (Put::Conflict, source))
             }
+            sent => sent,
+        };
+        // What cannot be taken back now costs room until the store forgets it.
+        if let Err(err) = upload.abort().await {
+            tracing::debug!("Could not take back blocks: {}", record::Chain(&err));
         }
+        left.map(|source| (Put::Conflict, source))
     }
 
     async fn send_blocks(
@@ -121,9 +142,12 @@ impl Container {
     ) -> Result<Put, Failure> {
         match upload.complete().await {
             Ok(done) => Ok(Put::Done(done.into())),
+            // Parts that are gone may have become a blob by an attempt whose answer was lost: who
+            // finds none under that name begins anew.
             Err(
                 object_store::Error::AlreadyExists { .. }
-                | object_store::Error::Precondition { .. },
+                | object_store::Error::Precondition { .. }
+                | object_store::Error::NotFound { .. },
             ) => Ok(Put::Conflict),
             Err(err) => Err(at(self.place_of(path))(err)),
         }

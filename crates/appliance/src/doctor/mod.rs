@@ -201,7 +201,7 @@ fn secrets(settings: &Settings, environment: &Environment) -> Vec<Secret> {
         Credential::Certificate { private_key, .. } => private_key.clone(),
     }));
     secrets.extend(environment.api_token.iter().map(|token| token.value.clone()));
-    secrets.extend(environment.azure.secrets().cloned());
+    secrets.extend(environment.object_store.secrets().cloned());
     secrets
 }
 

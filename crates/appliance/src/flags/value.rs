@@ -3,10 +3,10 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use sinks::object_store::azure::{AzureLocation, BadLocation};
+use sinks::object_store::{BadPlace, Location};
 use url::{Host, Url};
 
-use super::{DebugLevel, LogFormat};
+use super::{DebugLevel, LogFormat, PrivatePrefix};
 use crate::{redirection::Pin, shard::MAX_SHARDS};
 
 const MAX_GRACE: Duration = Duration::from_secs(3600);
@@ -55,14 +55,25 @@ pub(super) fn folder(text: &str) -> Result<PathBuf, String> {
     Ok(text.into())
 }
 
-pub(super) fn container(text: &str) -> Result<Url, String> {
-    let allowed = "`az://ACCOUNT/CONTAINER`, or with `/PREFIX`, without user, password, `?` or `#`";
-    let url = Url::parse(text).map_err(|_| allowed)?;
-    match AzureLocation::parse(&url) {
-        Ok(_) => Ok(url),
-        Err(BadLocation::Form) => Err(allowed.into()),
+pub(super) fn private_prefix(text: &str) -> Result<PrivatePrefix, String> {
+    let allowed = "`az://ACCOUNT/CONTAINER` or `s3://BUCKET`, either with `/PREFIX`, without user, \
+                   password, `?` or `#`, or `file:///FOLDER`";
+    if text.starts_with("file:") {
+        return folder_of_url(text).map(PrivatePrefix::Folder).ok_or_else(|| allowed.into());
+    }
+    match Location::of(text) {
+        Ok(place) => Ok(PrivatePrefix::Container(place)),
+        Err(BadPlace::Form) => Err(allowed.into()),
         Err(part) => Err(format!("{allowed}: {part}")),
     }
+}
+
+/// The folder that `file:///FOLDER` names.
+fn folder_of_url(text: &str) -> Option<PathBuf> {
+    // `file://a/b` would be a folder of the machine `a`.
+    let url = Url::parse(text).ok().filter(|_| text.starts_with("file:///"))?;
+    let plain = url.query().is_none() && url.fragment().is_none();
+    plain.then(|| url.to_file_path().ok()).flatten()
 }
 
 /// A part of a remote configuration's name, which becomes one path segment.

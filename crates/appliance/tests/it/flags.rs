@@ -158,9 +158,24 @@ fn destinations_exclude_each_other() {
     );
     let with_token = environment(&[("REINFER_TOKEN", "t")]);
     expect!["`--local-files-prefix` and the environment variable `REINFER_TOKEN` are both given; allowed: the flag to write files, or the variable with `--reinfer-api-endpoint`"].assert_eq(&flags(&[folder]).destination(&with_token).unwrap_err().to_string());
-    expect!["no destination is given; allowed: one of `--local-files-prefix PATH`, `--reinfer-api-endpoint URL`, `--private-file-prefix az://ACCOUNT/CONTAINER`"].assert_eq(&flags(&[]).destination(&with_token).unwrap_err().to_string());
+    expect!["no destination is given; allowed: one of `--local-files-prefix PATH`, `--reinfer-api-endpoint URL`, `--private-file-prefix az://ACCOUNT/CONTAINER` or `s3://BUCKET`"].assert_eq(&flags(&[]).destination(&with_token).unwrap_err().to_string());
     let without_config = flags(&[container]).config_place(&environment(&[])).unwrap_err();
     expect!["no configuration is given; with `--private-file-prefix` the environment variable `REINFER_EWS_CONFIG` must name the file"].assert_eq(&without_config.to_string());
+}
+
+#[test]
+fn a_folder_may_be_named_by_a_url() {
+    let remote = ["--remote-config-owner=o", "--remote-config-key=k"];
+    let by_path = flags(&["--local-files-prefix=/mnt/my ews", remote[0], remote[1]]);
+    let by_url = flags(&["--private-file-prefix=file:///mnt/my%20ews", remote[0], remote[1]]);
+    let none = environment(&[]);
+    let folder = Destination::LocalFiles("/mnt/my ews".into());
+    assert_eq!(by_url.destination(&none), Ok(folder.clone()));
+    assert_eq!(by_path.destination(&none), Ok(folder));
+    assert_eq!(by_url.config_place(&none), by_path.config_place(&none));
+    let with_token = by_url.destination(&environment(&[("REINFER_API_TOKEN", "t")])).unwrap_err();
+    let told = with_token.to_string();
+    assert!(told.starts_with("`--private-file-prefix` and the environment variable"), "{told}");
 }
 
 #[test]
@@ -217,19 +232,31 @@ fn wrong_values_are_named_with_what_is_allowed() {
             "error: `--local-files-prefix` is empty; allowed: the path of a folder, such as `/mnt/ews`"
         ],
     );
+    for refused in ["s3://Bucket", "gs://bucket", "file://host/folder", "file:///a?b", "/mnt/ews"] {
+        let told = appliance::flags::parse(["--private-file-prefix", refused].map(Into::into));
+        let told = told.unwrap_err().to_string();
+        assert!(told.contains("`s3://BUCKET`, either with `/PREFIX`"), "{told}");
+        assert!(told.contains("`file:///FOLDER`"), "{told}");
+        let of_google = told.contains("Google Cloud Storage is not supported");
+        assert_eq!(of_google, refused.starts_with("gs:"), "{told}");
+    }
     check(
-        &["--private-file-prefix", "s3://bucket"],
+        &["--private-file-prefix", "s3://Bucket"],
         expect![
-            "error: `--private-file-prefix` is `s3://bucket`; allowed: `az://ACCOUNT/CONTAINER`, or with `/PREFIX`, without user, password, `?` or `#`"
+            "error: `--private-file-prefix` is `s3://Bucket`; allowed: `az://ACCOUNT/CONTAINER` or `s3://BUCKET`, either with `/PREFIX`, without user, password, `?` or `#`, or `file:///FOLDER`: a bucket has 3 to 63 letters a-z, digits, hyphens and dots"
         ],
     );
     check(
         &["--private-file-prefix", "az://account/Emails"],
         expect![
-            "error: `--private-file-prefix` is `az://account/Emails`; allowed: `az://ACCOUNT/CONTAINER`, or with `/PREFIX`, without user, password, `?` or `#`: a container has 3 to 63 letters a-z, digits and single hyphens"
+            "error: `--private-file-prefix` is `az://account/Emails`; allowed: `az://ACCOUNT/CONTAINER` or `s3://BUCKET`, either with `/PREFIX`, without user, password, `?` or `#`, or `file:///FOLDER`: a container has 3 to 63 letters a-z, digits and single hyphens"
         ],
     );
-    flags(&["--private-file-prefix", "az://account/container/a/prefix"]);
+    for good in ["az://account/container/a/prefix", "s3://bucket", "s3://bucket/a/prefix"] {
+        let destination = flags(&["--private-file-prefix", good]).destination(&environment(&[]));
+        let Destination::ObjectStore(place) = destination.unwrap() else { panic!("{good}") };
+        assert_eq!(place.to_string(), good);
+    }
     check(
         &["--reinfer-api-endpoint", "mydomain.example.com"],
         expect![

@@ -11,6 +11,7 @@
 )]
 
 mod admin_remote;
+mod containers;
 mod crashes;
 mod doctor;
 mod doctor_graph;
@@ -33,7 +34,7 @@ mod replay;
 mod shards;
 mod startup;
 mod state;
-mod to_azure;
+mod to_container;
 mod to_platform;
 mod to_serve;
 mod trouble;

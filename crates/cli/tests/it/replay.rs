@@ -5,20 +5,24 @@ use std::{collections::BTreeMap, fs, path::Path};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use simulators::platform::{Options, Platform, Transport};
-use testkit::azurite::azurite;
 
 use crate::{
+    containers::{Container, in_containers},
     harness::{BUCKET, TOKEN, World, files},
-    to_azure::{VARIABLE, place, stored},
     to_platform::{assert_arrived, expected, uploads},
 };
 
 /// Exit code and everything that was said.
-fn replay(world: &World, from: &str, to: &[&str]) -> (Option<i32>, String) {
+fn replay(
+    world: &World,
+    container: Option<&Container>,
+    from: &str,
+    to: &[&str],
+) -> (Option<i32>, String) {
     let mut arguments = vec!["replay", "--from", from];
     arguments.extend(to);
     let mut command = world.command(&arguments);
-    command.env(VARIABLE, azurite().connection_string());
+    command.envs(container.map(Container::variables).into_iter().flatten());
     if to.contains(&"--reinfer-api-endpoint") {
         command.env("REINFER_API_TOKEN", TOKEN);
     }
@@ -49,7 +53,7 @@ fn a_folder_is_sent_to_a_platform_and_the_second_time_changes_nothing() {
     let [flag, endpoint] = to(&platform);
     let arguments = [&flag, &endpoint, "--destination-ca-file", ca_file.to_str().unwrap()];
     for _ in 0..2 {
-        let (code, told) = replay(&world, from, &arguments);
+        let (code, told) = replay(&world, None, from, &arguments);
         assert_eq!(code, Some(0), "{told}");
         let sent: usize = expected.values().map(|copies| copies.len()).sum();
         assert!(told.contains(&format!("{sent} emails sent")), "{told}");
@@ -67,38 +71,47 @@ fn a_folder_is_sent_to_a_platform_and_the_second_time_changes_nothing() {
     let wanted = times.iter().filter(|time| **time >= since).count();
     let platform = world.platform(Options::default());
     let [flag, endpoint] = to(&platform);
-    let (code, told) = replay(&world, from, &[&flag, &endpoint, "--since", &since.to_rfc3339()]);
+    let (code, told) =
+        replay(&world, None, from, &[&flag, &endpoint, "--since", &since.to_rfc3339()]);
     assert_eq!(code, Some(0), "{told}");
     assert!(told.contains(&format!("{wanted} emails sent")), "{told}");
     assert!(platform.emails(BUCKET).iter().all(|email| email.timestamp >= since));
 }
 
-#[test]
-fn a_folder_goes_over_a_container_to_a_platform() {
+in_containers!(a_folder_goes_over_a_container_to_a_platform, a_damaged_email_is_named_and_not_sent);
+
+fn a_folder_goes_over_a_container_to_a_platform(container: Container) {
     let world = World::generated(2, 60);
     let expected = expected(&world);
-    let container = azurite().new_container();
-    let place = place(&container);
+    let place = container.place();
     let from = world.prefix();
-    let (code, told) = replay(&world, from.to_str().unwrap(), &["--private-file-prefix", &place]);
+    let (code, told) = replay(
+        &world,
+        Some(&container),
+        from.to_str().unwrap(),
+        &["--private-file-prefix", &place],
+    );
     assert_eq!(code, Some(0), "{told}");
-    assert_eq!(stored(&container), world.truth());
+    assert_eq!(container.stored(), world.truth());
 
     let platform = world.platform(Options::default());
     let [flag, endpoint] = to(&platform);
-    let (code, told) = replay(&world, &place, &[&flag, &endpoint]);
+    let (code, told) = replay(&world, Some(&container), &place, &[&flag, &endpoint]);
     assert_eq!(code, Some(0), "{told}");
     assert_arrived(&platform, &expected);
 }
 
-#[test]
-fn a_damaged_email_is_named_and_not_sent() {
+fn a_damaged_email_is_named_and_not_sent(container: Container) {
     let world = World::generated(1, 20);
     let expected = expected(&world);
     let from = world.prefix();
-    let container = azurite().new_container();
-    let place = place(&container);
-    let (code, told) = replay(&world, from.to_str().unwrap(), &["--private-file-prefix", &place]);
+    let place = container.place();
+    let (code, told) = replay(
+        &world,
+        Some(&container),
+        from.to_str().unwrap(),
+        &["--private-file-prefix", &place],
+    );
     assert_eq!(code, Some(0), "{told}");
 
     let damaged = files(&from.join("data"), "eml").swap_remove(3);
@@ -106,14 +119,14 @@ fn a_damaged_email_is_named_and_not_sent() {
     content[0] ^= 1;
     fs::write(&damaged, &content).unwrap();
     let uid = damaged.file_stem().unwrap().to_str().unwrap();
-    let tags = azurite().tags(&container);
+    let tags = container.tags();
     let blob = tags.keys().find(|name| name.contains(uid) && name.ends_with(".eml")).unwrap();
-    azurite().overwrite(&container, blob, &content);
+    container.overwrite(blob, &content);
 
     for from in [from.to_str().unwrap(), &place] {
         let platform = world.platform(Options::default());
         let [flag, endpoint] = to(&platform);
-        let (code, told) = replay(&world, from, &[&flag, &endpoint]);
+        let (code, told) = replay(&world, Some(&container), from, &[&flag, &endpoint]);
         assert_eq!(code, Some(1), "{told}");
         assert!(told.contains(uid) && told.contains("1 not"), "{told}");
         assert!(uploads(&platform) > 0);

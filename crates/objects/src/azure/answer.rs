@@ -10,7 +10,7 @@ use record::Clock;
 
 use crate::{
     failure::{Failure, Reason},
-    service::{Verdict, code_in_xml, is_code, shown},
+    service::{Answers, Verdict, code_in_xml, is_code, shown},
 };
 
 const ROLE: &str = "Give the identity the role `Storage Blob Data Contributor` on the container or \
@@ -29,9 +29,7 @@ const IMMUTABLE: &str = "An immutability policy or a legal hold protects the blo
 
 /// Judges the answers of one container.
 pub(super) struct Judge {
-    pub(super) host: String,
-    /// `az://account/container`.
-    pub(super) place: String,
+    pub(super) answers: Answers,
     pub(super) sas_ends_at: Option<DateTime<Utc>>,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -56,14 +54,14 @@ impl Judge {
             // Anything else is missing than the blob, and must not pass for an empty state.
             StatusCode::NOT_FOUND if code == "BlobNotFound" => Verdict::Known(status),
             StatusCode::NOT_FOUND if code == "ContainerNotFound" => {
-                self.denied(status, code, Some(CONTAINER))
+                self.answers.denied(status, code, Some(CONTAINER))
             }
             StatusCode::CONFLICT if code == "BlobAlreadyExists" => Verdict::Known(status),
             StatusCode::CONFLICT if code.starts_with("Container") => {
-                self.denied(status, code, Some(CONTAINER))
+                self.answers.denied(status, code, Some(CONTAINER))
             }
             StatusCode::CONFLICT if code.starts_with("BlobImmutable") => {
-                self.denied(status, code, Some(IMMUTABLE))
+                self.answers.denied(status, code, Some(IMMUTABLE))
             }
             // A lease is only on what exists.
             StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED
@@ -72,7 +70,7 @@ impl Judge {
                 Verdict::Known(StatusCode::CONFLICT)
             }
             StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED if code.starts_with("Lease") => {
-                self.denied(status, code, Some(LEASE))
+                self.answers.denied(status, code, Some(LEASE))
             }
             StatusCode::PRECONDITION_FAILED if code.ends_with("ConditionNotMet") => {
                 Verdict::Known(status)
@@ -81,14 +79,14 @@ impl Judge {
             StatusCode::FORBIDDEN => self.forbidden(status, code, body),
             // The blocks that others have uploaded to the same name can take ours with them.
             StatusCode::BAD_REQUEST if code == "InvalidBlockList" => {
-                Verdict::Later(self.unavailable(status, code))
+                self.answers.unavailable(status, code)
             }
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                Verdict::Later(Failure::Throttled { host: self.host.clone(), retry_after: None })
+                self.answers.throttled()
             }
-            StatusCode::REQUEST_TIMEOUT => Verdict::Later(self.unavailable(status, code)),
-            status if status.is_server_error() => Verdict::Later(self.unavailable(status, code)),
-            _ => self.denied(status, code, None),
+            StatusCode::REQUEST_TIMEOUT => self.answers.unavailable(status, code),
+            status if status.is_server_error() => self.answers.unavailable(status, code),
+            _ => self.answers.denied(status, code, None),
         }
     }
 
@@ -100,15 +98,15 @@ impl Judge {
                 Verdict::Failed(self.refused(status, code, body))
             }
             "AuthorizationFailure" | "AuthorizationSourceIPMismatch" => {
-                self.denied(status, code, Some(FIREWALL))
+                self.answers.denied(status, code, Some(FIREWALL))
             }
             "KeyBasedAuthenticationNotPermitted" => {
                 let hint = "The account takes no account key: use a client secret, a certificate, \
                             a workload identity or a managed identity.";
-                self.denied(status, code, Some(hint))
+                self.answers.denied(status, code, Some(hint))
             }
-            "AccountIsDisabled" => self.denied(status, code, None),
-            _ => self.denied(status, code, Some(ROLE)),
+            "AccountIsDisabled" => self.answers.denied(status, code, None),
+            _ => self.answers.denied(status, code, Some(ROLE)),
         }
     }
 
@@ -136,19 +134,7 @@ impl Judge {
                 shown(status, code)
             ),
         };
-        Failure::Unauthorized { host: self.host.clone(), cause: Reason::new(cause) }
-    }
-
-    fn unavailable(&self, status: StatusCode, code: &str) -> Failure {
-        Failure::Unavailable { host: self.host.clone(), code: shown(status, code) }
-    }
-
-    fn denied(&self, status: StatusCode, code: &str, hint: Option<&str>) -> Verdict {
-        Verdict::Failed(Failure::Denied {
-            place: self.place.clone(),
-            detail: shown(status, code),
-            hint: hint.map(str::to_owned),
-        })
+        Failure::Unauthorized { host: self.answers.host.clone(), cause: Reason::new(cause) }
     }
 }
 
@@ -158,8 +144,10 @@ mod tests {
 
     fn verdict(status: u16, code: &str, creates: bool) -> String {
         let judge = Judge {
-            host: "account.blob.example.net".into(),
-            place: "az://account/emails".into(),
+            answers: Answers {
+                host: "account.blob.example.net".into(),
+                place: "az://account/emails".into(),
+            },
             sas_ends_at: None,
             clock: Arc::new(record::clock::SystemClock),
         };

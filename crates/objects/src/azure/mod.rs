@@ -36,7 +36,7 @@ pub use self::{
 };
 use crate::{
     BadPrefix, Container, LargeCreate, Prefix,
-    service::{Connector, Service},
+    service::{Answers, Connector, Service},
 };
 
 /// Connections beside those of the uploads: for a listing, and for a blob that is read.
@@ -84,8 +84,7 @@ pub fn open(options: AzureOptions) -> Result<Container, AzureError> {
     let connections = NonZeroUsize::MIN.saturating_add(at_once + MORE_CONNECTIONS);
     let place = format!("az://{}/{}", location.account, location.container);
     let judge = Judge {
-        host: endpoint.name().to_owned(),
-        place: place.clone(),
+        answers: Answers { host: endpoint.name().to_owned(), place: place.clone() },
         sas_ends_at: credentials.ends_at(),
         clock: Arc::clone(&transport.clock),
     };

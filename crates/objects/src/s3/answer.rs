@@ -6,11 +6,12 @@ use net::{HeaderMap, StatusCode};
 
 use crate::{
     failure::{Failure, Reason},
-    service::{Refused, Verdict, code_in_xml, is_code, shown},
+    service::{Answers, Refused, Verdict, code_in_xml, is_code, shown},
 };
 
-const RIGHTS: &str = "The identity needs `s3:GetObject`, `s3:PutObject`, `s3:DeleteObject` and \
-                      `s3:AbortMultipartUpload` on the objects and `s3:ListBucket` on the bucket.";
+const RIGHTS: &str = "The identity needs `s3:GetObject`, `s3:PutObject` and \
+                      `s3:AbortMultipartUpload` on the objects, `s3:ListBucket` on the bucket, and \
+                      for the contents of the platform `s3:DeleteObject`.";
 const BUCKET: &str = "Create the bucket, or correct its name; nothing here creates one.";
 const REGION: &str = "The bucket is in another region: set `AWS_REGION`.";
 const CONDITIONS: &str = "The service does not know conditional writes (`If-None-Match`), without \
@@ -19,11 +20,7 @@ const LOCK: &str = "An object lock or a retention rule protects the object.";
 
 /// Judges the answers about one bucket.
 #[derive(Debug)]
-pub(super) struct Judge {
-    pub(super) host: String,
-    /// `s3://bucket`.
-    pub(super) place: String,
-}
+pub(super) struct Judge(pub(super) Answers);
 
 impl Judge {
     pub(super) fn verdict(&self, refused: &Refused<'_>) -> Verdict {
@@ -35,7 +32,7 @@ impl Judge {
             (StatusCode::NOT_MODIFIED | StatusCode::PRECONDITION_FAILED, _) => {
                 Verdict::Known(status)
             }
-            (_, "NoSuchBucket") => self.denied(status, code, Some(BUCKET)),
+            (_, "NoSuchBucket") => self.0.denied(status, code, Some(BUCKET)),
             // They may be replaced by now.
             (_, "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired")
             | (StatusCode::UNAUTHORIZED, _) => Verdict::Unauthorized(self.refused(status, code)),
@@ -56,24 +53,20 @@ impl Judge {
                 self.elsewhere(status, code, headers)
             }
             (StatusCode::FORBIDDEN, "ObjectLocked" | "AccessDeniedByObjectLock") => {
-                self.denied(status, code, Some(LOCK))
+                self.0.denied(status, code, Some(LOCK))
             }
-            (StatusCode::FORBIDDEN, _) => self.denied(status, code, Some(RIGHTS)),
-            (StatusCode::NOT_IMPLEMENTED, _) => self.denied(status, code, Some(CONDITIONS)),
+            (StatusCode::FORBIDDEN, _) => self.0.denied(status, code, Some(RIGHTS)),
+            (StatusCode::NOT_IMPLEMENTED, _) => self.0.denied(status, code, Some(CONDITIONS)),
             // Somebody writes the same object at this moment, or removes it.
             (StatusCode::CONFLICT, "ConditionalRequestConflict" | "OperationAborted")
             | (StatusCode::REQUEST_TIMEOUT, _)
             | (StatusCode::BAD_REQUEST, "RequestTimeout" | "IncompleteBody") => {
-                Verdict::Later(self.unavailable(status, code))
+                self.0.unavailable(status, code)
             }
             (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, _)
-            | (_, "SlowDown") => {
-                Verdict::Later(Failure::Throttled { host: self.host.clone(), retry_after: None })
-            }
-            (status, _) if status.is_server_error() => {
-                Verdict::Later(self.unavailable(status, code))
-            }
-            _ => self.denied(status, code, None),
+            | (_, "SlowDown") => self.0.throttled(),
+            (status, _) if status.is_server_error() => self.0.unavailable(status, code),
+            _ => self.0.denied(status, code, None),
         }
     }
 
@@ -90,7 +83,7 @@ impl Judge {
             }
         };
         let cause = Reason::new(format!("{}: {what}", shown(status, code)));
-        Failure::Unauthorized { host: self.host.clone(), cause }
+        Failure::Unauthorized { host: self.0.host.clone(), cause }
     }
 
     fn elsewhere(&self, status: StatusCode, code: &str, headers: &HeaderMap) -> Verdict {
@@ -98,19 +91,7 @@ impl Judge {
         let looks_good =
             |region: &&str| region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         let hint = region.filter(looks_good).map(|region| format!("{REGION} It is `{region}`."));
-        self.denied(status, code, Some(hint.as_deref().unwrap_or(REGION)))
-    }
-
-    fn unavailable(&self, status: StatusCode, code: &str) -> Failure {
-        Failure::Unavailable { host: self.host.clone(), code: shown(status, code) }
-    }
-
-    fn denied(&self, status: StatusCode, code: &str, hint: Option<&str>) -> Verdict {
-        Verdict::Failed(Failure::Denied {
-            place: self.place.clone(),
-            detail: shown(status, code),
-            hint: hint.map(str::to_owned),
-        })
+        self.0.denied(status, code, Some(hint.as_deref().unwrap_or(REGION)))
     }
 }
 
@@ -119,7 +100,7 @@ mod tests {
     use super::*;
 
     fn verdict(status: u16, code: &str) -> String {
-        let judge = Judge { host: "s3.example.net".into(), place: "s3://mail".into() };
+        let judge = Judge(Answers { host: "s3.example.net".into(), place: "s3://mail".into() });
         let status = StatusCode::from_u16(status).unwrap();
         let body = format!("<Error><Code>{code}</Code></Error>");
         let headers = HeaderMap::from_iter([(

@@ -30,7 +30,7 @@ use crate::{
     BadPrefix, Container, LargeCreate, Prefix,
     container::Account,
     crypto::OpenSsl,
-    service::{Connector, Service},
+    service::{Answers, Connector, Service},
 };
 
 /// Connections beside those of the uploads: for a listing, and for an object that is read.
@@ -85,7 +85,7 @@ pub fn open(options: S3Options) -> Result<Container, S3Error> {
     let credentials = Credentials::new(&environment, &region, &transport)?;
     let connections = NonZeroUsize::MIN.saturating_add(at_once + MORE_CONNECTIONS);
     let place = format!("s3://{}", location.bucket);
-    let judge = Judge { host: endpoint.name().to_owned(), place: place.clone() };
+    let judge = Judge(Answers { host: endpoint.name().to_owned(), place: place.clone() });
     let protocol = Arc::new(S3 { region: region.clone(), credentials, judge });
     let client = Client::new(endpoint, connections);
     let service = HttpClient::new(Service::new(client, Arc::clone(&protocol), meter));
@@ -107,6 +107,7 @@ pub fn open(options: S3Options) -> Result<Container, S3Error> {
         .build()?;
     let objects = Arc::new(s3.clone());
     let container = Container::new(objects, place, prefix, at_once, LargeCreate::Conditional);
+    let container = container.with_conditions_to_be_seen();
     Ok(container.with_block(PART).with_account(Bucket { protocol, s3 }))
 }
 

@@ -86,6 +86,7 @@ impl Objects {
             forgotten = list.extract_if(.., |item| uids.contains(&item.uid)).collect();
             !forgotten.is_empty()
         };
+        self.prove().await?;
         self.0.states.change_quarantine(&self.0.store, route, forget).await?;
         Ok(forgotten)
     }
@@ -108,6 +109,7 @@ impl Objects {
         kind: &str,
         new: impl FnOnce(u64) -> (u64, T),
     ) -> Result<(), SinkError> {
+        self.prove().await?;
         let store = &self.0.store;
         let (seen, generation) = version_of(store, route, kind).await?;
         let (generation, payload) = new(generation);

@@ -1,8 +1,7 @@
-//! Emails as blobs in an object store, above all in Azure Blob Storage, in the layout of the local
-//! folder.
+//! Emails as blobs in a container of Azure or a bucket of S3, in the layout of the local folder.
 //!
 //! ```text
-//! az://ACCOUNT/CONTAINER[/PREFIX]
+//! az://ACCOUNT/CONTAINER[/PREFIX] or s3://BUCKET[/PREFIX]
 //!   data/<owner>/<bucket>/<mailbox>/<uid>.eml      the bytes as the server gave them
 //!                                   <uid>.json     [`Sidecar`](crate::local_files::Sidecar)
 //!   state/<owner>/<bucket>/<mailbox>/checkpoint.json
@@ -16,6 +15,10 @@
 //! counts as held. State is replaced by its `ETag`. Who loses the race for a checkpoint is told so
 //! ([`SinkError::Superseded`]) and stops. Nothing is ever deleted, so a credential that may read,
 //! write and list is enough.
+//!
+//! All of this rests on the store, which has to refuse a write whose condition does not hold. There
+//! is one Azure; many services speak like S3, and some ignore what they do not know. So it is seen
+//! once, before the first write ([`Objects::prove`]).
 
 mod admin;
 mod emails;
@@ -30,9 +33,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
-pub use objects::{BadPrefix, azure};
-use objects::{Container, LargeCreate, Prefix};
+pub use objects::{BadPlace, BadPrefix, Environment, Location, OpenError, Options, azure, s3};
+use objects::{Conditions, Container, LargeCreate, Prefix};
 use record::{Checkpoint, Email, Held, Quarantined, Refusal, Route, Sink, SinkError, Uid};
+use tokio::sync::OnceCell;
 
 use self::{held::Lists, state::States, store::Store};
 pub use self::{inspect::StoredEmail, probe::ProbeStep};
@@ -47,23 +51,29 @@ struct Shared {
     lists: Lists,
     /// Emails of one call that are on their way at once.
     at_once: usize,
+    /// Filled when the store is known to keep the conditions of writes.
+    proven: OnceCell<()>,
 }
 
 impl Objects {
     fn new(container: Container, at_once: usize) -> Self {
+        let proven = match container.conditions() {
+            Conditions::Kept => OnceCell::new_with(Some(())),
+            Conditions::ToBeSeen => OnceCell::new(),
+        };
         let store = Store::new(container);
         let (states, lists) = (States::default(), Lists::new(held::BUDGET));
-        Self(Arc::new(Shared { store, states, lists, at_once: at_once.max(1) }))
+        Self(Arc::new(Shared { store, states, lists, at_once: at_once.max(1), proven }))
     }
 
-    /// Prepares to use a container of Azure. Nothing is sent yet.
+    /// Prepares to use a container. Nothing is sent yet.
     ///
     /// # Errors
     ///
-    /// [`AzureError`](azure::AzureError).
-    pub fn azure(options: azure::AzureOptions) -> Result<Self, azure::AzureError> {
+    /// [`OpenError`].
+    pub fn open(options: Options) -> Result<Self, OpenError> {
         let at_once = options.max_concurrent_uploads;
-        Ok(Self::new(azure::open(options)?, at_once))
+        Ok(Self::new(objects::open(options)?, at_once))
     }
 
     /// A store in the memory of this process, below `prefix`. Clones of `memory` share it.
@@ -80,7 +90,7 @@ impl Objects {
         Ok(Self::new(container, 8))
     }
 
-    /// `az://ACCOUNT/CONTAINER[/PREFIX]`, for messages.
+    /// `az://ACCOUNT/CONTAINER[/PREFIX]` or `s3://BUCKET[/PREFIX]`, for messages.
     pub fn place(&self) -> String {
         self.0.store.place()
     }
@@ -118,7 +128,8 @@ impl Sink for Objects {
     }
 
     async fn write(&self, route: &Route, emails: &[Email]) -> Result<Vec<Refusal>, SinkError> {
-        let Shared { store, states, lists, at_once } = &*self.0;
+        self.prove().await?;
+        let Shared { store, states, lists, at_once, .. } = &*self.0;
         let emails = last_of(emails, |email| email.uid);
         let stored: Vec<Uid> = emails.iter().map(|email| email.uid).collect();
         let writes: Vec<_> =
@@ -130,6 +141,7 @@ impl Sink for Objects {
     }
 
     async fn relocate(&self, route: &Route, moved: &[(Uid, Vec<String>)]) -> Result<(), SinkError> {
+        self.prove().await?;
         let Shared { store, at_once, .. } = &*self.0;
         let changes: Vec<_> = last_of(moved, |(uid, _)| *uid)
             .into_iter()
@@ -139,6 +151,7 @@ impl Sink for Objects {
     }
 
     async fn quarantine(&self, route: &Route, items: &[Quarantined]) -> Result<(), SinkError> {
+        self.prove().await?;
         let Shared { store, states, .. } = &*self.0;
         states
             .change_quarantine(store, route, |list| {
@@ -156,6 +169,7 @@ impl Sink for Objects {
     }
 
     async fn save_checkpoint(&self, route: &Route, new: &Checkpoint) -> Result<(), SinkError> {
+        self.prove().await?;
         self.0.states.save(&self.0.store, route, new).await
     }
 }

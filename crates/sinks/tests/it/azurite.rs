@@ -18,8 +18,8 @@ use net::{
 use openssl::{hash::MessageDigest, pkey::PKey, sign::Signer};
 use record::{Clock, Secret, Unmetered, clock::SystemClock};
 use sinks::object_store::{
-    Objects,
-    azure::{AzureEnvironment, AzureLocation, AzureOptions},
+    Environment, Location, Objects, Options,
+    azure::{AzureEnvironment, AzureLocation},
 };
 pub(crate) use testkit::azurite::{ACCOUNT, KEY, azurite};
 use url::form_urlencoded;
@@ -73,9 +73,9 @@ impl Container {
     }
 
     pub(crate) fn open_with(&self, environment: AzureEnvironment) -> Objects {
-        Objects::azure(AzureOptions {
-            location: self.location(),
-            environment,
+        Objects::open(Options {
+            location: Location::Azure(self.location()),
+            environment: Environment { azure: environment, ..Environment::default() },
             transport: transport(),
             max_concurrent_uploads: 8,
             meter: Arc::new(Unmetered),

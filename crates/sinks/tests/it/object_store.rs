@@ -242,7 +242,7 @@ async fn a_route_under_a_shortened_name_is_listed() {
 async fn a_store_that_keeps_its_conditions_passes_the_probe() {
     let memory = Memory::new();
     let steps = memory.objects().probe().await;
-    assert_eq!(steps.len(), 5);
+    assert_eq!(steps.len(), 6);
     assert!(steps.iter().all(|step| step.result.is_ok()), "{steps:?}");
     // It can be repeated.
     assert!(memory.objects().probe().await.iter().all(|step| step.result.is_ok()));

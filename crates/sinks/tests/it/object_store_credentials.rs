@@ -1,5 +1,5 @@
 //! Who signs in to a container, and what happens when the service refuses, is busy or gone: against
-//! a small server that plays the Blob service, the authority and the metadata service.
+//! a small server that plays the Blob service or S3, the authority and the metadata service.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -18,8 +18,9 @@ use openssl::{
 };
 use record::{Chain, Meter, Peer, Secret, Sink, SinkAdvice, SinkError};
 use sinks::object_store::{
-    Objects,
-    azure::{AzureEnvironment, AzureLocation, AzureOptions},
+    Environment, Location, Objects, Options,
+    azure::{AzureEnvironment, AzureLocation},
+    s3::AwsEnvironment,
 };
 
 use crate::{azurite::transport, mail};
@@ -31,15 +32,17 @@ const NO_BLOB: &str = "HTTP/1.1 404 x\r\nx-ms-error-code: BlobNotFound\r\n";
 type Requests = Arc<Mutex<Vec<String>>>;
 
 /// A server that answers each request with what `answer` makes of it.
-struct Fake {
-    url: String,
+pub(crate) struct Fake {
+    pub(crate) url: String,
     requests: Requests,
 }
 
 impl Fake {
     /// `answer` gets the request and how many came before it. It gives the head, with its line
     /// ends, and the body; nothing closes the connection without an answer.
-    fn start(answer: impl Fn(&str, usize) -> Option<(String, String)> + Send + 'static) -> Self {
+    pub(crate) fn start(
+        mut answer: impl FnMut(&str, usize) -> Option<(String, String)> + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let requests = Requests::default();
@@ -73,7 +76,7 @@ impl Fake {
         })
     }
 
-    fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 
@@ -83,19 +86,64 @@ impl Fake {
 
     fn metered(&self, environment: AzureEnvironment, meter: Arc<Meters>) -> Objects {
         let endpoint = Some(format!("{}/account", self.url));
-        Objects::azure(AzureOptions {
-            location: location(),
-            environment: AzureEnvironment { endpoint, ..environment },
-            transport: transport(),
-            max_concurrent_uploads: 2,
-            meter,
-        })
-        .unwrap()
+        let azure = AzureEnvironment { endpoint, ..environment };
+        open(location(), Environment { azure, ..Environment::default() }, meter)
+    }
+
+    /// With keys, whichever service it plays.
+    fn by_key(&self, speaks: Speaks, meter: Arc<Meters>) -> Objects {
+        if let Speaks::Azure = speaks {
+            let account_key = Some(Secret::from("Q2FuYXJ5"));
+            return self.metered(AzureEnvironment { account_key, ..nothing() }, meter);
+        }
+        let aws = AwsEnvironment {
+            access_key_id: Some("AKIA".into()),
+            secret_access_key: Some(Secret::from("CanarySecret")),
+            endpoint: Some(self.url.clone()),
+            ..AwsEnvironment::default()
+        };
+        let place = Location::of("s3://emails").unwrap();
+        open(place, Environment { aws, ..Environment::default() }, meter)
     }
 }
 
-fn location() -> AzureLocation {
-    AzureLocation { account: "account".into(), container: "emails".into(), prefix: String::new() }
+/// The service that is played.
+#[derive(Clone, Copy, Debug)]
+enum Speaks {
+    Azure,
+    S3,
+}
+
+impl Speaks {
+    /// What says that there is no blob.
+    fn no_blob(self) -> (String, String) {
+        match self {
+            Self::Azure => (NO_BLOB.into(), String::new()),
+            Self::S3 => {
+                let body = "<Error><Code>NoSuchKey</Code></Error>";
+                ("HTTP/1.1 404 x\r\n".into(), body.into())
+            }
+        }
+    }
+}
+
+fn open(location: Location, environment: Environment, meter: Arc<Meters>) -> Objects {
+    Objects::open(Options {
+        location,
+        environment,
+        transport: transport(),
+        max_concurrent_uploads: 2,
+        meter,
+    })
+    .unwrap()
+}
+
+fn location() -> Location {
+    Location::Azure(AzureLocation {
+        account: "account".into(),
+        container: "emails".into(),
+        prefix: String::new(),
+    })
 }
 
 fn ok(body: &str) -> (String, String) {
@@ -292,13 +340,13 @@ async fn a_refused_secret_is_final_and_not_shown() {
 
 #[tokio::test]
 async fn half_of_a_registration_is_refused_at_the_start() {
-    let environment = AzureEnvironment {
+    let azure = AzureEnvironment {
         client_secret: Some(Secret::from("CanarySecret")),
         ..AzureEnvironment::default()
     };
-    let result = Objects::azure(AzureOptions {
+    let result = Objects::open(Options {
         location: location(),
-        environment,
+        environment: Environment { azure, ..Environment::default() },
         transport: transport(),
         max_concurrent_uploads: 1,
         meter: Arc::new(Meters::default()),
@@ -322,62 +370,36 @@ async fn a_token_that_is_refused_is_replaced_once() {
     assert_eq!(fake.requests().len(), 4, "two tokens, two refusals: {:?}", fake.requests());
 }
 
-fn by_key() -> AzureEnvironment {
-    AzureEnvironment { account_key: Some(Secret::from("Q2FuYXJ5")), ..AzureEnvironment::default() }
-}
-
 #[tokio::test]
 async fn a_busy_service_is_asked_again_and_each_request_is_metered() {
-    let fake = Fake::start(|_, before| {
-        Some(match before {
-            0 => ("HTTP/1.1 503 x\r\nRetry-After: 0\r\n".into(), String::new()),
-            // The connection closes without an answer.
-            1 => return None,
-            _ => (NO_BLOB.into(), String::new()),
-        })
-    });
-    let meter = Arc::new(Meters::default());
-    signs_in(&fake.metered(by_key(), Arc::clone(&meter))).await;
-    let codes = meter.0.lock().unwrap().clone();
-    assert_eq!(codes, ["GetBlob 503", "GetBlob unreachable", "GetBlob 404"]);
+    for (speaks, operation) in [(Speaks::Azure, "GetBlob"), (Speaks::S3, "GetObject")] {
+        let fake = Fake::start(move |_, before| {
+            Some(match before {
+                0 => ("HTTP/1.1 503 x\r\nRetry-After: 0\r\n".into(), String::new()),
+                // The connection closes without an answer.
+                1 => return None,
+                _ => speaks.no_blob(),
+            })
+        });
+        let meter = Arc::new(Meters::default());
+        signs_in(&fake.by_key(speaks, Arc::clone(&meter))).await;
+        let codes = meter.0.lock().unwrap().clone();
+        assert_eq!(codes, ["503", "unreachable", "404"].map(|code| format!("{operation} {code}")));
+    }
 }
 
 #[tokio::test]
 async fn a_long_pause_is_left_to_the_engine() {
-    let fake =
-        Fake::start(|_, _| Some(("HTTP/1.1 503 x\r\nRetry-After: 77\r\n".into(), String::new())));
-    let err = fake.open(by_key()).load_checkpoint(&mail::route()).await.unwrap_err();
-    let after = Some(Duration::from_secs(77));
-    assert_eq!(err.advice(), SinkAdvice::Retry { after });
-    assert_eq!(fake.requests().len(), 1);
-}
-
-/// The blob was written, and the answer was lost: the second attempt is refused, and the sink sees
-/// that what is there is what it wrote.
-#[tokio::test]
-async fn a_lost_answer_to_a_checkpoint_is_no_conflict() {
-    let stored = Arc::new(Mutex::new(String::new()));
-    let fake = Fake::start(move |request, _| {
-        let mut stored = stored.lock().unwrap();
-        let blob =
-            "HTTP/1.1 200 OK\r\nETag: \"1\"\r\nLast-Modified: Sun, 22 Nov 2026 06:00:00 GMT\r\n";
-        match (request.starts_with("PUT"), stored.is_empty()) {
-            (true, true) => {
-                request.split_once("\r\n\r\n").unwrap().1.clone_into(&mut stored);
-                None
-            }
-            (true, false) => {
-                let head = "HTTP/1.1 409 x\r\nx-ms-error-code: BlobAlreadyExists\r\n";
-                Some((head.into(), String::new()))
-            }
-            (false, true) => Some((NO_BLOB.into(), String::new())),
-            (false, false) => Some((blob.into(), stored.clone())),
-        }
-    });
-    let sink = fake.open(by_key());
-    let first = record::Checkpoint { generation: 1, ..Default::default() };
-    sink.save_checkpoint(&mail::route(), &first).await.unwrap();
-    assert_eq!(sink.load_checkpoint(&mail::route()).await.unwrap(), first);
+    for speaks in [Speaks::Azure, Speaks::S3] {
+        let fake = Fake::start(|_, _| {
+            Some(("HTTP/1.1 503 x\r\nRetry-After: 77\r\n".into(), String::new()))
+        });
+        let sink = fake.by_key(speaks, Arc::default());
+        let err = sink.load_checkpoint(&mail::route()).await.unwrap_err();
+        let after = Some(Duration::from_secs(77));
+        assert_eq!(err.advice(), SinkAdvice::Retry { after });
+        assert_eq!(fake.requests().len(), 1);
+    }
 }
 
 const LOG_TEST: &str = "object_store_credentials::signs_in_aloud_when_it_is_told_to";
@@ -398,6 +420,9 @@ async fn signs_in_aloud_when_it_is_told_to() {
     let by_sas = AzureEnvironment { sas_token: Some(sas.into()), ..AzureEnvironment::default() };
     let err = fake.open(by_sas).load_checkpoint(&mail::route()).await.unwrap_err();
     println!("{err:?} {}", Chain(&err));
+    // Both keys are wrong for this server.
+    let err = fake.by_key(Speaks::S3, Arc::default()).prove().await.unwrap_err();
+    println!("{err:?} {}", Chain(&err));
 }
 
 #[test]
@@ -411,5 +436,6 @@ fn the_log_names_the_credential_and_shows_no_secret() {
     assert!(child.status.success(), "{text}");
     assert!(text.contains("with the client secret in the environment"), "{text}");
     assert!(text.contains("with the shared access signature in the environment"), "{text}");
+    assert!(text.contains("with the access key in the environment"), "{text}");
     assert!(!text.to_lowercase().contains("canary"), "{text}");
 }

@@ -52,11 +52,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
 {{- define "tributary.check" -}}
 {{- $v := .Values -}}
 {{- $destinations := 0 -}}
-{{- range list $v.destination.platform $v.destination.azure $v.destination.local.enabled -}}
+{{- range list $v.destination.platform $v.destination.azure $v.destination.s3 $v.destination.local.enabled -}}
 {{- if . }}{{ $destinations = add1 $destinations }}{{ end -}}
 {{- end -}}
 {{- if ne (int $destinations) 1 -}}
-{{- fail "set exactly one of destination.platform, destination.azure, destination.local.enabled" -}}
+{{- fail "set exactly one of destination.platform, destination.azure, destination.s3, destination.local.enabled" -}}
 {{- end -}}
 {{- $configs := 0 -}}
 {{- range list $v.config.inline $v.config.existingConfigMap $v.config.remote.key -}}
