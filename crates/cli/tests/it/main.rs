@@ -34,6 +34,7 @@ mod shards;
 mod startup;
 mod state;
 mod to_azure;
+mod to_container;
 mod to_platform;
 mod to_serve;
 mod trouble;
