@@ -101,6 +101,13 @@ fn reader(text: &str, delimiter: u8) -> csv::Reader<&[u8]> {
 pub(super) type Line = (u64, StringRecord);
 
 impl Table<'_> {
+    /// The line that a record begins in. The reader leaves the second half of CRLF to the next
+    /// record, which then seems to begin in the line before.
+    fn line(&self, at: &csv::Position) -> u64 {
+        let byte = usize::try_from(at.byte()).ok().and_then(|at| self.text.as_bytes().get(at));
+        at.line() + u64::from(byte == Some(&b'\n'))
+    }
+
     /// The names of the columns, and an iterator over everything below them.
     pub(super) fn records(
         &self,
@@ -110,7 +117,7 @@ impl Table<'_> {
                 let line = error.position().map_or(0, csv::Position::line);
                 Refusal::invalid(format!("line {line} of the file cannot be read"))
             })?;
-            Ok((record.position().map_or(0, csv::Position::line), record))
+            Ok((record.position().map_or(0, |own| self.line(own)), record))
         });
         let (_, first) = records.next().unwrap_or_else(|| Ok((1, StringRecord::new())))?;
         let columns: Vec<String> = first.iter().map(|name| name.trim().to_owned()).collect();

@@ -127,9 +127,12 @@ async fn a_bad_row_is_named_and_nothing_of_its_file_is_stored() {
         ("3,2026-01-01,a", "line 5 has 3 columns, and the first has 4"),
         ("3,2026-01-01,\"a", "line 5 has 3 columns"),
     ] {
-        let refused = put(&mut client, SYNC, query, format!("{good}{row}\n")).await;
-        assert_eq!(refused.status, 400, "{row}");
-        assert!(refused.message().contains(expected), "{row}: {}", refused.message());
+        let file = format!("{good}{row}\n");
+        for file in [file.replace('\n', "\r\n"), file] {
+            let refused = put(&mut client, SYNC, query, file).await;
+            assert_eq!(refused.status, 400, "{row}");
+            assert!(refused.message().contains(expected), "{row}: {}", refused.message());
+        }
     }
     for (query, file, expected) in [
         ("text=Body", good, "`timestamp`: this query parameter is required"),
