@@ -30,6 +30,7 @@ export const PAGES: Page[] = [
   page("/p/:project/buckets/:bucket", (names) => `${names["bucket"] ?? ""} · ${names["project"] ?? ""}`, () => import("./pages/BucketPage")),
   page("/p/:project/sources", of("Sources"), () => import("./pages/Sources")),
   page("/p/:project/sources/:source", (names) => `${names["source"] ?? ""} · ${names["project"] ?? ""}`, () => import("./pages/SourcePage")),
+  page("/p/:project/sources/:source/csv", of("Upload a CSV"), () => import("./pages/CsvPage")),
   page("/p/:project/sources/:source/comments/:comment", of("Message"), () => import("./pages/CommentPage")),
   page("/p/:project/sources/:source/threads/:thread", of("Thread"), () => import("./pages/ThreadPage")),
   page("/p/:project/integrations", of("Integrations"), () => import("./pages/Integrations")),

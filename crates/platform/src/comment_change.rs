@@ -25,6 +25,14 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
+    pub(crate) fn join(&mut self, more: &Self) {
+        self.new += more.new;
+        self.updated += more.updated;
+        self.unchanged += more.unchanged;
+        self.properties_only += more.properties_only;
+        self.text_changed += more.text_changed;
+    }
+
     pub(crate) fn add(&mut self, change: Change) {
         match change {
             Change::New => self.new += 1,

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use store::{Comment, CommentQuery, Session};
 
 use crate::{
+    attribute_filter::AttributeFilter,
     refusal::Refusal,
     schema::{Fields, TimeRange, any_text, list as array, one_of, time_range, top, wrong},
 };
@@ -25,6 +26,7 @@ pub(crate) struct Filter {
     to: Option<Wanted>,
     attachments: Option<bool>,
     only_reviewed: bool,
+    attributes: Vec<AttributeFilter>,
 }
 
 /// What the values of a property must be.
@@ -81,6 +83,7 @@ fn filter(path: &str, value: Value) -> Result<Filter, Refusal> {
         to,
         attachments: attachments.flatten(),
         only_reviewed: reviewed.as_deref() == Some("only_reviewed"),
+        attributes: Vec::new(),
     })
 }
 
@@ -144,11 +147,17 @@ fn same(one: &Value, other: &Value) -> bool {
 }
 
 impl Filter {
+    /// The same, and what requests about datasets ask for besides.
+    pub(crate) fn with(self, attributes: Vec<AttributeFilter>) -> Self {
+        Self { attributes, ..self }
+    }
+
     fn looks_inside(&self) -> bool {
         !self.properties.is_empty()
             || self.from.is_some()
             || self.to.is_some()
             || self.attachments.is_some()
+            || !self.attributes.is_empty()
     }
 
     /// How many comments of a source there are of this kind. What is inside of them is looked at
@@ -212,5 +221,6 @@ impl Filter {
             && self.from.as_ref().is_none_or(|wanted| wanted.takes(&of_message("from")))
             && self.to.as_ref().is_none_or(|wanted| wanted.takes(&of_message("to")))
             && self.attachments.is_none_or(|wanted| wanted == has_attachments)
+            && self.attributes.iter().all(|own| own.takes(body))
     }
 }

@@ -1,6 +1,6 @@
 //! Comments: how clients read them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
@@ -11,6 +11,7 @@ use crate::{
     comment_files::reference,
     comment_shape,
     comments::context,
+    datasets,
     refusal::Refusal,
     reply::Reply,
     request::Head,
@@ -29,6 +30,7 @@ pub(crate) async fn shown(
     markup: bool,
 ) -> Result<Vec<Value>, Refusal> {
     let mut sent: HashMap<(String, String), Vec<i64>> = HashMap::new();
+    let mut annotated: HashSet<(String, String)> = HashSet::new();
     // What was sent beside comments is looked up for one source at a time.
     for some in comments.chunk_by(|one, other| one.source_id == other.source_id) {
         let Some(first) = some.first() else { continue };
@@ -36,11 +38,20 @@ pub(crate) async fn shown(
         for (id, place) in session.attachments_of(&first.source_id, &ids).await? {
             sent.entry((first.source_id.clone(), id)).or_default().push(place);
         }
+        // Tools that delete what nobody has looked at go by this, so that what was said in a
+        // dataset that the caller cannot read counts as well.
+        let said = session.annotations_of(&first.source_id, &ids).await?;
+        let said = said.into_iter().filter(|(_, content)| datasets::says_something(content));
+        annotated.extend(said.map(|(id, _)| (first.source_id.clone(), id)));
     }
     let none = Vec::new();
     let show_one = |comment: &Comment| {
         let key = (comment.source_id.clone(), comment.id.clone());
-        shown_one(comment, sent.get(&key).unwrap_or(&none), markup)
+        let mut shown = shown_one(comment, sent.get(&key).unwrap_or(&none), markup);
+        if let Some(map) = shown.as_object_mut() {
+            map.insert("has_annotations".to_owned(), annotated.contains(&key).into());
+        }
+        shown
     };
     Ok(comments.iter().map(show_one).collect())
 }
@@ -53,7 +64,6 @@ fn shown_one(comment: &Comment, sent: &[i64], markup: bool) -> Value {
     set("created_at", show(comment.created_at).into());
     set("last_modified", show(comment.updated_at).into());
     set("context", context(comment).into());
-    set("has_annotations", false.into());
     if !markup {
         let messages = body.get_mut("messages").and_then(Value::as_array_mut);
         for message in messages.into_iter().flatten() {

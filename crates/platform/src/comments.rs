@@ -138,7 +138,12 @@ pub(crate) async fn put(call: &Call<'_>, payload: Payload) -> Result<Reply, Refu
     Ok(Reply::ok())
 }
 
-fn shown(counts: &Counts) -> Map<String, Value> {
+/// Stores comments of which the last with an id counts.
+pub(crate) async fn sync_all(call: &Call<'_>, comments: Vec<Written>) -> Result<Counts, Refusal> {
+    take(call, comments, false).await
+}
+
+pub(crate) fn shown(counts: &Counts) -> Map<String, Value> {
     let mut map = Map::new();
     for (name, count) in [
         ("new", counts.new),

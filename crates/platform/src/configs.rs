@@ -121,7 +121,7 @@ pub(crate) async fn put(call: &Call<'_>, payload: Payload) -> Result<Reply, Refu
     if !is_name(name, false) {
         return Err(Refusal::invalid(format!("`{name}` is no name of a configuration")));
     }
-    let Payload::Config(content) = payload else {
+    let Payload::Bytes(content) = payload else {
         return Err(Refusal::invalid("the configuration is missing"));
     };
     let read = |bytes: &[u8]| serde_json::from_slice::<Map<String, Value>>(bytes);

@@ -6,6 +6,7 @@
 //! looks as declared.
 
 mod access;
+mod annotations;
 mod comments;
 mod datasets;
 mod integrations;
@@ -46,6 +47,7 @@ fn operation_of(op: Op) -> Option<Operation> {
         .or_else(|| search::operation_of(op))
         .or_else(|| integrations::operation_of(op))
         .or_else(|| datasets::operation_of(op))
+        .or_else(|| annotations::operation_of(op))
 }
 
 /// Routes that nobody has described, as `METHOD /path`.
@@ -76,7 +78,7 @@ pub fn openapi(base_path: &str) -> Value {
     let schemas = mail::schemas().into_iter().chain(people::schemas());
     let schemas = schemas.chain(access::schemas()).chain(comments::schemas());
     let schemas = schemas.chain(search::schemas()).chain(integrations::schemas());
-    let schemas = schemas.chain(datasets::schemas());
+    let schemas = schemas.chain(datasets::schemas()).chain(annotations::schemas());
     let mut schemas: Map<String, Value> =
         schemas.map(|(name, shape)| (name.to_owned(), shape)).collect();
     schemas.insert("Error".to_owned(), error());
@@ -269,6 +271,10 @@ fn responses(route: &Route, operation: Operation) -> Value {
     if matches!(route.op, Op::StartOidc | Op::FinishOidc) {
         responses.clear();
         responses.insert("303".to_owned(), json!({ "description": "The next page." }));
+    }
+    if matches!(route.op, Op::GetValidation | Op::AskModel) {
+        // No dataset has a model.
+        responses.clear();
     }
     if matches!(route.op, Op::GetConfig | Op::GetConfigVersion) {
         responses.insert("304".to_owned(), json!({ "description": "Known already." }));

@@ -35,6 +35,8 @@ const MAX_CONFIG: u64 = 16 * 1024 * 1024;
 
 /// Largest upload of comments: all of them are in memory at once.
 const MAX_COMMENTS: u64 = 64 * 1024 * 1024;
+/// Largest file of comma-separated values, for the same reason.
+const MAX_CSV: u64 = 32 * 1024 * 1024;
 /// Largest upload of raw emails; one HTML text may have 32 million characters.
 const MAX_RAW_EMAILS: u64 = 256 * 1024 * 1024;
 
@@ -52,7 +54,8 @@ pub(crate) enum Payload {
     Emails(Vec<NewEmail>),
     Comments(Vec<Written>),
     RawEmails(RawEmails),
-    Config(Vec<u8>),
+    /// A file that is read at once.
+    Bytes(Vec<u8>),
     File(Staged),
 }
 
@@ -129,6 +132,7 @@ pub(crate) async fn take(
         (Content::Json, _) => MAX_JSON,
         (Content::State, _) => MAX_STATE,
         (Content::File, Op::PutConfig) => MAX_CONFIG,
+        (Content::File, Op::SniffCsv | Op::SyncCsv) => MAX_CSV,
         (Content::Comments, _) => MAX_COMMENTS,
         (Content::RawEmails, _) => MAX_RAW_EMAILS,
         (Content::Emails | Content::File, _) => shared.limits.max_body,
@@ -170,13 +174,13 @@ pub(crate) async fn take(
                 read_upload(&mut input, &mut staging, max_emails).map(Payload::Emails)
             }
             (Content::Comments, _) => read_comments(&mut input).map(Payload::Comments),
-            (Content::File, Op::PutConfig) => {
+            (Content::File, Op::PutConfig | Op::SniffCsv | Op::SyncCsv) => {
                 let mut config = Vec::new();
                 file(&mut input, boundary.as_deref(), &mut |piece| {
                     config.extend_from_slice(piece);
                     Ok(())
                 })?;
-                Ok(Payload::Config(config))
+                Ok(Payload::Bytes(config))
             }
             (Content::File, _) => {
                 let mut content = staging.begin();

@@ -295,6 +295,34 @@ impl Session {
         Ok(found)
     }
 
+    /// What was said about those comments, in whichever dataset: the id of the comment and the
+    /// content of each annotation.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn annotations_of(
+        &mut self,
+        source_id: &str,
+        ids: &[String],
+    ) -> Result<Vec<(String, String)>> {
+        let mut found = Vec::new();
+        for ids in ids.chunks(500) {
+            let places: Vec<String> = (2..ids.len() + 2).map(|place| format!("${place}")).collect();
+            let sql = format!(
+                "SELECT comment_id, content FROM annotations \
+                 WHERE source_id = $1 AND comment_id IN ({})",
+                places.join(", ")
+            );
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(source_id.to_owned());
+            let query = ids.iter().fold(query, |query, id| query.bind(id.clone()));
+            for row in query.fetch_all(self.database()).await? {
+                found.push((row.try_get(0)?, row.try_get(1)?));
+            }
+        }
+        Ok(found)
+    }
+
     /// The hash of the bytes that were sent beside an email.
     ///
     /// # Errors

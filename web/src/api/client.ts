@@ -37,7 +37,7 @@ interface Loose {
   path?: Record<string, string | number>;
   query?: Record<string, string | number | boolean | string[] | undefined>;
   json?: unknown;
-  file?: string;
+  file?: string | Blob;
   signal?: AbortSignal;
 }
 

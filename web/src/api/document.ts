@@ -37,7 +37,7 @@ type Named<One> = One extends { parameters: { path: infer Names extends object }
 type Asked<One> = One extends { parameters: { query?: infer Names } } ? NonNullable<Names> : never;
 type Sent<One> = One extends { requestBody?: { content: infer Kinds } } ? NonNullable<Kinds> : never;
 type Json<Kinds> = Kinds extends { "application/json": infer Shape } ? Shape : never;
-type File<Kinds> = Kinds extends { "application/octet-stream": unknown } ? string : never;
+type File<Kinds> = Kinds extends { "application/octet-stream": unknown } ? string | Blob : never;
 
 /// What goes with a request: names in its path, parameters, and a body.
 export type Given<M extends Method, P extends Path<M>> =

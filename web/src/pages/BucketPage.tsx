@@ -152,7 +152,7 @@ function First({ bucket }: { bucket: Bucket }) {
     <Panel>
       <Empty icon="mail" title="Let mail flow in" action={(
         <>
-          <Command label="Upload files" text={`re --endpoint ${endpoint} --token TOKEN parse emls --source-dir mail/ --bucket ${bucket.owner}/${bucket.name} --yes`} />
+          <Command label="Upload files" text={`re --endpoint ${endpoint} --token TOKEN parse emls --dir mail/ --bucket ${bucket.owner}/${bucket.name} --yes`} />
           <Appliance bucket={bucket} />
           <p style={{ marginTop: 18 }}>
             The appliance reads its <Link className="text" to={`/p/${encodeURIComponent(bucket.owner)}/configurations`}>configuration</Link> from here;

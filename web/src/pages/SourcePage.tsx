@@ -80,11 +80,11 @@ export function CommentRow({ source, comment }: { source: { owner: string; name:
 
 function Nothing({ source, bucket }: { source: Source; bucket: Bucket | undefined }) {
   const upload = bucket
-    ? `re --endpoint ${endpoint} --token TOKEN parse emls --source-dir mail/ --bucket ${bucket.owner}/${bucket.name} --yes`
+    ? `re --endpoint ${endpoint} --token TOKEN parse emls --dir mail/ --bucket ${bucket.owner}/${bucket.name} --yes`
     : `re --endpoint ${endpoint} --token TOKEN create comments --source ${source.owner}/${source.name} --file comments.jsonl`;
   return (
     <Empty icon="thread" title="No messages yet" action={<Command label="Upload" text={upload} />}>
-      {bucket ? "As soon as there is mail in the bucket, messages appear here by themselves." : "This source has no bucket: attach one in its settings, or upload messages."}
+      {bucket ? "As soon as there is mail in the bucket, messages appear here by themselves." : "This source has no bucket: attach one in its settings, or upload messages, such as the rows of a CSV file."}
     </Empty>
   );
 }
@@ -114,6 +114,7 @@ function Actions({ source, buckets }: { source: Source; buckets: Bucket[] }) {
   const tags = useQuery(transformTags).data ?? [TAG];
   return (
     <Group gap="sm">
+      <Button component={Link} to={path`/p/${source.owner}/sources/${source.name}/csv`} variant="default">Upload a CSV</Button>
       <SureButton
         label="Delete"
         title={`Delete the source ${source.owner}/${source.name}?`}

@@ -55,7 +55,7 @@ export default function Users() {
             {list.length === 1 && (
               <Panel title="You are alone here">
                 <p style={{ marginTop: 0 }}>Make users with the button above, or with the official client:</p>
-                <Command text={`re --endpoint ${endpoint} --token TOKEN create user --username ann --email ann@example.com`} />
+                <Command text={`re --endpoint ${endpoint} --token TOKEN create user ann ann@example.com`} />
               </Panel>
             )}
           </div>

@@ -34,6 +34,9 @@ pub struct Server {
     pub data: PathBuf,
     database: Option<String>,
     shared: PathBuf,
+    /// Flags and variables besides.
+    pub more: Vec<String>,
+    pub variables: Vec<(&'static str, String)>,
 }
 
 impl Server {
@@ -45,6 +48,8 @@ impl Server {
             data: folder.join(name),
             database: database.map(str::to_owned),
             shared: folder.join("shared"),
+            more: Vec::new(),
+            variables: Vec::new(),
         }
     }
 
@@ -61,7 +66,8 @@ impl Server {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
-        command.args(arguments).env_clear().arg("--data").arg(&self.data);
+        command.args(arguments).env_clear().arg("--data").arg(&self.data).args(&self.more);
+        command.envs(self.variables.iter().cloned());
         if let Some(url) = &self.database {
             command.env("TRIBUTARY_DATABASE_URL", url);
             command.arg("--object-store").arg(format!("file://{}", self.shared.display()));
@@ -89,7 +95,7 @@ impl Server {
     }
 
     /// The token that the first start printed, if it was this one's.
-    fn token(&self) -> Option<String> {
+    pub fn token(&self) -> Option<String> {
         let told = fs::read_to_string(self.file("told")).unwrap();
         told.split_whitespace().find(|word| word.starts_with("tri_")).map(str::to_owned)
     }
@@ -117,14 +123,14 @@ pub async fn call(at: &(SocketAddr, String), method: &str, path: &str, body: Val
     answer.json()
 }
 
-async fn make_bucket(at: &(SocketAddr, String)) {
+pub async fn make_bucket(at: &(SocketAddr, String)) {
     call(at, "PUT", "/api/_private/projects/project", json!({ "project": {} })).await;
     let bucket = json!({ "bucket": { "bucket_type": "emails" } });
     call(at, "PUT", "/api/_private/buckets/project/mail", bucket).await;
 }
 
 /// Text that is too large for the database however it is compressed.
-fn large(seed: &str) -> String {
+pub fn large(seed: &str) -> String {
     let hashes = (0..4000).map(|n| hex(&Sha256::digest(format!("{seed} {n}"))));
     format!("Subject: {seed}\r\n\r\n{}", hashes.collect::<Vec<_>>().join("\r\n"))
 }

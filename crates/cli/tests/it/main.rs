@@ -27,6 +27,7 @@ mod machine;
 mod memory;
 mod network;
 mod operators;
+mod platform_container;
 mod prometheus;
 mod real_mail;
 mod remote_config;

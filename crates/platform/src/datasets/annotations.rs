@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use store::{Annotation, Dataset, Session};
 
-use super::set;
+use super::{definition::Definition, entities::About, set};
 use crate::{
     call::Call,
     comment_pages,
@@ -37,12 +37,24 @@ pub(super) async fn shown(
     let said: Map<String, Value> = serde_json::from_str(&own.content).unwrap_or_default();
     let mut comment =
         comment_pages::shown(session, &[comment], true).await?.pop().unwrap_or_default();
-    set(&mut comment, "has_annotations", (!said.is_empty()).into());
+    set(&mut comment, "has_annotations", says_something(&own.content).into());
     let mut shown = json!({ "comment": comment, "labelling": [], "entities": null });
     for (name, value) in said {
         set(&mut shown, &name, value);
     }
     Ok(Some(shown))
+}
+
+/// Whether an annotation has anything in it; what was taken back leaves empty lists.
+pub(crate) fn says_something(content: &str) -> bool {
+    fn is_filled(value: &Value) -> bool {
+        match value {
+            Value::Array(list) => !list.is_empty(),
+            Value::Object(map) => map.values().any(is_filled),
+            _ => false,
+        }
+    }
+    serde_json::from_str(content).is_ok_and(|said| is_filled(&said))
 }
 
 /// `GET …/labellings`: of named comments, or of all that something was said about.
@@ -99,22 +111,23 @@ pub(crate) async fn annotate(call: &Call<'_>, payload: Payload) -> Result<Reply,
     let (source, comment) = parts(uid).ok_or_else(missing)?;
     let mut body = top(payload.json()?)?;
     let labelling = body.optional("labelling", bounded(labelling))?;
+    let mut session = call.shared.store.write().await?;
+    let dataset = call.dataset_again(&mut session).await?;
+    let stored = session.comment(source, comment).await?;
+    let stored = stored.filter(|_| dataset.source_ids.iter().any(|id| id == source));
+    let text = serde_json::from_str(&stored.ok_or_else(missing)?.body).unwrap_or_default();
+    let about = About { comment: &text, dataset: &Definition::of(&dataset.definition) };
+    let entity = |path: &str, value: Value| about.entity(path, value);
     let entities = body.optional("entities", |path, value| {
         let mut own = Fields::of(path, value)?;
-        let assigned = own.optional("assigned", bounded(object))?.unwrap_or_default();
-        let dismissed = own.optional("dismissed", bounded(object))?.unwrap_or_default();
+        let assigned = own.optional("assigned", bounded(entity))?.unwrap_or_default();
+        let dismissed = own.optional("dismissed", bounded(entity))?.unwrap_or_default();
         own.finish()?;
         Ok(json!({ "assigned": assigned, "dismissed": dismissed }))
     })?;
-    let forms = body.optional("moon_forms", bounded(object))?;
+    let form = |path: &str, value: Value| about.form(path, value);
+    let forms = body.optional("moon_forms", bounded(form))?;
     body.finish()?;
-    let mut session = call.shared.store.write().await?;
-    let dataset = call.dataset_again(&mut session).await?;
-    if !dataset.source_ids.iter().any(|id| id == source)
-        || session.comment(source, comment).await?.is_none()
-    {
-        return Err(missing());
-    }
     let held = session.annotation(&dataset.id, source, comment).await?.unwrap_or_default();
     let mut said: Map<String, Value> = serde_json::from_str(&held).unwrap_or_default();
     if let Some(new) = labelling {
@@ -162,7 +175,7 @@ fn labelling(path: &str, value: Value) -> Result<Value, Refusal> {
     Ok(shown)
 }
 
-fn label(path: &str, value: Value) -> Result<Value, Refusal> {
+pub(super) fn label(path: &str, value: Value) -> Result<Value, Refusal> {
     let mut own = Fields::of(path, value)?;
     let mut shown = json!({ "name": own.required("name", any_text)? });
     let sentiment = own.optional("sentiment", one_of(&["positive", "negative"]))?;

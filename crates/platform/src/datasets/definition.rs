@@ -84,6 +84,17 @@ impl Definition {
         self.0.insert("label_groups".to_owned(), groups.into());
     }
 
+    /// The kind of a field that a label has, by the names of group, label and field.
+    pub(super) fn kind_of_field(&self, (group, label): (&str, &str), field: &str) -> Option<&str> {
+        let find = |list: &Value, name: &str| -> Option<usize> {
+            list.as_array()?.iter().position(|own| own["name"] == name)
+        };
+        let groups = self.0.get("label_groups")?;
+        let labels = groups.get(find(groups, group)?)?.get("label_defs")?;
+        let form = labels.get(find(labels, label)?)?.get("moon_form")?;
+        form.get(find(form, field)?)?.get("kind")?.as_str()
+    }
+
     /// Adds labels to a group, or replaces those of the same name; with `whole`, all.
     pub(super) fn put_labels(&mut self, name: &str, labels: Vec<Value>, whole: bool) {
         let mut groups = self.groups();

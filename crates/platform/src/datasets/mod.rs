@@ -3,13 +3,17 @@
 
 mod annotations;
 mod definition;
+mod entities;
+mod models;
 mod query;
 mod streams;
+mod summary;
 
 use serde_json::{Value, json};
 use store::{Dataset, Session};
 
 use crate::{
+    attribute_filter,
     call::Call,
     comment_filter,
     permissions::project::{DATASETS_READ, SOURCES_READ},
@@ -21,12 +25,14 @@ use crate::{
     schema::{Fields, flag, is_hex, is_name, list as array, one_of, only, show, text, wrong},
 };
 
-pub(crate) use annotations::{annotate, annotations};
+pub(crate) use annotations::{annotate, annotations, says_something};
 use definition::Definition;
+pub(crate) use models::{list as models, none as no_model};
 pub(crate) use query::query;
 pub(crate) use streams::{
     advance, delete_stream, exceptions, fetch, get_stream, list_streams, put_stream, reset, results,
 };
+pub(crate) use summary::summary;
 
 const FAMILIES: &[&str] = &["english", "multilingual"];
 /// Most sources of a dataset.
@@ -227,17 +233,16 @@ pub(crate) async fn delete(call: &Call<'_>) -> Result<Reply, Refusal> {
 /// `POST …/statistics`: how many comments of the dataset's sources fit a filter.
 pub(crate) async fn statistics(call: &Call<'_>, payload: Payload) -> Result<Reply, Refusal> {
     let mut body = payload.json()?;
+    let mut attributes = None;
     if let Some(map) = body.as_object_mut() {
         // What is asked for besides is about predictions, of which there are none.
         for name in ["label_property_timeseries", "label_timeseries", "time_resolution"] {
             map.remove(name);
         }
-        let attributes = map.remove("attribute_filters");
-        if attributes.is_some_and(|list| list.as_array().is_none_or(|list| !list.is_empty())) {
-            return Err(wrong("attribute_filters", "nothing is predicted here"));
-        }
+        attributes = map.remove("attribute_filters");
     }
-    let filter = comment_filter::read(body)?;
+    let attributes = attribute_filter::read("attribute_filters", attributes)?;
+    let filter = comment_filter::read(body)?.with(attributes);
     let mut session = call.shared.store.read().await?;
     let mut count = 0;
     for id in &call.dataset()?.source_ids {

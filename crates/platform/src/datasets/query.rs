@@ -8,6 +8,7 @@ use store::{Annotation, Comment, CommentQuery};
 use super::annotations::shown;
 use super::set;
 use crate::{
+    attribute_filter,
     call::Call,
     comment_filter,
     refusal::Refusal,
@@ -30,7 +31,9 @@ fn place(text: &str) -> Option<(i64, i64)> {
 pub(crate) async fn query(call: &Call<'_>, payload: Payload) -> Result<Reply, Refusal> {
     let mut body = top(payload.json()?)?;
     let filter = body.optional("filter", |_, value| Ok(value))?.unwrap_or_else(|| json!({}));
-    let filter = comment_filter::read(json!({ "comment_filter": filter }))?;
+    let attributes = body.optional("attribute_filters", |_, value| Ok(value))?;
+    let attributes = attribute_filter::read("attribute_filters", attributes)?;
+    let filter = comment_filter::read(json!({ "comment_filter": filter }))?.with(attributes);
     let limit = body
         .optional("limit", natural)?
         .map_or(PAGE, |own| usize::try_from(own).unwrap_or(usize::MAX));
@@ -48,10 +51,6 @@ pub(crate) async fn query(call: &Call<'_>, payload: Payload) -> Result<Reply, Re
             own.optional("seed", natural)?;
         }
         own.finish()
-    })?;
-    body.optional("attribute_filters", |path, value| match value.as_array() {
-        Some(list) if list.is_empty() => Ok(()),
-        _ => Err(wrong(path, "nothing is predicted here")),
     })?;
     body.finish()?;
     let dataset = call.dataset()?;

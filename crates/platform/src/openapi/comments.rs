@@ -58,6 +58,30 @@ fn sources(op: Op) -> Option<Operation> {
     })
 }
 
+/// How a file is written.
+fn written(operation: Operation) -> Operation {
+    let found = "Found out if it is not named.";
+    operation
+        .asks("encoding", about(matching("^[A-Za-z0-9:_-]{1,64}$", "utf-8"), found))
+        .asks("delimiter", about(one_of(&[",", ";", "\t", "|"]), found))
+}
+
+fn csv_columns(operation: Operation) -> Operation {
+    let column = |what: &str| about(any_text(), what);
+    operation
+        .asks("text", column("Column of the text of the body. Required."))
+        .asks("timestamp", column("Column of the time; without a zone it is UTC. Required."))
+        .asks("id", column("Column of the id; without one, it is made of the row."))
+        .asks("subject", column("Column of the subject."))
+        .asks("from", column("Column of the sender."))
+        .asks("to", column("Column of recipients, separated by semicolons."))
+        .asks("cc", column("As `to`."))
+        .asks("bcc", column("As `to`."))
+        .asks("thread_id", column("Column of the thread's id."))
+        .asks("string", about(list(any_text()), "Columns that become user properties of their names, each as a parameter of its own."))
+        .asks("number", about(list(any_text()), "The same, as numbers."))
+}
+
 fn comments(op: Op) -> Option<Operation> {
     let counts = || {
         let part = |meaning| about(natural(), meaning);
@@ -94,6 +118,25 @@ fn comments(op: Op) -> Option<Operation> {
                 fields
             })
             .refuses(&[422]),
+        Op::SniffCsv => written(operation(COMMENTS, "Look into a CSV file"))
+            .more("Nothing is stored. Of at most 32 MiB; the first line names the columns.")
+            .takes_file()
+            .gives(vec![
+                must("columns", list(any_text())),
+                must("encoding", any_text()),
+                must("delimiter", any_text()),
+                must("kinds", about(
+                    list(one_of(&["empty", "number", "date", "address", "text", "property"])),
+                    "What each column looks like.",
+                )),
+                must("rows", about(list(list(any_text())), "The first ten, long values cut.")),
+            ]),
+        Op::SyncCsv => csv_columns(written(operation(COMMENTS, "Upload a CSV file, a comment a row")))
+            .more("The parameters name columns of the file. All rows are read before the first is stored: a row that cannot be a comment is refused with its line, and nothing is stored. Rows are then stored 4,096 at a time, and replace comments of the same id, so that the same file can be sent again. At most 32 MiB and 65,536 rows.")
+            .asks("no_charge", flag())
+            .asks("date_order", about(one_of(&["dmy", "mdy"]), "What comes first in `02/03/2026`. Without it, such a date is refused."))
+            .takes_file()
+            .gives(counts()),
         Op::ListComments => paged(operation(COMMENTS, "List comments by time, the oldest first"))
             .asks("from_timestamp", about(time(), "Inclusive."))
             .asks("to_timestamp", about(time(), "Inclusive."))

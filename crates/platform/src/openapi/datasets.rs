@@ -1,23 +1,22 @@
-//! Datasets, what was said about their comments, and streams.
+//! Datasets and streams.
 
 use serde_json::{Value, json};
 
 use super::shape::{
-    Field, Operation, about, any, any_object, any_text, between, flag, hex, list, matching, may,
-    must, natural, nullable, object, of, one_of, operation, text, time,
+    Body, Field, Operation, about, any, any_object, any_text, between, flag, hex, list, matching,
+    may, must, natural, nullable, object, of, one_of, operation, text, time,
 };
 use crate::routes::Op;
 
 const DATASETS: &str = "Datasets";
-const ANNOTATIONS: &str = "Annotations";
 const STREAMS: &str = "Streams";
-const NOTHING: &str = "Taken from clients that ask; nothing is predicted here.";
+pub(super) const NOTHING: &str = "Taken from clients that ask; nothing is predicted here.";
 /// Where a reader of a stream is.
 const PLACE: &str = "^(0|[0-9a-f]{16}-[0-9a-f]{1,15}-[0-9a-f]{1,15}\
                      (\\.[0-9a-f]{16}-[0-9a-f]{1,15}-[0-9a-f]{1,15}){0,1023})$";
 
 pub(super) fn operation_of(op: Op) -> Option<Operation> {
-    datasets(op).or_else(|| annotations(op)).or_else(|| streams(op))
+    datasets(op).or_else(|| streams(op))
 }
 
 fn datasets(op: Op) -> Option<Operation> {
@@ -46,7 +45,7 @@ fn datasets(op: Op) -> Option<Operation> {
         Op::DatasetStatistics => operation(DATASETS, "Count the comments of a dataset")
             .takes(vec![
                 must("comment_filter", of("CommentFilter")),
-                may("attribute_filters", entries(0, any_object())),
+                may("attribute_filters", attribute_filters()),
                 may("label_property_timeseries", about(any(), NOTHING)),
                 may("label_timeseries", about(any(), NOTHING)),
                 may("time_resolution", about(any(), NOTHING)),
@@ -66,48 +65,60 @@ fn datasets(op: Op) -> Option<Operation> {
                     object(vec![must("kind", one_of(&["sample"])), may("seed", natural())]),
                     object(vec![must("kind", one_of(&["recent"]))]),
                 ]})),
-                may("attribute_filters", entries(0, any_object())),
+                may("attribute_filters", attribute_filters()),
             ])
             .gives(vec![must("results", list(annotated())), may("continuation", any_text())]),
+        Op::SummarizeDataset => operation(DATASETS, "List the user properties of a dataset's comments")
+            .more("Of its newest comments, 20,000 at most: what somebody may want to filter by.")
+            .takes(vec![
+                may("filter", of("CommentFilter")),
+                may("attribute_filters", attribute_filters()),
+                may("thread_mode", about(flag(), "Taken, and without effect.")),
+                may("beta", about(flag(), "Taken, and without effect.")),
+            ])
+            .gives(vec![must("summary", object(vec![must("user_properties", object(vec![
+                must("string", list(object(vec![
+                    must("full_name", about(any_text(), "With its type: `string:Folder`.")),
+                    must("too_many_values", about(flag(), "There are more than are listed.")),
+                    must("values", entries(256, object(vec![must("value", any_text())]))),
+                ]))),
+                must("number", list(object(vec![must("full_name", any_text())]))),
+            ]))]))]),
+        Op::ListModels => operation(DATASETS, "List the models of a dataset")
+            .more("There are none: nothing is trained or predicted here.")
+            .takes(Vec::new())
+            .gives(vec![must("labellers", entries(0, any_object()))]),
+        Op::GetValidation => operation(DATASETS, "Ask how good a model is")
+            .more("Answered with 404: no dataset has a model."),
+        Op::AskModel => Operation {
+            body: Body::Json(any_object()),
+            ..operation(DATASETS, "Ask a model")
+                .more("Answered with 404: no dataset has a model.")
+        },
         _ => return None,
     })
 }
 
-fn annotations(op: Op) -> Option<Operation> {
-    Some(match op {
-        Op::ListAnnotations => operation(ANNOTATIONS, "List what was said about comments")
-            .more("Of the comments that are named, or of all that something was said about.")
-            .asks(
-                "id",
-                about(
-                    list(any_text()),
-                    "`uid`s of comments, each as a parameter of its own; at most 1,024.",
-                ),
-            )
-            .asks("source_id", any_text())
-            .asks("return_predictions", about(flag(), NOTHING))
-            .asks("after", about(any_text(), "The `after` of the page before."))
-            .asks("limit", about(between(1, 1024), "Most of the page. Default: 64."))
-            .gives(vec![
-                must("results", list(annotated())),
-                may("after", about(any_text(), "With every page that is not empty.")),
+fn attribute_filters() -> Value {
+    let filter = |attribute: &str, kind: &str, fields: Vec<Field>| {
+        let mut all = vec![must("kind", one_of(&[kind]))];
+        all.extend(fields);
+        object(vec![must("attribute", one_of(&[attribute])), must("filter", object(all))])
+    };
+    let types = "Endings of files without the dot, or media types.";
+    let shape = entries(
+        16,
+        json!({ "anyOf": [
+            filter("attachment_property_types", "string_any_of", vec![
+                must("any_of", about(entries(1024, text(1, 256)), types)),
             ]),
-        Op::Annotate => operation(ANNOTATIONS, "Say something about a comment")
-            .more("What is named replaces what was said before, labels group by group.")
-            .takes(vec![
-                may("labelling", entries(1024, of("NewLabelling"))),
-                may(
-                    "entities",
-                    object(vec![
-                        may("assigned", entries(1024, any_object())),
-                        may("dismissed", entries(1024, any_object())),
-                    ]),
-                ),
-                may("moon_forms", entries(1024, any_object())),
-            ])
-            .gives(said()),
-        _ => return None,
-    })
+            filter("attachment_property_num_attachments", "number_range", vec![
+                may("minimum", nullable(natural())),
+                may("maximum", nullable(natural())),
+            ]),
+        ] }),
+    );
+    about(shape, "What the attachments must be. Labels are not predicted here, and refused.")
 }
 
 fn streams(op: Op) -> Option<Operation> {
@@ -162,7 +173,7 @@ fn streams(op: Op) -> Option<Operation> {
     })
 }
 
-fn entries(most: usize, of: Value) -> Value {
+pub(super) fn entries(most: usize, of: Value) -> Value {
     json!({ "type": "array", "maxItems": most, "items": of })
 }
 
@@ -287,40 +298,7 @@ fn entity(stored: bool) -> Value {
     ])
 }
 
-/// A label that people gave to a comment.
-fn given(stored: bool) -> Value {
-    let field = if stored { must } else { may };
-    object(vec![
-        must("name", any_text()),
-        field("sentiment", about(one_of(&["positive", "negative"]), "Default: `positive`.")),
-        may("metadata", any_object()),
-    ])
-}
-
-fn labelling(stored: bool) -> Value {
-    let field = if stored { must } else { may };
-    let labels = || entries(1024, given(stored));
-    let labels = || if stored { labels() } else { nullable(labels()) };
-    object(vec![
-        must("group", text(1, 256)),
-        field("assigned", labels()),
-        field("dismissed", labels()),
-    ])
-}
-
-/// A comment with what was said about it.
-fn said() -> Vec<Field> {
-    let entities =
-        object(vec![must("assigned", list(any_object())), must("dismissed", list(any_object()))]);
-    vec![
-        must("comment", of("Comment")),
-        must("labelling", list(of("Labelling"))),
-        must("entities", nullable(entities)),
-        may("moon_forms", list(any_object())),
-    ]
-}
-
-fn annotated() -> Value {
+pub(super) fn annotated() -> Value {
     of("AnnotatedComment")
 }
 
@@ -356,9 +334,6 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
                 name("field_type_name"),
             ]),
         ),
-        ("Labelling", labelling(true)),
-        ("NewLabelling", labelling(false)),
-        ("AnnotatedComment", object(said())),
         (
             "Stream",
             object(vec![

@@ -134,7 +134,8 @@ async fn what_was_said_about_a_comment_is_given_back() {
         let done = client.call("POST", &path(id), said(name)).await;
         assert_eq!(done.json()["labelling"][0]["assigned"][0]["name"], name);
     }
-    let entities = json!({ "entities": { "assigned": [{ "name": "amount" }], "dismissed": [] } });
+    let entities = json!({ "entities": {
+        "assigned": [{ "name": "amount", "formatted_value": "5" }], "dismissed": [] } });
     let both = client.call("POST", &path("a"), entities).await.json();
     assert_eq!(both["labelling"][0]["assigned"][0]["name"], "New");
     assert_eq!(both["entities"]["assigned"][0]["name"], "amount");
@@ -153,6 +154,18 @@ async fn what_was_said_about_a_comment_is_given_back() {
     let named = client.call("GET", &named, Value::Null).await.json();
     assert_eq!(named["results"][0]["labelling"], json!([]));
     assert_eq!(named["results"][1]["comment"]["has_annotations"], true);
+    // Tools that delete what nobody has looked at read it in the list of the source.
+    let marked = async |client: &mut Client| {
+        let all = "/api/_private/sources/own%2Fletters/comments";
+        let all = client.call("GET", all, Value::Null).await.json();
+        let all = all["comments"].as_array().unwrap().clone();
+        all.iter().map(|own| own["has_annotations"].as_bool().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(marked(&mut client).await, [true, true, false]);
+    let nothing = json!({ "labelling": [{ "group": "default", "assigned": [] }] });
+    client.call("POST", &path("b.c"), nothing).await;
+    assert_eq!(marked(&mut client).await, [true, false, false]);
+    client.call("POST", &path("b.c"), said("Other")).await;
     assert_eq!(client.call("POST", &path("none"), said("x")).await.status, 404);
     let elsewhere = "/api/_private/datasets/own/ds/labellings/0123456789abcdef.a";
     assert_eq!(client.call("POST", elsewhere, said("x")).await.status, 404);
@@ -177,7 +190,138 @@ async fn statistics_count_the_comments_of_all_sources() {
     let none = json!({ "comment_filter": { "timestamp": { "maximum": "2020-01-01T00:00:00Z" } } });
     assert_eq!(client.call("POST", path, none).await.json()["statistics"]["num_comments"], 0);
     let labels = json!({ "comment_filter": {}, "attribute_filters": [{ "attribute": "labels" }] });
-    assert_eq!(client.call("POST", path, labels).await.status, 400);
+    let refused = client.call("POST", path, labels).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.message().contains("nothing is predicted"), "{}", refused.message());
+}
+
+// The official client shows nothing of a page in which one entity has no characters.
+#[tokio::test]
+async fn an_entity_is_shown_with_its_characters_and_only_where_there_is_text() {
+    let (_server, mut client, source) = start().await;
+    let mut definition = dataset(&[&source]);
+    let form = json!([{ "name": "Sum", "kind": "amount" }]);
+    definition["dataset"]["label_defs"][0]["moon_form"] = form;
+    assert_eq!(client.call("PUT", PATH, definition).await.status, 200);
+    write(&mut client, &["a"], "\u{1f600} 5 \u{20ac}").await;
+    let path = format!("/api/_private/datasets/own/ds/labellings/{source}.a");
+    let span = |from: u32, to: u32| {
+        json!({ "content_part": "body", "message_index": 0,
+                "utf16_byte_start": from, "utf16_byte_end": to })
+    };
+    let full = json!({ "content_part": "body", "message_index": 0, "char_start": 2, "char_end": 5,
+                       "utf16_byte_start": 6, "utf16_byte_end": 12 });
+    let entities = |entity: Value| json!({ "entities": { "assigned": [entity] } });
+    // With one span, as the client writes it, with several, and as it reads them.
+    for (name, value) in
+        [("span", span(6, 12)), ("spans", json!([span(6, 12)])), ("spans", json!([full]))]
+    {
+        let entity = json!({ "name": "amount", "formatted_value": "5 EUR", name: value });
+        let done = client.call("POST", &path, entities(entity)).await;
+        assert_eq!(done.status, 200, "{}", done.message());
+        let shown = &done.json()["entities"]["assigned"][0];
+        let expected = json!({ "name": "amount", "formatted_value": "5 EUR", "spans": [full] });
+        assert_eq!(*shown, expected);
+    }
+    let field = json!({ "name": "Sum", "formatted_value": "5", "spans": [span(6, 8)] });
+    let form = json!({ "moon_forms": [{ "group": "default", "assigned": [
+        { "label": { "name": "Claim" }, "captures": [{ "fields": [field] }] }] }] });
+    let shown = client.call("POST", &path, form).await.json()["moon_forms"][0].clone();
+    let field = &shown["assigned"][0]["captures"][0]["fields"][0];
+    assert_eq!((&field["kind"], &field["document_spans"]), (&json!("amount"), &json!([])));
+    assert_eq!(field["spans"][0]["char_end"], 3);
+    for (field, value, why) in [
+        ("span", span(2, 12), "utf16_byte_start`: no character"),
+        ("span", span(6, 13), "utf16_byte_end`: no character"),
+        ("span", span(6, 14), "utf16_byte_end`: no character"),
+        ("span", span(8, 6), "this is before the start"),
+        ("spans", json!([{ "content_part": "body" }]), "spans[0].message_index"),
+        ("spans", json!([{ "content_part": "head" }]), "'head' is not one of body"),
+        ("formatted_value", Value::Null, "expected a string"),
+        ("colour", json!(1), "entities.assigned[0].colour`: unknown field"),
+    ] {
+        let mut entity = json!({ "name": "amount", "formatted_value": "5" });
+        entity[field] = value;
+        let refused = client.call("POST", &path, entities(entity)).await;
+        assert_eq!(refused.status, 400, "{why}");
+        assert!(refused.message().contains(why), "{}", refused.message());
+    }
+    let list = "/api/_private/datasets/own/ds/labellings";
+    let kept = client.call("GET", list, Value::Null).await.json();
+    assert_eq!(kept["results"][0]["entities"]["assigned"][0]["spans"], json!([full]));
+}
+
+#[tokio::test]
+async fn comments_are_found_by_their_attachments_and_the_properties_to_filter_by_are_listed() {
+    let (_server, mut client, source) = start().await;
+    client.call("PUT", PATH, dataset(&[&source])).await;
+    let comment = |id: &str, names: &[&str], properties: Value| {
+        let attachment = |name: &&str| json!({ "name": name, "size": 1, "content_type": ".Bin" });
+        let attachments: Vec<_> = names.iter().map(attachment).collect();
+        json!({ "id": id, "timestamp": format!("2024-01-0{id}T00:00:00Z"), "attachments": attachments,
+                "messages": [{ "body": { "text": "x" } }], "user_properties": properties })
+    };
+    let comments = [
+        comment("1", &[], json!({ "string:Team": "Red", "number:Age": 3 })),
+        comment("2", &["a.PDF"], json!({ "string:Team": "Blue" })),
+        comment("3", &["b.txt", "c.pdf"], json!({})),
+    ];
+    let body = json!({ "comments": comments });
+    client.call("POST", "/api/v1/sources/own/letters/sync", body).await;
+    let of = |attribute: &str, filter: Value| json!({ "attribute": format!("attachment_property_{attribute}"), "filter": filter });
+    let number = |from: Option<u32>, to: Option<u32>| {
+        let filter = json!({ "kind": "number_range", "minimum": from, "maximum": to });
+        of("num_attachments", filter)
+    };
+    let types = |any_of: &[&str]| of("types", json!({ "kind": "string_any_of", "any_of": any_of }));
+    for (filter, expected) in [
+        (number(Some(1), None), &["3", "2"][..]),
+        (number(None, Some(0)), &["1"]),
+        (number(Some(1), Some(1)), &["2"]),
+        (types(&["pdf"]), &["3", "2"]),
+        (types(&[".TXT", "doc"]), &["3"]),
+        (types(&["bin"]), &["3", "2"]),
+    ] {
+        let body = json!({ "attribute_filters": [filter] });
+        let found = client.call("POST", "/api/_private/datasets/own/ds/query", body).await.json();
+        assert_eq!(ids(&found), expected, "{filter}");
+        let body = json!({ "attribute_filters": [filter], "comment_filter": {} });
+        let path = "/api/_private/datasets/own/ds/statistics";
+        let counted = client.call("POST", path, body).await.json();
+        assert_eq!(counted["statistics"]["num_comments"], expected.len(), "{filter}");
+    }
+    let path = "/api/_private/datasets/own/ds/summary";
+    let all = client.call("POST", path, json!({ "filter": {} })).await.json();
+    let expected = json!({
+        "number": [{ "full_name": "number:Age" }],
+        "string": [{ "full_name": "string:Team", "too_many_values": false,
+                     "values": [{ "value": "Blue" }, { "value": "Red" }] }],
+    });
+    assert_eq!(all["summary"]["user_properties"], expected);
+    let with_files = json!({ "attribute_filters": [number(Some(1), None)] });
+    let some = client.call("POST", path, with_files).await.json();
+    assert_eq!(some["summary"]["user_properties"]["number"], json!([]));
+    assert_eq!(client.call("POST", path, json!({ "filters": {} })).await.status, 400);
+}
+
+#[tokio::test]
+async fn who_asks_for_a_model_hears_that_there_is_none() {
+    let (_server, mut client, source) = start().await;
+    client.call("PUT", PATH, dataset(&[&source])).await;
+    let models = "/api/_private/datasets/own/ds/labellers";
+    let listed = client.call("POST", models, json!({})).await.json();
+    assert_eq!(listed["labellers"], json!([]));
+    let label = json!({ "label": "Claim" });
+    for (method, path, body) in [
+        ("GET", format!("{models}/latest/validation"), Value::Null),
+        ("POST", format!("{models}/1/label-validation"), label),
+        ("POST", format!("{PATH}/labellers/1/predict-comments"), json!({ "uids": [] })),
+    ] {
+        let refused = client.call(method, &path, body).await;
+        assert_eq!(refused.status, 404, "{path}");
+        let said = refused.message();
+        assert!(said.contains("`own/ds` has no model") && said.contains("predicted"), "{said}");
+    }
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ mod browser;
 mod comments;
 mod contents;
 mod conversion;
+mod csv_upload;
 mod datasets;
 mod integrations;
 mod limits;
