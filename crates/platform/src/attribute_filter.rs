@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     refusal::Refusal,
-    schema::{Fields, inner_text, list as array, natural, one_of, wrong},
+    schema::{Fields, list as array, natural, one_of, text, wrong},
 };
 
 /// Most filters of a request, and most values of one.
@@ -66,7 +66,7 @@ fn one(path: &str, value: Value) -> Result<AttributeFilter, Refusal> {
 }
 
 fn types(path: &str, value: Value) -> Result<Vec<String>, Refusal> {
-    let types = array(inner_text(1, 256))(path, value)?;
+    let types = array(text(1, 256))(path, value)?;
     if types.len() > MAX_VALUES {
         return Err(wrong(path, format_args!("expected at most {MAX_VALUES} values")));
     }

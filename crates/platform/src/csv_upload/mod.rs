@@ -9,6 +9,7 @@ mod sniff;
 mod text;
 mod times;
 
+use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -35,15 +36,19 @@ fn content(payload: Payload) -> Result<Vec<u8>, Refusal> {
     }
 }
 
-/// Reads on a thread of its own: a large file keeps a processor busy.
+/// Reads on a thread of its own: a large file keeps a processor busy. What is wrong within the file
+/// is a value that is refused, while the request has the form that it must have.
 async fn apart<T: Send + 'static>(
     read: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
-    tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| {
-        tracing::error!("Reading a CSV file did not end: {error}");
-        let message = "the server could not read the file; its log has the reason";
-        Err(Refusal::new(hyper::StatusCode::INTERNAL_SERVER_ERROR, message))
-    })
+    match tokio::task::spawn_blocking(read).await {
+        Ok(read) => read.map_err(|why| Refusal { status: StatusCode::UNPROCESSABLE_ENTITY, ..why }),
+        Err(error) => {
+            tracing::error!("Reading a CSV file did not end: {error}");
+            let message = "the server could not read the file; its log has the reason";
+            Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message))
+        }
+    }
 }
 
 /// `PUT …/sniff-csv`: how the file is written, and what its columns look like.

@@ -121,6 +121,7 @@ fn comments(op: Op) -> Option<Operation> {
         Op::SniffCsv => written(operation(COMMENTS, "Look into a CSV file"))
             .more("Nothing is stored. Of at most 32 MiB; the first line names the columns.")
             .takes_file()
+            .refuses(&[422])
             .gives(vec![
                 must("columns", list(any_text())),
                 must("encoding", any_text()),
@@ -136,6 +137,7 @@ fn comments(op: Op) -> Option<Operation> {
             .asks("no_charge", flag())
             .asks("date_order", about(one_of(&["dmy", "mdy"]), "What comes first in `02/03/2026`. Without it, such a date is refused."))
             .takes_file()
+            .refuses(&[422])
             .gives(counts()),
         Op::ListComments => paged(operation(COMMENTS, "List comments by time, the oldest first"))
             .asks("from_timestamp", about(time(), "Inclusive."))

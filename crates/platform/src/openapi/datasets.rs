@@ -118,7 +118,10 @@ fn attribute_filters() -> Value {
             ]),
         ] }),
     );
-    about(shape, "What the attachments must be. Labels are not predicted here, and refused.")
+    about(
+        nullable(shape),
+        "What the attachments must be. Labels are not predicted here, and refused.",
+    )
 }
 
 fn streams(op: Op) -> Option<Operation> {
