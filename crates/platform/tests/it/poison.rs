@@ -213,6 +213,54 @@ async fn an_email_that_ends_the_process_is_found_and_passed_over() {
     assert_eq!(aside.hash.len(), 64);
 }
 
+/// Emails that were claimed while others were converted have done nothing: a stop gives them back.
+#[tokio::test]
+async fn what_was_only_claimed_is_not_suspected_after_a_stop() {
+    const EMAILS: u32 = 300;
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), Arc::new(SystemClock)).await.unwrap();
+    let token = first_start(&store).await.unwrap().unwrap().token.reveal().to_owned();
+    let text = |number| if number == 0 { POISON } else { "text" };
+    let emails: Vec<Value> = (0..EMAILS).map(|own| letter(own, "x", text(own))).collect();
+    fill(&store, Options::default(), &token, &emails).await;
+    // The first email is converted until it is told to end; those behind the first batch wait.
+    let (end, waits) = mpsc::channel::<()>();
+    let waits = Mutex::new(waits);
+    let options = with_poison(move || waits.lock().unwrap().recv().unwrap_or_default());
+    let server = Server::bind(store.clone(), options).await.unwrap();
+    let over = CancellationToken::new();
+    let serving = tokio::spawn(server.serve(over.clone(), Duration::from_secs(60)));
+    let other = store::Claimant {
+        name: "other".to_owned(),
+        format: i64::MAX,
+        lease: chrono::TimeDelta::seconds(60),
+        emails: 1000,
+        bytes: u64::MAX,
+        strikes: 3,
+    };
+    let source = store.read().await.unwrap().sources().await.unwrap().remove(0);
+    loop {
+        let mut session = store.write().await.unwrap();
+        let waiting = session.conversion(&source.id).await.unwrap();
+        // What is left is seen without being taken: this transaction is undone.
+        let left = session.claim_conversions(&other, store::Wanted::NoSuspects).await.unwrap();
+        if left.is_empty() && waiting.waiting == u64::from(EMAILS) && !waiting.scanning {
+            break;
+        }
+        drop(session);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    over.cancel();
+    end.send(()).unwrap();
+    serving.await.unwrap();
+    let mut session = store.write().await.unwrap();
+    let made = session.count_comments(&source.id, None, None).await.unwrap();
+    let left = session.claim_conversions(&other, store::Wanted::Any).await.unwrap();
+    assert!(made > 0 && !left.is_empty(), "{made} comments, {} left", left.len());
+    assert_eq!(made + left.len() as u64, u64::from(EMAILS));
+    assert!(left.iter().all(|claim| !claim.is_suspect), "{left:?}");
+}
+
 async fn fill(store: &Store, options: Options, token: &str, emails: &[Value]) {
     let server = Server::bind(store.clone(), options).await.unwrap();
     let address = server.address();
