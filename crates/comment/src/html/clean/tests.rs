@@ -94,6 +94,55 @@ fn nothing_else_comes_out() {
     }
 }
 
+/// The list of what is allowed cannot say what must not be on it.
+#[test]
+fn elements_that_load_run_send_or_change_how_the_rest_is_read_are_never_written() {
+    for name in "script style svg math template noscript iframe frame frameset object embed applet \
+                 param link meta base title textarea plaintext xmp listing form input button select \
+                 option video audio source track canvas dialog slot portal"
+        .split_whitespace()
+    {
+        for html in [format!("<{name} src=//x>a</{name}>b"), format!("<{name}/>"), format!("</{name}>")]
+        {
+            let shown = page(&html, true).unwrap().html;
+            assert!(!shown.contains('<'), "{html}: {shown}");
+        }
+    }
+    check("<script>x</script><style>x</style>y", "y");
+}
+
+#[test]
+fn what_is_written_is_plain_and_bounded() {
+    check("a\u{1}b\u{7f}`", "ab&#96;");
+    check("<p title='a`\u{2}\"'>", "<p title=\"a&#96;&quot;\"></p>");
+    check("<p title=1 title=2>", "<p title=\"1\"></p>");
+    check(
+        &format!("<p title={}>", "x".repeat(1_001)),
+        &format!("<p title=\"{}\"></p>", "x".repeat(1_000)),
+    );
+    check(
+        "<table><tr><td colspan=70000 rowspan=x>",
+        "<table><tr><td colspan=\"1000\" rowspan=\"1\"></td></tr></table>",
+    );
+    let link = |target: &str| page(&format!("<a href=\"{target}\">"), false).unwrap().html;
+    assert!(link(" \u{1}https://exam\nple.com/ ").starts_with("<a href=\"https://example.com/\""));
+    for target in
+        ["https://x\\y", "https://x\u{1}y", "https://", &format!("https://{}", "x".repeat(20_000))]
+    {
+        assert_eq!(link(target), "<a></a>", "{target}");
+    }
+    let mut asked = 0;
+    let mut picture = |_: &str| {
+        asked += 1;
+        None
+    };
+    let mut cleaner = Cleaner::new(false, &mut picture);
+    cleaner
+        .add(&format!("<img src=cid:{}><img src=cid:{}>", "x".repeat(1_025), "x".repeat(1_024)))
+        .unwrap();
+    assert_eq!((cleaner.finish().html.as_str(), asked), ("<img><img>", 1));
+}
+
 #[test]
 fn pictures_of_the_message_are_shown_and_others_are_counted() {
     let html = "<img src=cid:logo%40x alt=a><img src=cid:none><img src=http://x/y.png>\
@@ -124,6 +173,10 @@ fn declarations_are_taken_one_by_one() {
     check("color:rgb(url(x));border:1px url(x);background:\u{75}\u{72}\u{6c}(x)", "");
     check("color:red/*;width:1px*/;height:1px", "height:1px;");
     check("color:;:red;color;width:}x{;margin:<!--", "");
+    check("color:\\72 ed;color:@x;border-image:1;border-image-source:none;width:1px", "width:1px;");
+    check(&"a:b;".repeat(100), "");
+    check(&format!("{}color:red", "a:b;".repeat(99)), "color:red;");
+    check(&format!("{}color:red", "a:b;".repeat(100)), "");
 }
 
 #[test]
