@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
+use sqlx::{Connection, Row};
 use store::{
     AUDIO, Claim, Claimant, Comment, CommentQuery, CommentWrite, NewComment, Session, Source,
     SourceDetails, Store, StoreError, Wanted,
@@ -338,4 +339,52 @@ pub(crate) async fn emails_and_buckets_take_their_comments_with_them(opened: Ope
     assert_eq!(ids(&mut session, &own, CommentQuery::default()).await, ["by a client"]);
     let source = session.source_by_id(&own.id).await.unwrap().unwrap();
     assert_eq!(source.details.bucket_id, None);
+}
+
+/// What such platforms bill: texts that changed, but for uploads that say they cost nothing.
+pub(crate) async fn changes_of_text_are_counted_and_their_order_is_that_of_time(opened: Opened) {
+    let mut session = opened.store.write().await.unwrap();
+    bucket(&mut session, "p").await;
+    let own = source(&mut session, "own", None).await;
+    let free = NewComment { no_charge: true, ..comment("free", 1) };
+    let text = |body: &str, changes_text: bool| NewComment {
+        body: body.to_owned(),
+        changes_text,
+        ..comment("c", 2)
+    };
+    let first = put(&mut session, &own, vec![free, comment("c", 2)]).await.remove(1);
+    // In one moment of the clock, later changes are later all the same.
+    let mut changes = vec![first.updated_at];
+    for new in [text("{\"x\":1}", true), text("{\"x\":2}", false), text("{\"x\":3}", true)] {
+        changes.push(put(&mut session, &own, vec![new]).await.remove(0).updated_at);
+    }
+    assert!(changes.is_sorted_by(|one, next| one < next), "{changes:?}");
+    // With its time, a comment gets a new row.
+    let moved = NewComment { at: at(3), no_charge: true, ..text("{\"x\":4}", true) };
+    let moved = put(&mut session, &own, vec![moved]).await.remove(0);
+    assert_eq!(moved.created_at, first.created_at);
+    session.commit().await.unwrap();
+    let mut connection = sqlx::AnyConnection::connect(&opened.url).await.unwrap();
+    let sql = "SELECT id, text_changes, no_charge FROM comments ORDER BY id";
+    let rows = sqlx::query(sql).fetch_all(&mut connection).await.unwrap();
+    let row =
+        |row: &sqlx::any::AnyRow| -> (String, i64, i64) { (row.get(0), row.get(1), row.get(2)) };
+    let rows: Vec<_> = rows.iter().map(row).collect();
+    assert_eq!(rows, [("c".to_owned(), 1, 1), ("free".to_owned(), 0, 1)]);
+}
+
+pub(crate) async fn a_claim_is_of_so_many_emails_and_so_many_bytes(opened: Opened) {
+    let store = &opened.store;
+    let mut session = store.write().await.unwrap();
+    let bucket = bucket(&mut session, "p").await;
+    source(&mut session, "own", Some(&bucket.id)).await;
+    let emails = (0..4).map(|number| email(store, number, "four")).collect();
+    session.put_emails(&bucket.id, emails, false).await.unwrap();
+    session.commit().await.unwrap();
+    let few = Claimant { emails: 1, ..claimant("few") };
+    assert_eq!(numbers(&claim(store, &few).await), ["<0@example.com>"]);
+    let small = Claimant { bytes: 8, ..claimant("small") };
+    assert_eq!(numbers(&claim(store, &small).await), ["<1@example.com>", "<2@example.com>"]);
+    let tiny = Claimant { bytes: 1, ..claimant("tiny") };
+    assert_eq!(numbers(&claim(store, &tiny).await), ["<3@example.com>"], "one is always taken");
 }

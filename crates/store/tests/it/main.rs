@@ -58,6 +58,8 @@ macro_rules! store_contract {
             notes_of_other_processes_are_counted_until_they_are_taken_back,
             a_later_format_converts_anew_and_an_earlier_one_keeps_off,
             emails_and_buckets_take_their_comments_with_them,
+            changes_of_text_are_counted_and_their_order_is_that_of_time,
+            a_claim_is_of_so_many_emails_and_so_many_bytes,
         } finding {
             search_finds_what_a_reader_finds,
             an_index_is_rebuilt_while_comments_change,
