@@ -7,16 +7,16 @@ use testkit::platform_contract::client::{Answer, Client, whole};
 use crate::{server::Running, sources};
 
 const PUT: &str = "/api/_private/sources/example%2Fletters/comments";
-const SYNC: &str = "/api/v1/sources/example%2Fletters/sync?no_charge=false";
+pub(crate) const SYNC: &str = "/api/v1/sources/example%2Fletters/sync?no_charge=false";
 const ONE: &str = "/api/v1/sources/example%2Fletters/comments";
 
-async fn start() -> (Running, Client, String) {
+pub(crate) async fn start() -> (Running, Client, String) {
     let (server, client) = sources::start().await;
     let id = server.add_source("example", None).await;
     (server, client, id)
 }
 
-fn comment(id: &str, second: u32) -> Value {
+pub(crate) fn comment(id: &str, second: u32) -> Value {
     json!({
         "id": id,
         "timestamp": format!("2026-01-01T00:00:{second:02}Z"),
@@ -25,7 +25,7 @@ fn comment(id: &str, second: u32) -> Value {
     })
 }
 
-async fn send(client: &mut Client, path: &str, comments: &[Value]) -> Answer {
+pub(crate) async fn send(client: &mut Client, path: &str, comments: &[Value]) -> Answer {
     let method = if path == PUT { "PUT" } else { "POST" };
     client.call(method, path, json!({ "comments": comments })).await
 }
@@ -103,6 +103,12 @@ async fn what_is_there_is_replaced_only_by_those_who_have_seen_it() {
     assert_eq!(send(&mut client, PUT, &[other]).await.status, 409, "the context is old");
     let read = server.get(&format!("{ONE}/c")).await;
     assert_eq!(read["comment"]["messages"][0]["body"]["text"], "other");
+    // What was seen is replaced once, by whatever comes first.
+    let mut ahead = comment("c", 1);
+    ahead["context"] = context(&server).await;
+    let mut late = ahead.clone();
+    late["messages"][0]["body"]["text"] = json!("later still");
+    assert_eq!(send(&mut client, PUT, &[ahead, late]).await.status, 409);
     // Twice in one request: alike is fine, different is not.
     let twice = [nothing_else.clone(), nothing_else.clone()];
     assert_eq!(send(&mut client, PUT, &twice).await.status, 200);
@@ -118,6 +124,10 @@ async fn sync_counts_what_it_does() {
     let (_server, mut client, _) = start().await;
     let changed = |id: &str, pointer: &str, value: &str| {
         let mut comment = comment(id, 1);
+        if pointer == "/messages/0" {
+            comment["messages"][0]["signature"] = json!({ "text": "Ann" });
+            return comment;
+        }
         *comment.pointer_mut(pointer).unwrap() = json!(value);
         comment
     };
@@ -133,6 +143,8 @@ async fn sync_counts_what_it_does() {
         ),
         // One id several times: the last counts, and each is counted.
         (vec![comment("n", 1), changed("n", text, "x"), changed("n", text, "x")], [1, 1, 1, 0, 1]),
+        // A signature is text as well.
+        (vec![changed("d", "/messages/0", "")], [0, 1, 0, 0, 1]),
     ] {
         let answer = send(&mut client, SYNC, &comments).await.json();
         let count = |name: &str| answer[name].as_u64().unwrap();
@@ -170,6 +182,9 @@ async fn pages_are_ascending_and_show_each_comment_once() {
         .flat_map(|second| (0..10).rev().map(move |n| format!("{:02}", second * 10 + n)))
         .collect();
     assert_eq!(all, expected);
+    // A page that ends with the last comment is the last.
+    let whole = server.get(&format!("{PUT}?limit=50")).await;
+    assert!(whole.get("continuation").is_none());
     let mut newest = read("&direction=desc").await;
     newest.reverse();
     assert_eq!(newest, expected);
@@ -216,6 +231,13 @@ async fn threads_tell_how_long_they_took() {
     }
     comments.push(comment("alone", 50));
     assert_eq!(send(&mut client, SYNC, &comments).await.status, 200);
+    // Another source has a thread of the same name.
+    let made = client.call("PUT", "/api/v1/sources/example/other", json!({ "source": {} })).await;
+    assert_eq!(made.status, 200);
+    let mut elsewhere = comment("elsewhere", 90);
+    elsewhere["timestamp"] = json!("2026-01-01T00:01:30Z");
+    elsewhere["thread_id"] = json!("t");
+    send(&mut client, "/api/v1/sources/example/other/sync", &[elsewhere]).await;
     let page = server.get(&format!("{PUT}?include_thread_properties=true")).await;
     let expected = json!({
         "duration": 40.0, "response_time": 40.0, "num_messages": 3, "num_participants": 2,
@@ -225,6 +247,20 @@ async fn threads_tell_how_long_they_took() {
     assert_eq!(page["thread_properties"][3]["num_messages"], 1);
     let threads = server.get("/api/v1/sources/example/letters/threads").await;
     assert_eq!(threads["threads"], json!([{ "thread_id": "t", "num_comments": 3 }]));
+    let thread = server.get("/api/_private/sources/example%2Fletters/threads/t").await;
+    assert_eq!(thread["comments"].as_array().unwrap().len(), 3);
+    let mut later = comment("u", 55);
+    later["thread_id"] = json!("u");
+    assert_eq!(send(&mut client, SYNC, &[later]).await.status, 200);
+    let first = server.get("/api/v1/sources/example/letters/threads?limit=1").await;
+    let path = "/api/v1/sources/example/letters/threads?limit=1&after=t";
+    let second = server.get(path).await;
+    assert_eq!(
+        (&first["threads"][0]["thread_id"], &first["continuation"]),
+        (&json!("t"), &json!("t"))
+    );
+    assert_eq!(second["threads"], json!([{ "thread_id": "u", "num_comments": 1 }]));
+    assert!(second.get("continuation").is_none());
 }
 
 #[tokio::test]
@@ -302,11 +338,18 @@ async fn comments_go_away_quietly() {
     let left = client.call("GET", PUT, Value::Null).await.json();
     assert_eq!(left["comments"].as_array().unwrap().len(), 1);
     assert_eq!(client.call("DELETE", ONE, Value::Null).await.status, 400);
+    let many: Vec<String> = (0..1001).map(|number| number.to_string()).collect();
+    let refused =
+        client.call("DELETE", &format!("{ONE}?ids={}", many.join(",")), Value::Null).await;
+    assert_eq!(
+        (refused.status.as_u16(), &*refused.message()),
+        (400, "`id`: expected at most 1000 ids")
+    );
 }
 
 #[tokio::test]
 async fn attachments_and_audio_come_back_byte_for_byte() {
-    let (_server, mut client, source) = start().await;
+    let (server, mut client, source) = start().await;
     let form = |content: &str| {
         format!(
             "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"0.a.txt\"\r\n\
@@ -339,6 +382,20 @@ async fn attachments_and_audio_come_back_byte_for_byte() {
     assert_eq!(file.header("x-content-type-options"), Some("nosniff"));
     let audio = client.call("GET", &format!("{base}/audio"), Value::Null).await;
     assert_eq!((audio.status.as_u16(), &*audio.body), (200, &b"RIFF"[..]));
+    // A comment of the same id in another source has nothing of it.
+    let made = client.call("PUT", "/api/v1/sources/example/other", json!({ "source": {} })).await;
+    let other = made.json()["source"]["id"].as_str().unwrap().to_owned();
+    let mut own = comment("c/1", 1);
+    own["attachments"] = json!([about("sent")]);
+    send(&mut client, "/api/v1/sources/example/other/sync", &[own]).await;
+    let read = server.get("/api/v1/sources/example/other/comments/c%2F1").await;
+    assert!(read["comment"]["attachments"][0].get("attachment_reference").is_none(), "{read}");
+    let (_, rest) = reference.split_once('-').unwrap();
+    let stolen = format!("/api/v1/attachments/{other}-{rest}");
+    assert_eq!(client.call("GET", &stolen, Value::Null).await.status, 404);
+    let request = Request::put(format!("{base}/attachments/10000"))
+        .header("content-type", "multipart/form-data; boundary=b");
+    assert_eq!(client.try_send(request, whole(form("x"))).await.unwrap().status, 400);
     let delete = format!("{ONE}?id=c%2F1");
     assert_eq!(client.call("DELETE", &delete, Value::Null).await.status, 200);
     assert_eq!(client.call("GET", &path, Value::Null).await.status, 404);

@@ -5,11 +5,11 @@ use testkit::platform_contract::client::Client;
 
 use crate::server::Running;
 
-const PATH: &str = "/api/v1/datasets/own/ds";
-const STREAM: &str = "/api/v1/datasets/own/ds/streams/st";
+pub(crate) const PATH: &str = "/api/v1/datasets/own/ds";
+pub(crate) const STREAM: &str = "/api/v1/datasets/own/ds/streams/st";
 
 /// A project with the source `letters`, whose id comes as well.
-async fn start() -> (Running, Client, String) {
+pub(crate) async fn start() -> (Running, Client, String) {
     let server = Running::start().await;
     server.add_project("own").await;
     let source = server.add_source("own", None).await;
@@ -17,7 +17,7 @@ async fn start() -> (Running, Client, String) {
     (server, client, source)
 }
 
-fn dataset(sources: &[&str]) -> Value {
+pub(crate) fn dataset(sources: &[&str]) -> Value {
     json!({ "dataset": { "source_ids": sources, "title": "D", "has_sentiment": false,
         "label_defs": [{ "name": "Claim" }, { "name": "Claim > New", "instructions": "I" }],
         "entity_defs": [{ "name": "amount", "title": "Amount", "inherits_from": [],
@@ -97,6 +97,7 @@ async fn what_a_dataset_cannot_be_is_refused() {
         ("model_family", json!("klingon"), "'klingon' is not one of"),
         ("source_ids", json!(["0123456789abcdef"]), "dataset.source_ids[0]"),
         ("source_ids", json!("all"), "dataset.source_ids"),
+        ("source_ids", json!(vec![source.as_str(); 1025]), "expected at most 1024 ids"),
         ("label_defs", json!([{ "title": "x" }]), "dataset.label_defs[0].name"),
         ("label_groups", json!([{ "name": "g", "labels": [] }]), "unknown field"),
         ("entity_defs", json!([{ "name": "x" }]), "dataset.entity_defs[0].title"),
@@ -118,6 +119,17 @@ async fn what_a_dataset_cannot_be_is_refused() {
     let refused = client.call("PUT", "/api/v1/datasets/other/ds", dataset(&[&source])).await;
     assert_eq!(refused.status, 400, "{}", refused.message());
     assert_eq!(server.get("/api/v1/datasets").await["datasets"], json!([]));
+    // And so is what was said in a dataset that the caller cannot read.
+    let made = server.client().await.call("PUT", PATH, dataset(&[&source])).await.json();
+    let mut copy = dataset(&[]);
+    copy["dataset"]["copy_annotations_from"] = made["dataset"]["id"].clone();
+    let refused = client.call("PUT", "/api/v1/datasets/other/ds", copy).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.message().contains("copy_annotations_from"), "{}", refused.message());
+    let (_, token) = server.add_user("blind", &[], &[("own", &["buckets-read"])]).await;
+    client.token = token;
+    let seen = client.call("GET", "/api/v1/datasets", Value::Null).await.json();
+    assert_eq!(seen["datasets"], json!([]));
 }
 
 #[tokio::test]
@@ -169,13 +181,58 @@ async fn what_was_said_about_a_comment_is_given_back() {
     assert_eq!(client.call("POST", &path("none"), said("x")).await.status, 404);
     let elsewhere = "/api/_private/datasets/own/ds/labellings/0123456789abcdef.a";
     assert_eq!(client.call("POST", elsewhere, said("x")).await.status, 404);
+    // Nor is anything said about a comment of a source that the dataset has not.
+    let made =
+        client.call("PUT", "/api/v1/sources/own/other", json!({ "source": {} })).await.json();
+    let other = made["source"]["id"].as_str().unwrap().to_owned();
+    let body = json!({ "comments": [{ "id": "o", "timestamp": "2024-01-01T00:00:00Z",
+                                      "messages": [{ "body": { "text": "x" } }] }] });
+    client.call("POST", "/api/v1/sources/own/other/sync", body).await;
+    let outside = format!("{list}/{other}.o");
+    assert_eq!(client.call("POST", &outside, said("x")).await.status, 404);
+    let named = client.call("GET", &format!("{list}?id={other}.o"), Value::Null).await.json();
+    assert_eq!(named["results"], json!([]));
+    // Groups are replaced one by one, and are not endless.
+    let mut second = said("Second");
+    second["labelling"][0]["group"] = json!("second");
+    let groups = |shown: &Value| -> Vec<Value> {
+        shown["labelling"].as_array().unwrap().iter().map(|own| own["group"].clone()).collect()
+    };
+    let both = client.call("POST", &path("d"), said("First")).await.json();
+    assert_eq!(groups(&both), ["default"]);
+    assert_eq!(
+        groups(&client.call("POST", &path("d"), second).await.json()),
+        ["default", "second"]
+    );
+    assert_eq!(
+        groups(&client.call("POST", &path("d"), said("New")).await.json()),
+        ["second", "default"]
+    );
+    let many =
+        json!({ "labelling": [{ "group": "g", "assigned": vec![json!({ "name": "x" }); 1025] }] });
+    assert_eq!(client.call("POST", &path("d"), many).await.status, 400);
+    let nothing = |group: &str| json!({ "group": group, "assigned": [] });
+    let nothing = json!({ "labelling": [nothing("default"), nothing("second")] });
+    client.call("POST", &path("d"), nothing).await;
     // A second dataset begins with what was said in the first.
     let first = client.call("GET", PATH, Value::Null).await.json()["dataset"]["id"].clone();
     let mut copy = dataset(&[&source]);
     copy["dataset"]["copy_annotations_from"] = first;
     assert_eq!(client.call("PUT", "/api/v1/datasets/own/two", copy).await.status, 200);
     let list = client.call("GET", "/api/_private/datasets/own/two/labellings", Value::Null).await;
-    assert_eq!(list.json()["results"].as_array().unwrap().len(), 2);
+    let taken = list.json()["results"].as_array().unwrap().len();
+    // What has no source there does not come along, not even unseen.
+    let both = json!({ "dataset": { "source_ids": [source, other] } });
+    assert_eq!(client.call("POST", PATH, both.clone()).await.status, 200);
+    assert_eq!(client.call("POST", &outside, said("x")).await.status, 200);
+    let mut copy = dataset(&[&source]);
+    copy["dataset"]["copy_annotations_from"] =
+        client.call("GET", PATH, Value::Null).await.json()["dataset"]["id"].clone();
+    let three = "/api/v1/datasets/own/three";
+    assert_eq!(client.call("PUT", three, copy).await.status, 200);
+    assert_eq!(client.call("POST", three, both).await.status, 200);
+    let list = client.call("GET", "/api/_private/datasets/own/three/labellings", Value::Null).await;
+    assert_eq!((taken, list.json()["results"].as_array().unwrap().len()), (3, 3));
 }
 
 #[tokio::test]
@@ -223,6 +280,11 @@ async fn an_entity_is_shown_with_its_characters_and_only_where_there_is_text() {
         let expected = json!({ "name": "amount", "formatted_value": "5 EUR", "spans": [full] });
         assert_eq!(*shown, expected);
     }
+    let off = |span: &Value, name: &str, value: Value| {
+        let mut span = span.clone();
+        span[name] = value;
+        span
+    };
     let field = json!({ "name": "Sum", "formatted_value": "5", "spans": [span(6, 8)] });
     let form = json!({ "moon_forms": [{ "group": "default", "assigned": [
         { "label": { "name": "Claim" }, "captures": [{ "fields": [field] }] }] }] });
@@ -236,6 +298,14 @@ async fn an_entity_is_shown_with_its_characters_and_only_where_there_is_text() {
         ("span", span(6, 14), "utf16_byte_end`: no character"),
         ("span", span(8, 6), "this is before the start"),
         ("spans", json!([{ "content_part": "body" }]), "spans[0].message_index"),
+        ("spans", json!(vec![span(6, 8); 257]), "expected at most 256 spans"),
+        ("span", off(&full, "char_start", json!(3)), "char_start`: expected 2"),
+        ("span", off(&full, "char_end", json!(4)), "char_end`: expected 5"),
+        (
+            "span",
+            off(&span(0, 4), "content_part", json!("subject")),
+            "utf16_byte_end`: no character",
+        ),
         ("spans", json!([{ "content_part": "head" }]), "'head' is not one of body"),
         ("formatted_value", Value::Null, "expected a string"),
         ("colour", json!(1), "entities.assigned[0].colour`: unknown field"),
@@ -360,11 +430,11 @@ async fn a_query_shows_the_comments_of_all_sources_newest_first_and_each_once() 
     assert_eq!(client.call("POST", path, labels).await.status, 400);
 }
 
-async fn fetch(client: &mut Client, size: u32) -> Value {
+pub(crate) async fn fetch(client: &mut Client, size: u32) -> Value {
     client.call("POST", &format!("{STREAM}/fetch"), json!({ "size": size })).await.json()
 }
 
-fn ids(batch: &Value) -> Vec<String> {
+pub(crate) fn ids(batch: &Value) -> Vec<String> {
     let results = batch["results"].as_array().unwrap().iter();
     results.map(|own| own["comment"]["id"].as_str().unwrap().to_owned()).collect()
 }
@@ -434,6 +504,18 @@ async fn a_filter_passes_over_comments_and_still_gets_to_the_end() {
     let path = format!("{STREAM}/exceptions");
     assert_eq!(client.call("PUT", &path, exception("a")).await.status, 200);
     assert_eq!(client.call("PUT", &path, exception("none")).await.status, 422);
+    // Not about a comment that the stream never shows, nor endlessly.
+    let made =
+        client.call("PUT", "/api/v1/sources/own/other", json!({ "source": {} })).await.json();
+    let comment = json!({ "id": "o", "timestamp": "2024-01-01T00:00:00Z", "messages": [{ "body": { "text": "x" } }] });
+    let body = json!({ "comments": [comment] });
+    client.call("POST", "/api/v1/sources/own/other/sync", body).await;
+    let mut outside = exception("o");
+    let other = made["source"]["id"].as_str().unwrap();
+    outside["exceptions"][0]["uid"] = json!(format!("{other}.o"));
+    assert_eq!(client.call("PUT", &path, outside).await.status, 422);
+    let many = json!({ "exceptions": vec![exception("a")["exceptions"][0].clone(); 1025] });
+    assert_eq!(client.call("PUT", &path, many).await.status, 400);
     // A source that goes takes its place in the dataset along.
     let gone = format!("/api/v1/sources/id:{source}");
     assert_eq!(client.call("DELETE", &gone, Value::Null).await.status, 200);

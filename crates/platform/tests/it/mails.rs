@@ -1,6 +1,8 @@
 //! Mails of the platform's own, and the history of configurations that they tell about.
 
+use hyper::Request;
 use serde_json::{Value, json};
+use testkit::platform_contract::client::whole;
 
 use crate::server::Running;
 
@@ -79,6 +81,17 @@ async fn a_configuration_shows_what_it_was() {
     // To restore a version is to write it again.
     assert_eq!(client.call("PUT", CONFIG, first.json()).await.status, 200);
     assert_eq!(server.get(CONFIG).await, first.json());
+    // An appliance that has it already is not sent it again.
+    let held = client.call("GET", CONFIG, Value::Null).await;
+    let tag = held.header("etag").unwrap().to_owned();
+    for (known, status) in
+        [(tag.clone(), 304), (format!("\"x\", {tag}"), 304), ("\"x\"".to_owned(), 200)]
+    {
+        let request = Request::get(CONFIG).header("if-none-match", known);
+        let answer = client.try_send(request, whole("")).await.unwrap();
+        assert_eq!((answer.status.as_u16(), answer.header("etag")), (status, Some(&*tag)));
+        assert_eq!(answer.body.is_empty(), status == 304);
+    }
     for absent in ["9", "x", "-1"] {
         let missing = client.call("GET", &format!("{versions}/{absent}"), Value::Null).await;
         assert_eq!(missing.status, 404, "{absent}");

@@ -9,10 +9,12 @@
 mod authorization;
 mod away;
 mod browser;
+mod comment_filter;
 mod comments;
 mod contents;
 mod conversion;
 mod csv_upload;
+mod dataset_bounds;
 mod datasets;
 mod integrations;
 mod limits;

@@ -2,6 +2,7 @@
 
 use platform::Options;
 use serde_json::{Value, json};
+use store::NewToken;
 use testkit::platform_contract::client::Client;
 
 use crate::{
@@ -129,6 +130,86 @@ async fn a_token_of_somebody_else_is_as_if_it_were_not_there() {
     let path = format!("{ACCOUNT}/sessions/{}", sessions["sessions"][0]["id"].as_str().unwrap());
     assert_eq!(bob.call("DELETE", &path, Value::Null).await.status, 404);
     assert_eq!(admin.get("/auth/user").await.status, 200);
+    // Nor does anybody make one for a project that they are not in.
+    let project = json!({ "project": {} });
+    assert_eq!(admin.call("PUT", "/api/_private/projects/own", project).await.status, 200);
+    let token = json!({ "token": { "name": "x", "project": "own" } });
+    let refused = bob.post(&format!("{ACCOUNT}/tokens"), token).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.message().contains("`own` was not found"), "{}", refused.message());
+}
+
+#[tokio::test]
+async fn there_are_so_many_good_tokens_and_those_that_ended_do_not_count() {
+    let server = Running::start_with(options()).await;
+    let mut admin = signed_in(&server).await;
+    let user_id = server.get_root().await;
+    let mut session = server.store.write().await.unwrap();
+    let new = |name: &str, expires_at| NewToken {
+        user_id: user_id.clone(),
+        name: name.to_owned(),
+        expires_at,
+        ..NewToken::default()
+    };
+    // One is there from the first start.
+    for _ in 0..198 {
+        session.create_token(new("good", None)).await.unwrap();
+    }
+    let ended = session.now() - chrono::TimeDelta::seconds(1);
+    session.create_token(new("ended", Some(ended))).await.unwrap();
+    session.commit().await.unwrap();
+    let path = format!("{ACCOUNT}/tokens");
+    let token = json!({ "token": { "name": "last" } });
+    assert_eq!(admin.post(&path, token.clone()).await.status, 200);
+    assert_eq!(admin.post(&path, token).await.status, 422);
+    let listed = admin.get(&path).await.json();
+    let listed = listed["tokens"].as_array().unwrap();
+    let state = |name: &str| &listed.iter().find(|own| own["name"] == name).unwrap()["state"];
+    assert_eq!((state("ended"), state("last")), (&json!("expired"), &json!("valid")));
+}
+
+#[tokio::test]
+async fn a_link_ends_with_whatever_it_was_made_beside() {
+    let server = Running::start_with(options()).await;
+    let mut admin = signed_in(&server).await;
+    let (id, mut bob) = invite(&server, &mut admin, "bob").await;
+    let user = format!("/api/_private/users/{id}");
+    let mut other = Browser::new(server.address);
+    let password = format!("{PASSWORD} of invitation");
+    assert_eq!(sign_in(&mut other, "bob", &password).await, 200);
+    let link = async |admin: &mut Browser| {
+        let made = admin.post(&format!("{user}/link"), json!({})).await.json();
+        made["link"]["url"].as_str().unwrap().split_once('#').unwrap().1.to_owned()
+    };
+    let first = link(&mut admin).await;
+    let status = async |link: &str| {
+        let inspect = json!({ "link": link });
+        Browser::new(server.address).post("/auth/link/inspect", inspect).await.status
+    };
+    let change = json!({ "current_password": password, "new_password": "another good password" });
+    assert_eq!(bob.post(&format!("{ACCOUNT}/password"), change).await.status, 200);
+    assert_eq!(status(&first).await, 404, "the password was changed");
+    let revoked = link(&mut admin).await;
+    assert_eq!(status(&revoked).await, 200);
+    // Whoever sets a password over a link is the only one who is signed in.
+    assert_eq!(sign_in(&mut other, "bob", "another good password").await, 200);
+    let set = json!({ "link": link(&mut admin).await, "password": "the third good password" });
+    let mut third = Browser::new(server.address);
+    assert_eq!(third.post("/auth/link", set).await.status, 200);
+    assert_eq!(
+        (bob.get("/auth/user").await.status, other.get("/auth/user").await.status),
+        (401, 401)
+    );
+    let revoked = link(&mut admin).await;
+    assert_eq!(admin.post(&format!("{user}/revoke"), json!({})).await.status, 200);
+    assert_eq!(status(&revoked).await, 404, "their access was revoked");
+    assert_eq!(third.get("/auth/user").await.status, 401);
+    let disabled = link(&mut admin).await;
+    for disabled in [true, false] {
+        let change = json!({ "user": { "disabled": disabled } });
+        assert_eq!(admin.post(&user, change).await.status, 200);
+    }
+    assert_eq!(status(&disabled).await, 404, "they were kept out meanwhile");
 }
 
 #[tokio::test]

@@ -123,6 +123,12 @@ async fn a_quota_holds() {
         own.unwrap(),
         &json!({ "quota_kind": "projects", "hard_limit": 1, "current_max_usage": 1 })
     );
+    // It grows by itself as far as it was told to.
+    let grows = json!({ "hard_limit": 1, "auto_increase_up_to": 2 });
+    assert_eq!(client.call("POST", path, grows).await.status, 200);
+    server.add_project("two").await;
+    let project = json!({ "project": {} });
+    assert_eq!(client.call("PUT", "/api/_private/projects/three", project).await.status, 422);
     let unknown = "/api/_private/quotas/tributary/moons";
     assert_eq!(client.call("POST", unknown, json!({ "hard_limit": 1 })).await.status, 400);
 }
@@ -139,6 +145,14 @@ async fn where_credentials_go_is_not_for_everybody_to_change() {
     assert_eq!(client.call("PUT", path, config).await.status, 200);
     let config = json!({ "ews_endpoint": "https://mail.example.com/", "poll_frequency": 30 });
     assert_eq!(client.call("PUT", path, config).await.status, 200);
+    for key in ["host", "port", "graph_endpoint", "auth_oauth_authority", "ews_ssl_verify"] {
+        let mut config =
+            json!({ "ews_endpoint": "https://mail.example.com/", "poll_frequency": 30 });
+        config[key] = json!("https://mail.example.net/");
+        let refused = client.call("PUT", path, config).await;
+        assert_eq!(refused.status, 403, "{key}");
+        assert!(refused.message().contains(&format!("`{key}`")), "{}", refused.message());
+    }
     let config = json!({ "ews_endpoint": "https://mail.example.net/", "poll_frequency": 30 });
     let refused = client.call("PUT", path, config.clone()).await;
     assert_eq!(refused.status, 403);
@@ -149,4 +163,129 @@ async fn where_credentials_go_is_not_for_everybody_to_change() {
     let history = session.config_history(&project.id, "config", None, 9).await.unwrap();
     let written: Vec<_> = history.iter().map(|own| (own.version, &*own.written_by)).collect();
     assert_eq!(written, [(3, "admin"), (2, "writer"), (1, "writer")]);
+}
+
+#[tokio::test]
+async fn each_quota_is_asked_where_one_more_is_made() {
+    let server = Running::start().await;
+    server.add_project("own").await;
+    let source = server.add_source("own", None).await;
+    let mut client = server.client().await;
+    let dataset = |labels: usize, entities: usize| {
+        let labels: Vec<_> = (0..labels).map(|n| json!({ "name": format!("l{n}") })).collect();
+        let entity = |n| {
+            json!({ "name": format!("e{n}"), "title": "E", "inherits_from": [],
+                                 "trainable": true, "_entity_def_flags": [] })
+        };
+        let entities: Vec<_> = (0..entities).map(entity).collect();
+        json!({ "dataset": { "source_ids": [source], "label_defs": labels, "entity_defs": entities } })
+    };
+    let made = "/api/v1/datasets/own/made";
+    assert_eq!(client.call("PUT", made, dataset(0, 0)).await.status, 200);
+    let new = "/api/v1/datasets/own/new";
+    let stream = json!({ "stream": { "name": "st" } });
+    let streams = "/api/v1/datasets/own/made/streams";
+    let user = json!({ "user": { "username": "u", "email": "u@x.org" } });
+    for (kind, limit, path, body) in [
+        ("sources", 1, "/api/v1/sources/own/new", json!({ "source": {} })),
+        ("datasets", 1, new, dataset(0, 0)),
+        ("sources_per_dataset", 0, new, dataset(0, 0)),
+        ("labels_per_dataset", 1, new, dataset(2, 0)),
+        ("entities_per_dataset", 1, new, dataset(0, 2)),
+        ("triggers", 0, streams, stream.clone()),
+        ("triggers_per_dataset", 0, streams, stream),
+        ("users", 1, USERS, user),
+    ] {
+        let quota = format!("/api/_private/quotas/tributary/{kind}");
+        let limited = client.call("POST", &quota, json!({ "hard_limit": limit })).await;
+        assert_eq!(limited.status, 200);
+        let refused = client.call("PUT", path, body.clone()).await;
+        assert_eq!(refused.status, 422, "{kind}");
+        assert!(refused.message().contains(&format!("`{kind}`")), "{}", refused.message());
+        client.call("POST", &quota, json!({ "hard_limit": 100 })).await;
+        let taken = client.call("PUT", path, body).await;
+        assert_eq!(taken.status, 200, "{kind}: {taken:?}");
+        if path == new {
+            assert_eq!(client.call("DELETE", new, Value::Null).await.status, 200);
+        } else if path == streams {
+            client.call("DELETE", &format!("{streams}/st"), Value::Null).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_write_leaves_its_event() {
+    let server = Running::start().await;
+    server.add_project("own").await;
+    let source = server.add_source("own", None).await;
+    let mut client = server.client().await;
+    let comment = json!({ "id": "c", "timestamp": "2026-01-01T00:00:00Z", "messages": [{ "body": { "text": "x" } }] });
+    let body = json!({ "comments": [comment] });
+    client.call("POST", "/api/v1/sources/own/letters/sync", body).await;
+    let label = json!({ "labelling": [{ "group": "g", "assigned": [{ "name": "l" }] }] });
+    let (letters, ds) = ("/api/v1/sources/own/letters", "/api/v1/datasets/own/ds");
+    let path = |rest: &str| format!("{ds}/streams{rest}");
+    let since = json!({ "to_comment_created_at": "2020-01-01T00:00:00Z" });
+    let known = crate::sign_in::events(&server).await.len();
+    let mut expected = Vec::new();
+    for (method, path, body, kind) in [
+        ("PUT", "/api/v1/sources/own/two".to_owned(), json!({ "source": {} }), "create_source"),
+        ("POST", letters.to_owned(), json!({ "source": { "title": "T" } }), "update_source"),
+        (
+            "POST",
+            "/api/_private/sources/own%2Fletters/conversion/retry".to_owned(),
+            json!({}),
+            "retry_conversion",
+        ),
+        ("PUT", ds.to_owned(), json!({ "dataset": { "source_ids": [source] } }), "create_dataset"),
+        ("POST", ds.to_owned(), json!({ "dataset": { "title": "T" } }), "update_dataset"),
+        (
+            "POST",
+            format!("/api/_private/datasets/own/ds/labellings/{source}.c"),
+            label,
+            "annotate_comment",
+        ),
+        ("PUT", path(""), json!({ "stream": { "name": "st" } }), "put_stream"),
+        ("POST", path("/st/reset"), since, "reset_stream"),
+        ("DELETE", path("/st"), Value::Null, "delete_stream"),
+        ("DELETE", ds.to_owned(), Value::Null, "delete_dataset"),
+        ("DELETE", format!("{letters}/comments?id=c"), Value::Null, "delete_comments"),
+        ("DELETE", letters.to_owned(), Value::Null, "delete_source"),
+        (
+            "POST",
+            "/api/_private/quotas/tributary/users".to_owned(),
+            json!({ "hard_limit": 9 }),
+            "update_quota",
+        ),
+    ] {
+        let done = client.call(method, &path, body).await;
+        assert_eq!(done.status, 200, "{method} {path}: {done:?}");
+        expected.push(kind);
+    }
+    let events = crate::sign_in::events(&server).await;
+    let kinds: Vec<_> = events.iter().skip(known).map(|(kind, _)| kind.as_str()).collect();
+    assert_eq!(kinds, expected);
+}
+
+#[tokio::test]
+async fn users_are_seen_by_those_who_share_a_project_and_no_further() {
+    let server = Running::start().await;
+    server.add_project("own").await;
+    server.add_project("other").await;
+    let both = [("own", &["voc"][..]), ("other", &["voc"])];
+    let (id, _) = server.add_user("target", &["audit-read"], &both).await;
+    server.add_user("far", &[], &[("other", &["voc"])]).await;
+    let (_, reader) = server.add_user("reader", &[], &[("own", &["users-read"])]).await;
+    let (_, member) = server.add_user("member", &[], &[("own", &["voc"])]).await;
+    let mut client = with(&server, &reader).await;
+    let seen = client.call("GET", USERS, Value::Null).await.json();
+    let names: Vec<_> = seen["users"].as_array().unwrap().iter().collect();
+    let names: Vec<_> = names.iter().map(|own| own["username"].as_str().unwrap()).collect();
+    // The first user made the project, and is in it.
+    assert_eq!(names, ["admin", "member", "reader", "target"]);
+    let shown = client.call("GET", &format!("{USERS}/{id}"), Value::Null).await.json();
+    assert_eq!(shown["user"]["organisation_permissions"], json!({ "own": ["voc"] }));
+    assert_eq!(shown["user"]["global_permissions"], json!([]));
+    let mut client = with(&server, &member).await;
+    assert_eq!(client.call("GET", &format!("{USERS}/{id}"), Value::Null).await.status, 404);
 }

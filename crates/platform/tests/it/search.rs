@@ -37,11 +37,12 @@ async fn start() -> (Running, Client, [String; 2]) {
     let mut client = server.client().await;
     let long =
         format!("{} The Café invoice is due. {}", "before ".repeat(100), "after ".repeat(100));
-    let own = [
+    let mut own = [
         comment("a", "2026-01-30T10:00:00Z", Some("t"), "Invoice 😀", "first of all"),
         comment("b", "2026-01-31T10:00:00Z", Some("t"), "Re: Invoice", &long),
         comment("c", "2026-02-02T10:00:00Z", None, "Other", "no such thing: 日本語"),
     ];
+    own[2]["attachments"] = json!([{ "name": "a.pdf", "size": 1, "content_type": ".pdf" }]);
     let other = [comment("d", "2026-02-01T10:00:00Z", Some("t"), "Invoice of others", "secret")];
     for (project, comments) in [("own", &own[..]), ("other", &other[..])] {
         let path = format!("/api/v1/sources/{project}/letters/sync");
@@ -95,7 +96,10 @@ async fn queries_and_filters_find_the_newest_first() {
         (json!({ "filter": { "user_properties": { "number:Score": { "maximum": 4 } } } }), vec![]),
         (json!({ "query": "prop:Score>-1 prop:Score<=5" }), vec!["c", "d", "b", "a"]),
         (json!({ "query": "prop:Score<5" }), vec![]),
-        (json!({ "filter": { "has_attachments": true } }), vec![]),
+        (json!({ "filter": { "has_attachments": true } }), vec!["c"]),
+        (json!({ "filter": { "has_attachments": false } }), vec!["d", "b", "a"]),
+        (json!({ "filter": { "to_domains": ["example.com"] } }), vec![]),
+        (json!({ "filter": { "to_domains": ["example.org"], "projects": ["other"] } }), vec!["d"]),
         (
             json!({ "filter": { "timestamp": { "minimum": "2026-01-31T10:00:00Z",
             "maximum": "2026-02-02T10:00:00Z" } } }),
@@ -211,6 +215,11 @@ async fn the_volume_is_counted_by_day_week_and_month() {
                 { "start": "2026-01-01T00:00:00Z", "count": 2 }, { "start": "2026-02-01T00:00:00Z", "count": 2 },
             ]),
             4,
+        ),
+        (
+            json!({ "interval": "day", "filter": { "has_attachments": true } }),
+            json!([{ "start": "2026-02-02T00:00:00Z", "count": 1 }]),
+            1,
         ),
         (
             json!({ "interval": "week", "query": "invoice" }),

@@ -107,6 +107,11 @@ async fn a_bucket_is_attached_only_by_whoever_may_read_its_emails() {
         let path = format!("/api/v1/sources/example/{name}");
         let made = client.call("PUT", &path, body.clone()).await;
         assert_eq!(made.status.as_u16(), status, "{name}: {made:?}");
+        // Nor later, by whoever may change the source.
+        let path = format!("{path}-later");
+        assert_eq!(client.call("PUT", &path, json!({ "source": {} })).await.status, 200);
+        let attached = client.call("POST", &path, body.clone()).await;
+        assert_eq!(attached.status.as_u16(), status, "{name}: {attached:?}");
     }
 }
 
@@ -143,4 +148,25 @@ async fn a_tag_tells_what_it_makes() {
     assert_eq!(unknown.status, 422);
     let all = server.get("/api/_private/sources/email-transform").await;
     assert_eq!(all["email_transform_tags"][1]["text_format"], "markdown");
+}
+
+#[tokio::test]
+async fn a_list_of_sources_has_those_that_may_be_seen() {
+    let (server, mut client) = start().await;
+    server.add_project("other").await;
+    server.add_source("example", None).await;
+    server.add_source("other", None).await;
+    let projects = [("example", &["sources-read"][..]), ("other", &["buckets-read"])];
+    let (_, reader) = server.add_user("reader", &[], &projects).await;
+    for (token, path, expected) in [
+        (server.token.clone(), "/api/v1/sources", &["example", "other"][..]),
+        (server.token.clone(), "/api/v1/sources/other", &["other"]),
+        (reader, "/api/v1/sources", &["example"]),
+    ] {
+        client.token = token;
+        let listed = client.call("GET", path, Value::Null).await.json();
+        let owners: Vec<_> = listed["sources"].as_array().unwrap().iter().collect();
+        let owners: Vec<_> = owners.iter().map(|own| own["owner"].as_str().unwrap()).collect();
+        assert_eq!(owners, expected, "{path}");
+    }
 }
