@@ -5,7 +5,7 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { endpoint, get, post, remove } from "../api/client";
 import { account as accountQuery, projects as projectsQuery, roles as rolesQuery, signInOptions, user as userQuery } from "../api/queries";
-import { Await, Command, Dot, Empty, Head, Panel } from "../parts/basics";
+import { Await, Command, Dot, Empty, Failure, Head, Panel } from "../parts/basics";
 import { chosen, FormButton, SureButton, useAction } from "../parts/forms";
 import { day, When } from "../parts/format";
 import { Icon } from "../parts/Icon";
@@ -45,6 +45,7 @@ export default function AccountPage() {
         )}
         <Button variant="default" onClick={() => out.mutate()} loading={out.isPending}>Sign out</Button>
       </Head>
+      {out.error !== null && <div style={{ marginBottom: 16 }}><Failure error={out.error} /></div>}
       <div className="column">
         <Tokens />
         <Sessions />

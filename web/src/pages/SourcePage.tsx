@@ -5,7 +5,7 @@ import { useQuery } from "@tanstack/react-query";
 import { endpoint, full, post, remove } from "../api/client";
 import { buckets as bucketsQuery, transformTags } from "../api/queries";
 import type { Bucket, Comment, Conversion, Source } from "../api/schema";
-import { Await, Bar, Command, Dot, Empty, Head, Panel, Tile } from "../parts/basics";
+import { Await, Bar, Command, Dot, Empty, Failure, Head, Panel, Tile } from "../parts/basics";
 import { chosen, FormButton, SureButton, useAction } from "../parts/forms";
 import { number, plural, When } from "../parts/format";
 import { Icon } from "../parts/Icon";
@@ -93,6 +93,7 @@ function Quarantine({ source, quarantine, all }: { source: Source; quarantine: C
   const again = useAction(() => post("/api/_private/sources/{source}/conversion/retry", { path: { source: full(source.owner, source.name) }, json: {} }), "They are tried again.");
   return (
     <Panel title={`${plural(all, "email")} could not be converted`} flush aside={<Button size="xs" variant="default" onClick={() => again.mutate()} loading={again.isPending}>Try again</Button>}>
+      {again.error !== null && <Failure error={again.error} />}
       <ul className="rows">
         {quarantine.map((one) => (
           <li key={one.email_id} className="row">

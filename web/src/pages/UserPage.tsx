@@ -7,7 +7,7 @@ import { get, post, remove } from "../api/client";
 import type { Given } from "../api/document";
 import { projects as projectsQuery, roles as rolesQuery, user as userQuery } from "../api/queries";
 import type { IssuedLink, User } from "../api/schema";
-import { Await, Head, Panel, Tile } from "../parts/basics";
+import { Await, Failure, Head, Panel, Tile } from "../parts/basics";
 import { SureButton, useAction } from "../parts/forms";
 import { day, When } from "../parts/format";
 import { NewLink } from "../parts/NewLink";
@@ -40,6 +40,7 @@ export default function UserPage() {
           </>
         )}
       </Head>
+      {issue.error !== null && <div style={{ marginBottom: 16 }}><Failure error={issue.error} /></div>}
       {link && <NewLink link={link} close={() => setLink(null)} />}
       <Await of={found}>{(user) => <Contents user={user} />}</Await>
     </>
