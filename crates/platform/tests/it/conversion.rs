@@ -178,7 +178,7 @@ async fn an_attachment_is_taken_out_of_the_email() {
          Content-Transfer-Encoding: base64\r\nContent-Disposition: attachment\r\n\r\n{}\r\n--b--\r\n",
         openssl::base64::encode_block(&file)
     ));
-    assert_eq!(client.put(&[own]).await.status, 200);
+    assert_eq!(client.put(std::slice::from_ref(&own)).await.status, 200);
     converted(&mut client).await;
     let comment = comments(&mut client).await.remove(0);
     let about = &comment["attachments"][0];
@@ -193,6 +193,13 @@ async fn an_attachment_is_taken_out_of_the_email() {
     let (_, rest) = reference.split_once('-').unwrap();
     let stolen = format!("/api/v1/attachments/{other}-{rest}");
     assert_eq!(client.call("GET", &stolen, Value::Null).await.status, 404);
+    // The comment stays what it was when the email comes again, and so does what its file is.
+    let text = own["mime_content"].as_str().unwrap();
+    let (before, file) = text.split_once("attachment\r\n\r\n").unwrap();
+    own["mime_content"] = json!(format!("{before}attachment\r\n\r\nAAAA{file}"));
+    assert_eq!(client.put(&[own]).await.status, 200);
+    converted(&mut client).await;
+    assert_eq!(client.call("GET", &path, Value::Null).await.status, 404);
 }
 
 /// Several processes share a database: each email is converted once.

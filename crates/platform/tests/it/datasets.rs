@@ -174,6 +174,14 @@ async fn what_was_said_about_a_comment_is_given_back() {
         all.iter().map(|own| own["has_annotations"].as_bool().unwrap()).collect::<Vec<_>>()
     };
     assert_eq!(marked(&mut client).await, [true, true, false]);
+    // A comment of the same id in another source is another one.
+    let twin = json!({ "id": "a", "timestamp": "2024-01-01T00:00:00Z", "messages": [{ "body": { "text": "x" } }] });
+    let made = client.call("PUT", "/api/v1/sources/own/twin", json!({ "source": {} })).await;
+    assert_eq!(made.status, 200);
+    let body = json!({ "comments": [twin] });
+    client.call("POST", "/api/v1/sources/own/twin/sync", body).await;
+    let twin = client.call("GET", "/api/v1/sources/own/twin/comments/a", Value::Null).await.json();
+    assert_eq!(twin["comment"]["has_annotations"], false);
     let nothing = json!({ "labelling": [{ "group": "default", "assigned": [] }] });
     client.call("POST", &path("b.c"), nothing).await;
     assert_eq!(marked(&mut client).await, [true, false, false]);
@@ -443,11 +451,11 @@ pub(crate) fn ids(batch: &Value) -> Vec<String> {
 async fn a_stream_hands_out_every_change_until_its_reader_is_done_with_it() {
     let (_server, mut client, source) = start().await;
     client.call("PUT", PATH, dataset(&[&source])).await;
-    write(&mut client, &["old"], "Hello").await;
+    write(&mut client, &["old", "older"], "Hello").await;
     let stream = json!({ "stream": { "name": "st", "title": "S" } });
     let made = client.call("PUT", "/api/v1/datasets/own/ds/streams", stream.clone()).await.json();
     assert_eq!(made["stream"]["id"].as_str().unwrap().len(), 32);
-    // A stream begins when it is made.
+    // A stream begins when it is made, behind all that was written together.
     let empty = fetch(&mut client, 5).await;
     assert_eq!((ids(&empty).len(), &empty["is_end_sequence"]), (0, &json!(true)));
     write(&mut client, &["a", "b"], "Hello").await;
@@ -473,9 +481,23 @@ async fn a_stream_hands_out_every_change_until_its_reader_is_done_with_it() {
     assert_eq!(ids(&fetch(&mut client, 5).await), ["c", "a"]);
     let reset = json!({ "to_comment_created_at": "2020-01-01T00:00:00Z" });
     assert_eq!(client.call("POST", &format!("{STREAM}/reset"), reset).await.status, 200);
-    assert_eq!(ids(&fetch(&mut client, 9).await), ["old", "b", "c", "a"]);
+    assert_eq!(ids(&fetch(&mut client, 9).await), ["old", "older", "b", "c", "a"]);
+    // What was made at that very time comes, and what was made before does not.
+    let c = client.call("GET", "/api/v1/sources/own/letters/comments/c", Value::Null).await.json();
+    let made = json!({ "to_comment_created_at": c["comment"]["created_at"] });
+    assert_eq!(client.call("POST", &format!("{STREAM}/reset"), made).await.status, 200);
+    assert_eq!(ids(&fetch(&mut client, 9).await), ["c", "a"]);
+    let reset = json!({ "to_comment_created_at": "2020-01-01T00:00:00Z" });
+    assert_eq!(client.call("POST", &format!("{STREAM}/reset"), reset).await.status, 200);
+    // Other sources are none of its business.
+    let made = client.call("PUT", "/api/v1/sources/own/other", json!({ "source": {} })).await;
+    assert_eq!(made.status, 200);
+    let comment = json!({ "id": "o", "timestamp": "2024-01-01T00:00:00Z", "messages": [{ "body": { "text": "x" } }] });
+    let body = json!({ "comments": [comment] });
+    client.call("POST", "/api/v1/sources/own/other/sync", body).await;
+    assert_eq!(ids(&fetch(&mut client, 9).await), ["old", "older", "b", "c", "a"]);
     let results = client.call("GET", &format!("{STREAM}/results?max_results=2"), Value::Null).await;
-    assert_eq!(ids(&results.json()), ["old", "b"]);
+    assert_eq!(ids(&results.json()), ["old", "older"]);
     for bad in [json!({ "size": 0 }), json!({ "size": 5000 }), json!({})] {
         let refused = client.call("POST", &format!("{STREAM}/fetch"), bad).await;
         assert_eq!(refused.status, 400);

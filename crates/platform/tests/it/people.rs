@@ -64,6 +64,8 @@ async fn nobody_gives_more_than_is_theirs_to_give() {
         assert_eq!(answer.status, status, "{user}: {said}");
     }
     // Somebody must be left who can mend everything.
+    let mut client = with(&server, &tenant).await;
+    assert_eq!(client.call("DELETE", &path, Value::Null).await.status, 403);
     let mut client = server.client().await;
     assert_eq!(client.call("DELETE", &path, Value::Null).await.status, 200);
     let admin = server.get("/auth/user").await["user"]["id"].as_str().unwrap().to_owned();
@@ -94,6 +96,7 @@ async fn what_was_changed_is_written_down_in_a_chain_that_shows_forgery() {
             }
         }
         if page["continuation"].is_null() {
+            assert!(page["audit_events"] != json!([]), "the page before was the last");
             break;
         }
         body["continuation"] = page["continuation"].clone();

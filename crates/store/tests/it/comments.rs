@@ -140,6 +140,12 @@ pub(crate) async fn what_is_sent_beside_a_comment_goes_with_it(opened: Opened) {
     session.delete_comments(&own.id, &["c".into()]).await.unwrap();
     assert!(matches!(session.content(&hash).await, Err(StoreError::Damaged { .. })));
     session.put_comment_attachment(&own.id, "later", 0, &content).await.unwrap();
+    // What is sent in its place takes it away.
+    let other = email(&opened.store, 2, "other bytes").content;
+    session.put_comment_attachment(&own.id, "later", 0, &other).await.unwrap();
+    assert!(matches!(session.content(&hash).await, Err(StoreError::Damaged { .. })));
+    let hash = session.comment_attachment(&own.id, "later", 0).await.unwrap().unwrap();
+    assert_eq!(read(&mut session, &hash).await, "other bytes");
     session.delete_source(&own.id).await.unwrap();
     assert!(matches!(session.content(&hash).await, Err(StoreError::Damaged { .. })));
     assert_eq!(session.source_by_id(&own.id).await.unwrap(), None);
