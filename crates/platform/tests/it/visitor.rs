@@ -97,7 +97,19 @@ impl Browser {
         panic!("the redirects have no end: {page:?}")
     }
 
+    /// Sends the form of a page.
+    pub(crate) async fn submit(&mut self, url: &Url, fields: &[(&str, &str)]) -> Page {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        let form = form.extend_pairs(fields).finish();
+        self.request("POST", url, "application/x-www-form-urlencoded", form).await
+    }
+
     async fn send(&mut self, method: &str, url: &Url, body: &Value) -> Page {
+        let text = if body.is_null() { String::new() } else { body.to_string() };
+        self.request(method, url, "application/json", text).await
+    }
+
+    async fn request(&mut self, method: &str, url: &Url, kind: &str, body: String) -> Page {
         let host = url[url::Position::BeforeHost..url::Position::AfterPort].to_owned();
         let own = url.as_str().starts_with("https://mail.example.com");
         let address: SocketAddr = if own { self.platform } else { host.parse().unwrap() };
@@ -117,19 +129,18 @@ impl Browser {
         if !pairs.is_empty() {
             headers.push(("cookie", pairs.join("; ")));
         }
-        if !body.is_null() {
-            headers.push(("content-type", "application/json".to_owned()));
+        if !body.is_empty() {
+            headers.push(("content-type", kind.to_owned()));
         }
         headers.retain(|(name, _)| !self.without.contains(name));
         headers.retain(|(name, _)| self.with.iter().all(|(other, _)| other != name));
         for (name, value) in headers.iter().chain(&self.with) {
             request = request.header(*name, value);
         }
-        let bytes = if body.is_null() { Bytes::new() } else { body.to_string().into() };
         let stream = TcpStream::connect(address).await.unwrap();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        let request = request.body(Full::new(bytes)).unwrap();
+        let request = request.body(Full::new(Bytes::from(body))).unwrap();
         let (head, body) = sender.send_request(request).await.unwrap().into_parts();
         let body = body.collect().await.unwrap().to_bytes().to_vec();
         let jar = self.cookies.entry(host).or_default();
