@@ -74,3 +74,28 @@ test("somebody invited to read finds the way back to where they wanted, and noth
   assert.deepEqual(wrong, []);
   await context.close();
 });
+
+test("who came over a provider goes on to it when they sign out, and is told so when they come back", async () => {
+  const { page, context, wrong } = await open(browser);
+  await page.goto(platform.url);
+  await signIn(page, "admin");
+  await page.getByRole("heading", { level: 1, name: "Projects" }).waitFor();
+  await page.goto(`${platform.url}/account`);
+  // The server ends the session; where to go on is what it would say of somebody from a provider.
+  const provider = `${platform.url}/sign-in?signed_out=oidc&of=the+provider`;
+  await page.route("**/auth/sign-out", async (route) => {
+    const response = await route.fetch();
+    const body = await response.json();
+    assert.equal(body.continue_at, null);
+    await route.fulfill({ response, json: { ...body, continue_at: provider } });
+  });
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByRole("status").getByText("You are signed out here.").waitFor();
+  assert.equal(page.url(), provider);
+  // Nothing of the account is left to go back to.
+  await page.goBack();
+  await page.waitForURL(`${platform.url}/sign-in`);
+  await page.getByRole("heading", { level: 1, name: "Sign in" }).waitFor();
+  assert.deepEqual(wrong, []);
+  await context.close();
+});

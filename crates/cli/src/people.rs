@@ -50,6 +50,10 @@ pub(crate) struct PeopleFlags {
     /// where nobody chooses their own address.
     #[arg(long, requires = "oidc_issuer")]
     oidc_trust_email: bool,
+    /// Whoever signs out is signed out here and not at the provider: for one that demands an ID token
+    /// for that, such as Okta, or whose session belongs to more than this platform.
+    #[arg(long, requires = "oidc_issuer")]
+    oidc_local_sign_out: bool,
     /// Claim with the groups of a person.
     #[arg(long, value_name = "NAME", default_value = "groups")]
     oidc_groups_claim: String,
@@ -113,6 +117,7 @@ impl PeopleFlags {
                     None => NewUsers::Refused,
                 },
                 trust_email: self.oidc_trust_email,
+                local_sign_out: self.oidc_local_sign_out,
                 groups_claim: self.oidc_groups_claim.clone(),
                 group_roles: self.oidc_group_role.clone(),
                 ca_file: self.oidc_ca_file.clone(),
@@ -157,7 +162,7 @@ mod tests {
         let none = |_: &str| None;
         let oidc = parse(&[]).unwrap().settings(&none).unwrap().oidc.unwrap();
         assert_eq!(oidc.new_users, NewUsers::Refused);
-        assert!(oidc.client_secret.is_none() && !oidc.trust_email);
+        assert!(oidc.client_secret.is_none() && !oidc.trust_email && !oidc.local_sign_out);
         // Everybody whom a provider knows is not to come in by one flag.
         let create = ["--oidc-create-users", "role-cm-viewer"];
         assert!(parse(&create).err().unwrap().contains("--oidc-allowed-domain"));

@@ -1,5 +1,7 @@
 //! Text in lines, with what the markup of an email says about each line.
 
+use std::borrow::Cow;
+
 use crate::{
     comment::NodeKind,
     guard::{Limits, Note, Notes},
@@ -100,6 +102,7 @@ pub(crate) fn from_plain(plain: &str, flow: Flow, limits: &Limits, notes: &mut N
     let mut text = Text::default();
     text.text.reserve(plain.len().min(limits.uncut_bytes));
     let mut joined: Option<(usize, String)> = None;
+    let plain = &*with_plain_breaks(plain);
     for raw in split_lines(plain) {
         if text.lines.len() >= limits.lines || text.text.len() >= limits.uncut_bytes {
             notes.add(Note::TextTooLong);
@@ -162,6 +165,17 @@ fn push_plain(text: &mut Text, line: &str) {
             .collect();
         text.push(&kept, Hint::None);
     }
+}
+
+/// Word ends lines within a paragraph with vertical tabs, some programs with separators of Unicode.
+fn with_plain_breaks(text: &str) -> Cow<'_, str> {
+    // Looked for one by one, since hardly any text has one, and this is quicker.
+    let bytes = text.as_bytes();
+    let has = |needle: &str| memchr::memmem::find(bytes, needle.as_bytes()).is_some();
+    if memchr::memchr(b'\x0b', bytes).is_none() && !has("\u{2028}") && !has("\u{2029}") {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.replace(['\u{b}', '\u{2028}', '\u{2029}'], "\n"))
 }
 
 /// Splits at `\r\n`, `\n` and `\r`.

@@ -8,6 +8,7 @@ use store::{Credential, WebSession};
 use crate::{
     call::Call,
     cookies::Cookie,
+    oidc::sign_out::departure,
     passwords,
     refusal::Refusal,
     reply::Reply,
@@ -41,11 +42,21 @@ pub(crate) async fn sign_out(call: &Call<'_>, payload: Payload) -> Result<Reply,
         let message = "a token has no session to end; revoke the token instead";
         return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, message));
     };
-    let mut session = call.shared.store.write().await?;
-    session.end_web_session(&call.caller.grant.user.id, id).await?;
+    let (shared, user_id) = (call.shared, &call.caller.grant.user.id);
+    let mut session = shared.store.write().await?;
+    let sessions = session.web_sessions(user_id, shared.people.session_idle).await?;
+    let method = sessions.into_iter().find(|own| own.id == id).map(|own| own.method);
+    session.end_web_session(user_id, id).await?;
     session.audit(&call.caller.actor, "sign_out", &[], json!({ "session": id })).await?;
     session.commit().await?;
-    Ok(Reply::ok().with(SET_COOKIE, Cookie::Session.clear(&call.shared.site)))
+    let departure = departure(shared, method.as_deref().unwrap_or_default()).await;
+    let url = departure.as_ref().map(|own| &own.url);
+    let reply = Reply::json(json!({ "continue_at": url }));
+    let reply = reply.with(SET_COOKIE, Cookie::Session.clear(&shared.site));
+    Ok(match departure {
+        Some(own) => reply.with(SET_COOKIE, own.cookie),
+        None => reply,
+    })
 }
 
 pub(crate) async fn get(call: &Call<'_>) -> Result<Reply, Refusal> {

@@ -181,7 +181,8 @@ pub(crate) async fn perform(call: &Call<'_>, payload: Payload) -> Result<Reply, 
         | Op::InspectLink
         | Op::UseLink
         | Op::StartOidc
-        | Op::FinishOidc => Err(Refusal::invalid("this path is for those who come in")),
+        | Op::FinishOidc
+        | Op::SignedOutOidc => Err(Refusal::invalid("this path is for those who come in")),
         Op::Search => search::search(call, payload).await,
         Op::SearchVolume => search_volume::volume(call, payload).await,
         Op::GetThread => comment_pages::thread(call).await,

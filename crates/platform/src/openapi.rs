@@ -268,7 +268,7 @@ fn responses(route: &Route, operation: Operation) -> Value {
     };
     let mut responses = Map::new();
     responses.insert("200".to_owned(), json!({ "description": "Done.", "content": content }));
-    if matches!(route.op, Op::StartOidc | Op::FinishOidc) {
+    if matches!(route.op, Op::StartOidc | Op::FinishOidc | Op::SignedOutOidc) {
         responses.clear();
         responses.insert("303".to_owned(), json!({ "description": "The next page." }));
     }

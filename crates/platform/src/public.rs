@@ -8,7 +8,7 @@ use store::Actor;
 use crate::{
     access::Target,
     again, cross_site, links,
-    oidc::flow,
+    oidc::{flow, sign_out},
     refusal::Refusal,
     reply::Reply,
     request::{self, Head, Payload},
@@ -56,6 +56,7 @@ pub(crate) async fn perform(visit: &Visit<'_>, payload: Payload) -> Result<Reply
         Op::UseLink => links::redeem(visit, payload).await,
         Op::StartOidc => flow::start(visit).await,
         Op::FinishOidc => flow::finish(visit).await,
+        Op::SignedOutOidc => sign_out::signed_out(visit),
         _ => Err(Refusal::not_found(format_args!("the path `{}`", visit.route.path))),
     }
 }

@@ -86,6 +86,7 @@ pub(crate) enum Op {
     UseLink,
     StartOidc,
     FinishOidc,
+    SignedOutOidc,
     GetAccount,
     ChangePassword,
     ListSessions,
@@ -346,6 +347,7 @@ pub(crate) static ROUTES: &[Route] = &[
     route(POST, "auth/link", Op::UseLink, Need::Public, Content::Json, NONE),
     route(GET, "auth/oidc/start", Op::StartOidc, Need::Public, Content::Nothing, &["return_to"]),
     route(GET, "auth/oidc/callback", Op::FinishOidc, Need::Public, Content::Nothing, ANY),
+    route(GET, "auth/oidc/signed-out", Op::SignedOutOidc, Need::Public, Content::Nothing, ANY),
 
     route(GET, "api/_private/account", Op::GetAccount, Need::Token, Content::Nothing, NONE),
     route(POST, "api/_private/account/password", Op::ChangePassword, Need::Token, Content::Json, NONE),

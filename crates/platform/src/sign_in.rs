@@ -22,6 +22,9 @@ use crate::{
     users,
 };
 
+/// How a session says that its person came over the provider of OpenID Connect.
+pub(crate) const METHOD_OIDC: &str = "oidc";
+
 /// Characters of a browser's name that are kept.
 const MAX_AGENT: usize = 256;
 

@@ -18,9 +18,12 @@ export default function AccountPage() {
   const least = useQuery(signInOptions).data?.min_password_length ?? 12;
   const [mismatch, setMismatch] = useState(false);
   const out = useAction(async () => {
-    await post("/auth/sign-out", { json: {} });
+    const { continue_at } = await post("/auth/sign-out", { json: {} });
     cache.clear();
-    go("/sign-in");
+    // Also before leaving, so that the way back leads to no page of this account.
+    go("/sign-in", "replace");
+    // The provider's own session would let the next person in without a password.
+    if (continue_at !== null) window.location.assign(continue_at);
   });
   return (
     <>

@@ -1,11 +1,12 @@
 /// The way in.
 
-import { Button, Divider, PasswordInput, Stack, TextInput } from "@mantine/core";
+import { Alert, Button, Divider, PasswordInput, Stack, TextInput } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, type SubmitEvent, type ReactNode } from "react";
 import { base, post } from "../api/client";
 import { signInOptions, user as userQuery } from "../api/queries";
 import { Failure } from "../parts/basics";
+import { Icon } from "../parts/Icon";
 import { Brand } from "../shell/Brand";
 import { go, useAddress } from "../router";
 
@@ -65,6 +66,11 @@ export default function SignIn() {
     <Door title="Sign in">
       <Stack gap="md">
         {error !== null && enter.error === null && <Failure error={new Error(ELSEWHERE[error] ?? "The sign-in did not work.")} />}
+        {query.get("signed_out") === "oidc" && error === null && enter.error === null && (
+          <Alert color="teal" icon={<Icon name="check" />} role="status">
+            You are signed out here. {oidc?.name ?? "The other side"} was asked to sign you out there, too.
+          </Alert>
+        )}
         {options.error !== null && <Failure error={options.error} again={() => void options.refetch()} />}
         {oidc && (
           <Button component="a" href={`${oidc.start}?return_to=${encodeURIComponent(base + to)}`} variant="default" size="md" fullWidth>

@@ -181,7 +181,7 @@ pub(super) fn choose(
         if cut.len() < html.len() {
             notes.add(Note::TextTooLong);
         }
-        html::render(cut, options(transform), limits, notes)
+        render(cut, transform, limits, notes)
     };
     let markup = transform.text_format == TextFormat::Markup;
     let text = match (plain, html) {
@@ -204,8 +204,14 @@ pub(super) fn choose(
     text
 }
 
-fn options(transform: &Transform) -> html::Options {
-    html::Options { markup: transform.text_format == TextFormat::Markup }
+/// Reads what is said to be HTML. Some deliverers say so of every text: one without any markup
+/// keeps its lines, and its addresses in angle brackets.
+fn render(text: &str, transform: &Transform, limits: &Limits, notes: &mut Notes) -> Text {
+    if !html::has_markup(text) {
+        return text::from_plain(text, Flow::default(), limits, notes);
+    }
+    let options = html::Options { markup: transform.text_format == TextFormat::Markup };
+    html::render(text, options, limits, notes)
 }
 
 /// The texts of a message as they came, if one of them is HTML.
@@ -254,7 +260,7 @@ fn read(
 ) -> Text {
     let text = decode(message, part, limits, notes);
     if is_markup(part) || looks_like_html(&text) {
-        return html::render(&text, options(transform), limits, notes);
+        return render(&text, transform, limits, notes);
     }
     let start = text.trim_start().get(..15).unwrap_or_default().to_ascii_lowercase();
     if start.starts_with("-----begin pgp ") && text.contains("BEGIN PGP MESSAGE") {

@@ -76,6 +76,28 @@ impl Tag {
     }
 }
 
+/// Whether there is a tag, a comment, a declaration or an entity in a text. What stands between
+/// angle brackets may also be an address.
+pub(crate) fn has_markup(text: &str) -> bool {
+    /// Elements that do nothing to a text but to show what it is.
+    const OTHERS: [&str; 8] = ["head", "meta", "style", "script", "title", "tbody", "base", "link"];
+    let bytes = text.as_bytes();
+    memchr::memchr2_iter(b'<', b'&', bytes).any(|at| {
+        let rest = text.get(at + 1..).unwrap_or_default();
+        let length = rest.bytes().take_while(u8::is_ascii_alphanumeric).count();
+        let (name, after) = rest.split_at(length);
+        if bytes.get(at) == Some(&b'&') {
+            return after.starts_with(';') && length > 0 || rest.starts_with('#');
+        }
+        let ends = after.starts_with(['>', '/', ' ', '\t', '\r', '\n']);
+        let known = || {
+            Tag::from_name(name).is_some()
+                || OTHERS.iter().any(|other| name.eq_ignore_ascii_case(other))
+        };
+        rest.starts_with(['/', '!']) || ends && length > 0 && known()
+    })
+}
+
 /// What is read of the attributes of a tag.
 #[derive(Debug, Default)]
 pub(super) struct Told {

@@ -11,4 +11,5 @@ pub(crate) mod picture;
 mod render;
 mod tokens;
 
+pub(crate) use elements::has_markup;
 pub(crate) use render::{Options, render};

@@ -141,6 +141,8 @@ fn lines_that_look_like_quotes_are_flat_work() {
     for piece in [
         "a wrote:\n",
         "From: a\n",
+        "From: a,\n,\n,\n",
+        "To: a;\u{b}From: b;\u{b}c;\u{b}",
         "> \n",
         ">",
         "-- \n",

@@ -10,6 +10,7 @@ mod accuracy;
 mod fields;
 mod hostile;
 mod letters;
+mod outlook;
 
 use std::alloc::System;
 

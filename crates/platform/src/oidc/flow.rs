@@ -1,75 +1,35 @@
 //! The way of a browser to the provider and back.
 //!
-//! A cookie holds one random number; state, nonce and the secret of PKCE are hashes of it. So the
-//! answer is of use only in the browser that set out, and nothing is kept here for those who never
-//! come back. A state that came back is remembered until its cookie has ended.
+//! A state that came back is remembered until its cookie has ended.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use hyper::{
     StatusCode,
     header::{LOCATION, SET_COOKIE},
 };
-use openssl::{memcmp, rand::rand_bytes, sha::sha256};
+use openssl::sha::sha256;
 use record::Chain;
 
 use super::{
     admission::{Kept, admit},
     provider::{Exchange, OidcError, Provider},
     token::Expected,
+    trip::{LIFETIME, Trip},
 };
 use crate::{
-    cookies::Cookie, public::Visit, refusal::Refusal, reply::Reply, schema::wrong, sign_in,
+    cookies::Cookie,
+    public::Visit,
+    refusal::Refusal,
+    reply::Reply,
+    request::Head,
+    schema::wrong,
+    sign_in::{self, METHOD_OIDC},
 };
 
-/// Seconds in which somebody has to come back.
-const LIFETIME: i64 = 600;
 /// Longest path to which somebody returns, code, and state.
 const MAX_RETURN: usize = 1024;
 const MAX_CODE: usize = 8192;
-
-/// A sign-in that is under way.
-struct Trip {
-    random: [u8; 32],
-    began: DateTime<Utc>,
-    return_to: String,
-}
-
-impl Trip {
-    fn derive(&self, what: &str) -> String {
-        let mut bytes = what.as_bytes().to_vec();
-        bytes.push(0);
-        bytes.extend_from_slice(&self.random);
-        BASE64_URL_SAFE_NO_PAD.encode(sha256(&bytes))
-    }
-
-    fn state(&self) -> String {
-        self.derive("state")
-    }
-
-    fn nonce(&self) -> String {
-        self.derive("nonce")
-    }
-
-    fn verifier(&self) -> String {
-        self.derive("verifier")
-    }
-
-    fn write(&self) -> String {
-        let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
-        let (random, path) = (encode(&self.random), encode(self.return_to.as_bytes()));
-        format!("{random}.{}.{path}", self.began.timestamp())
-    }
-
-    fn read(text: &str) -> Option<Self> {
-        let mut parts = text.splitn(3, '.');
-        let decode = |part: &str| BASE64_URL_SAFE_NO_PAD.decode(part).ok();
-        let random = decode(parts.next()?)?.try_into().ok()?;
-        let began = DateTime::from_timestamp(parts.next()?.parse().ok()?, 0)?;
-        let return_to = String::from_utf8(decode(parts.next()?)?).ok()?;
-        Some(Self { random, began, return_to })
-    }
-}
 
 /// Whether a path leads to a page of ours and nowhere else: browsers take `//` and `/\` for the
 /// beginning of another host.
@@ -79,7 +39,14 @@ fn is_own_path(path: &str, base: &str) -> bool {
     below && plain && !path.starts_with("//") && path.len() <= MAX_RETURN
 }
 
-fn redirect(to: &str) -> Reply {
+/// A parameter of the address. One that is there twice is not to be trusted. Spec: RFC 6749 §3.1.
+pub(super) fn lone<'a>(head: &'a Head, name: &str) -> Option<&'a str> {
+    let mut values = head.parameters(name);
+    let first = values.next();
+    first.filter(|_| values.next().is_none())
+}
+
+pub(super) fn redirect(to: &str) -> Reply {
     Reply::new(StatusCode::SEE_OTHER, "text/plain; charset=utf-8", Vec::new()).with(LOCATION, to)
 }
 
@@ -108,7 +75,7 @@ fn sign_in_page(visit: &Visit<'_>, failure: &Failure) -> Reply {
     redirect(&format!("{}/sign-in?error={}", visit.shared.site.path, failure.code()))
 }
 
-fn provider<'a>(visit: &'a Visit<'_>) -> Result<&'a Provider, Refusal> {
+pub(super) fn provider<'a>(visit: &'a Visit<'_>) -> Result<&'a Provider, Refusal> {
     let none = || Refusal::not_found("a provider for OpenID Connect");
     visit.shared.oidc.as_ref().ok_or_else(none)
 }
@@ -132,10 +99,8 @@ pub(crate) async fn start(visit: &Visit<'_>) -> Result<Reply, Refusal> {
             return Ok(sign_in_page(visit, &Failure::Failed));
         }
     };
-    let mut random = [0; 32];
-    rand_bytes(&mut random).map_err(|_| Refusal::busy("no random numbers", 5))?;
-    let began = visit.shared.store.now();
-    let trip = Trip { random, began, return_to: return_to.to_owned() };
+    let trip = Trip::begin(visit.shared.store.now(), return_to)
+        .ok_or_else(|| Refusal::busy("no random numbers", 5))?;
     let settings = &provider.settings;
     let scopes = ["openid", "email", "profile"].into_iter();
     let scopes: Vec<&str> = scopes.chain(settings.scopes.iter().map(String::as_str)).collect();
@@ -192,21 +157,14 @@ async fn come_back(
     provider: &Provider,
 ) -> Result<Result<Reply, Failure>, Refusal> {
     let (shared, head) = (visit.shared, visit.head);
-    // A parameter that is there twice is not to be trusted. Spec: RFC 6749 §3.1.
-    let one = |name: &str| {
-        let mut values = head.parameters(name);
-        let first = values.next();
-        first.filter(|_| values.next().is_none())
-    };
+    let one = |name: &str| lone(head, name);
     let now = shared.store.now();
     let trip = Cookie::Oidc.find(&shared.site, &head.parts.headers);
     let Some(trip) = trip.and_then(|text| Trip::read(&text)) else {
         return Ok(Err(Failure::Expired));
     };
-    let (state, given) = (trip.state(), one("state").unwrap_or_default());
-    let same = state.len() == given.len() && memcmp::eq(state.as_bytes(), given.as_bytes());
-    let age = (now - trip.began).num_seconds();
-    if !same || !(-LIFETIME..=LIFETIME).contains(&age) {
+    let state = trip.state();
+    if !trip.ends_with(&state, one("state"), now) {
         return Ok(Err(Failure::Expired));
     }
     let mut session = shared.store.write().await?;
@@ -254,7 +212,7 @@ async fn come_back(
         Ok(user) => user,
         Err(kept) => return Ok(Err(Failure::Kept(kept))),
     };
-    let secret = sign_in::begin(visit, &mut session, &user, "oidc", "oidc").await?;
+    let secret = sign_in::begin(visit, &mut session, &user, METHOD_OIDC, METHOD_OIDC).await?;
     session.commit().await?;
     let home = format!("{}/", shared.site.path);
     let return_to = Some(&trip.return_to).filter(|path| is_own_path(path, &shared.site.path));
@@ -281,22 +239,6 @@ mod tests {
             assert!(!is_own_path(path, "/base"), "{path}");
         }
         assert!(!is_own_path(&format!("/{}", "a".repeat(2000)), ""));
-    }
-
-    #[test]
-    fn a_trip_is_read_as_it_was_written_and_tells_nothing_of_itself() {
-        let began = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
-        let trip = Trip { random: [7; 32], began, return_to: "/a.b".to_owned() };
-        let read = Trip::read(&trip.write()).unwrap();
-        assert_eq!((read.random, read.began, &*read.return_to), ([7; 32], began, "/a.b"));
-        let all = [trip.state(), trip.nonce(), trip.verifier(), trip.write()];
-        let different: std::collections::BTreeSet<&String> = all.iter().collect();
-        assert_eq!(different.len(), 4);
-        // Spec: RFC 7636 §4.1.
-        assert_eq!(trip.verifier().len(), 43);
-        for text in ["", "a.b.c", "..", &trip.write()[1..]] {
-            assert!(Trip::read(text).is_none(), "{text}");
-        }
     }
 
     #[test]

@@ -64,6 +64,8 @@ pub(super) struct Metadata {
     pub(super) authorization_endpoint: Url,
     token_endpoint: String,
     userinfo_endpoint: Option<String>,
+    /// Where people sign out there.
+    pub(super) end_session_endpoint: Option<Url>,
     jwks_uri: String,
     proof: Proof,
     /// Its answers always name it.
@@ -180,10 +182,27 @@ impl Provider {
             authorization_endpoint,
             token_endpoint: text("token_endpoint")?,
             userinfo_endpoint: text("userinfo_endpoint").ok(),
+            end_session_endpoint: self.end_session(&document),
             jwks_uri: text("jwks_uri")?,
             proof: if only_post { Proof::Post } else { Proof::Basic },
             names_itself: names_itself == Some(&Value::Bool(true)),
         })
+    }
+
+    /// Where people sign out there. Nobody is kept from signing in because it cannot be used.
+    fn end_session(&self, document: &Value) -> Option<Url> {
+        let given = document.get("end_session_endpoint")?;
+        let text = given.as_str().unwrap_or_default();
+        let usable = Endpoint::new(text, self.transport.clone()).is_ok();
+        let url = Url::parse(text).ok().filter(|_| usable);
+        if url.is_none() {
+            let issuer = &self.settings.issuer;
+            tracing::warn!(
+                "The `end_session_endpoint` of `{issuer}` is no address that can be used: who signs \
+                 out is signed out here, and not there"
+            );
+        }
+        url
     }
 
     /// Exchanges a code for the claims about a person.

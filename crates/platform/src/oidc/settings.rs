@@ -24,6 +24,9 @@ pub struct Oidc {
     /// Believes email addresses that the provider does not call verified. Only for a provider
     /// where nobody chooses their own address.
     pub trust_email: bool,
+    /// Whoever signs out is signed out here and not at the provider: for one that demands an ID
+    /// token for that, or whose session belongs to more than this platform.
+    pub local_sign_out: bool,
     /// Claim with the groups of a person.
     pub groups_claim: String,
     pub group_roles: Vec<GroupRole>,

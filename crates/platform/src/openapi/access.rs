@@ -29,7 +29,17 @@ pub(super) fn operation_of(op: Op) -> Option<Operation> {
                 must("password", text(1, 1024)),
             ])
             .gives(user()),
-        Op::SignOut => operation(SIGN_IN, "End the session").takes(Vec::new()).refuses(&[403, 422]),
+        Op::SignOut => operation(SIGN_IN, "End the session")
+            .takes(Vec::new())
+            .gives(vec![must(
+                "continue_at",
+                about(
+                    nullable(any_text()),
+                    "Address of the provider of OpenID Connect over which the person came in, to \
+                     be signed out there as well; null if there is nothing to do.",
+                ),
+            )])
+            .refuses(&[403, 422]),
         Op::InspectLink => operation(SIGN_IN, "Tell what a one-time link is for")
             .more("Needs the header `X-Tributary-CSRF: 1`.")
             .takes(vec![secret()])
@@ -56,6 +66,12 @@ pub(super) fn operation_of(op: Op) -> Option<Operation> {
             .more("For browsers: leads to a page with 303. Takes whatever a provider adds.")
             .asks("*", any_text())
             .refuses(&[404]),
+        Op::SignedOutOidc => {
+            operation(SIGN_IN, "Come back from the provider of OpenID Connect after signing out")
+                .more("For browsers: leads to a page with 303. Takes whatever a provider adds.")
+                .asks("*", any_text())
+                .refuses(&[404])
+        }
         Op::GetAccount => {
             operation(ACCOUNT, "Get the own account").gives(vec![must("account", of("Account"))])
         }

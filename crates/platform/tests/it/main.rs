@@ -20,6 +20,7 @@ mod integrations;
 mod limits;
 mod mails;
 mod oidc;
+mod oidc_sign_out;
 mod openapi;
 mod own_account;
 mod people;

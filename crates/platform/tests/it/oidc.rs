@@ -15,7 +15,7 @@ use crate::{
 
 const CALLBACK: &str = "https://mail.example.com/base/auth/oidc/callback";
 
-async fn provider() -> OidcProvider {
+pub(crate) async fn provider() -> OidcProvider {
     let start = || OidcProvider::start(CALLBACK);
     let mut provider = tokio::task::spawn_blocking(start).await.unwrap();
     provider.set_person(&bob());
@@ -26,7 +26,7 @@ fn bob() -> Value {
     json!({ "sub": "b-1", "email": "Bob@example.com", "email_verified": true, "groups": ["staff"] })
 }
 
-fn settings(provider: &OidcProvider) -> Oidc {
+pub(crate) fn settings(provider: &OidcProvider) -> Oidc {
     Oidc {
         issuer: provider.issuer.clone(),
         client_id: "tributary".to_owned(),
@@ -36,6 +36,7 @@ fn settings(provider: &OidcProvider) -> Oidc {
         allowed_domains: Vec::new(),
         new_users: NewUsers::Refused,
         trust_email: false,
+        local_sign_out: false,
         groups_claim: "groups".to_owned(),
         group_roles: Vec::new(),
         ca_file: None,
@@ -43,7 +44,7 @@ fn settings(provider: &OidcProvider) -> Oidc {
 }
 
 /// A platform with the user `bob`.
-async fn platform(oidc: Oidc) -> Running {
+pub(crate) async fn platform(oidc: Oidc) -> Running {
     let people = People { oidc: Some(oidc), ..options().people };
     let server = Running::start_with(Options { people, ..options() }).await;
     server.add_user("bob", &[], &[]).await;
@@ -51,24 +52,24 @@ async fn platform(oidc: Oidc) -> Running {
 }
 
 /// Goes to the provider and back, and stops before the platform is asked to finish.
-async fn to_callback(browser: &mut Browser, return_to: &str) -> Url {
+pub(crate) async fn to_callback(browser: &mut Browser, return_to: &str) -> Url {
     let start = browser.get(&format!("/auth/oidc/start?return_to={return_to}")).await;
     let (_, back) = browser.follow(start, CALLBACK).await;
     back.unwrap()
 }
 
 /// The path to which the platform leads at the end.
-fn led(page: &Page) -> String {
+pub(crate) fn led(page: &Page) -> String {
     assert_eq!(page.status, 303, "{page:?}");
     page.header("location").unwrap().to_owned()
 }
 
-async fn whole_way(browser: &mut Browser) -> String {
+pub(crate) async fn whole_way(browser: &mut Browser) -> String {
     let back = to_callback(browser, "/base/buckets").await;
     led(&browser.visit(&back).await)
 }
 
-fn error(code: &str) -> String {
+pub(crate) fn error(code: &str) -> String {
     format!("/base/sign-in?error={code}")
 }
 

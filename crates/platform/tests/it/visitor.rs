@@ -97,7 +97,19 @@ impl Browser {
         panic!("the redirects have no end: {page:?}")
     }
 
+    /// Sends the form of a page.
+    pub(crate) async fn submit(&mut self, url: &Url, fields: &[(&str, &str)]) -> Page {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        let form = form.extend_pairs(fields).finish();
+        self.request("POST", url, "application/x-www-form-urlencoded", form).await
+    }
+
     async fn send(&mut self, method: &str, url: &Url, body: &Value) -> Page {
+        let text = if body.is_null() { String::new() } else { body.to_string() };
+        self.request(method, url, "application/json", text).await
+    }
+
+    async fn request(&mut self, method: &str, url: &Url, kind: &str, body: String) -> Page {
         let host = url[url::Position::BeforeHost..url::Position::AfterPort].to_owned();
         let own = url.as_str().starts_with("https://mail.example.com");
         let address: SocketAddr = if own { self.platform } else { host.parse().unwrap() };
@@ -117,33 +129,52 @@ impl Browser {
         if !pairs.is_empty() {
             headers.push(("cookie", pairs.join("; ")));
         }
-        if !body.is_null() {
-            headers.push(("content-type", "application/json".to_owned()));
+        if !body.is_empty() {
+            headers.push(("content-type", kind.to_owned()));
         }
         headers.retain(|(name, _)| !self.without.contains(name));
         headers.retain(|(name, _)| self.with.iter().all(|(other, _)| other != name));
         for (name, value) in headers.iter().chain(&self.with) {
             request = request.header(*name, value);
         }
-        let bytes = if body.is_null() { Bytes::new() } else { body.to_string().into() };
         let stream = TcpStream::connect(address).await.unwrap();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        let request = request.body(Full::new(bytes)).unwrap();
+        let request = request.body(Full::new(Bytes::from(body))).unwrap();
         let (head, body) = sender.send_request(request).await.unwrap().into_parts();
         let body = body.collect().await.unwrap().to_bytes().to_vec();
         let jar = self.cookies.entry(host).or_default();
         for set in head.headers.get_all("set-cookie") {
-            let set = set.to_str().unwrap();
-            let (name, rest) = set.split_once('=').unwrap();
-            let value = rest.split(';').next().unwrap();
-            let over = value.is_empty() || set.contains("Max-Age=0") || set.contains("1970");
-            if over {
-                jar.remove(name);
-            } else {
-                jar.insert(name.to_owned(), value.to_owned());
-            }
+            keep(jar, set.to_str().unwrap());
         }
         Page { status: head.status.as_u16(), headers: head.headers, body, url: url.clone() }
     }
+}
+
+/// Keeps a cookie, or forgets it when its time is over. The value says nothing about that: one of
+/// a thousand random ones has a `1970` in it.
+fn keep(jar: &mut BTreeMap<String, String>, set: &str) {
+    let mut parts = set.split(';').map(str::trim);
+    let (name, value) = parts.next().unwrap().split_once('=').unwrap();
+    let is_over = |attribute: &str| {
+        let (name, value) = attribute.split_once('=').unwrap_or((attribute, ""));
+        name.eq_ignore_ascii_case("max-age") && value == "0"
+            || name.eq_ignore_ascii_case("expires") && value.contains(" 1970 ")
+    };
+    if value.is_empty() || parts.any(is_over) {
+        jar.remove(name);
+    } else {
+        jar.insert(name.to_owned(), value.to_owned());
+    }
+}
+
+#[test]
+fn a_cookie_is_kept_whatever_its_value_is() {
+    let mut jar = BTreeMap::new();
+    keep(&mut jar, "a=31970f; Path=/; Max-Age=60; HttpOnly");
+    keep(&mut jar, "b=1; Path=/; expires=Fri, 01 Jan 2027 00:00:00 GMT");
+    assert_eq!(jar.len(), 2);
+    keep(&mut jar, "a=31970f; Path=/; Max-Age=0; HttpOnly");
+    keep(&mut jar, "b=1; path=/; expires=Thu, 01 Jan 1970 00:00:00 GMT; httponly");
+    assert_eq!(jar.len(), 0);
 }

@@ -4,7 +4,8 @@
 //
 // It prints its port, and then reads commands, one JSON object a line, each answered by "ok":
 //   {"person": {"sub": …, claims…}}  who signs in from now on; null refuses
-//   {"spoil": "nonce"}               what is wrong with the ID tokens from now on; null for nothing
+//   {"spoil": "nonce"}               what is wrong with the ID tokens, or with what it says of
+//                                    itself, from now on; null for nothing
 // It ends when its standard input does.
 
 import crypto from "node:crypto";
@@ -29,6 +30,7 @@ let spoil = null;
 
 const client = (client_id, more) => ({
   client_id, client_secret: "s3cret:/+ %", redirect_uris: [redirectUri],
+  post_logout_redirect_uris: [redirectUri.replace("callback", "signed-out")],
   grant_types: ["authorization_code"], response_types: ["code"], ...more,
 });
 
@@ -57,6 +59,8 @@ server.listen(0, "127.0.0.1", () => {
     await next();
     if (!spoil || !ctx.oidc) return;
     if (ctx.oidc.route === "token" && ctx.body?.id_token) ctx.body.id_token = spoiled(ctx.body.id_token);
+    if (ctx.oidc.route === "discovery" && spoil === "no sign-out") delete ctx.body.end_session_endpoint;
+    if (ctx.oidc.route === "discovery" && spoil === "bad sign-out") ctx.body.end_session_endpoint = "javascript:1";
     if (ctx.oidc.route === "userinfo" && spoil === "userinfo") ctx.body.sub = "somebody else";
     if (ctx.oidc.route === "jwks" && spoil === "rotated") {
       ctx.body.keys.push({ ...stranger.publicKey.export({ format: "jwk" }), kid: "fresh" });
