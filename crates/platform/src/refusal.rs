@@ -116,6 +116,7 @@ impl From<StoreError> for Refusal {
             | StoreError::TooNew { .. }
             | StoreError::Contents { .. }
             | StoreError::File { .. }
+            | StoreError::Stopped { .. }
             | StoreError::Damaged { .. } => {}
         }
         let hint = error.hint().unwrap_or("Look at the database and its disk.");

@@ -236,7 +236,7 @@ impl Session {
     ) -> Result<()> {
         let now = micros(self.now);
         let old = self.comment_attachment(source_id, comment_id, place).await?;
-        self.put_contents(&[content]).await?;
+        self.put_contents(vec![content.clone()]).await?;
         sqlx::query(
             "INSERT INTO comment_attachments (source_id, comment_id, place, hash, created_at) \
              VALUES ($1, $2, $3, $4, $5) ON CONFLICT (source_id, comment_id, place) \

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Rows that one statement writes: each statement is a way to another thread and back.
-const ROWS: usize = 32;
+const ROWS: usize = 128;
 /// Ids that one statement looks for.
 const LOOKED_FOR: usize = 500;
 /// Times whose next free place is remembered.
@@ -256,7 +256,7 @@ impl Session {
             "INSERT INTO comments (place, source_id, id, at, thread_id, body, version, email, \
              generation, text_changes, no_charge, created_at, updated_at) VALUES {} \
              ON CONFLICT (place) DO NOTHING",
-            places("", 0, 13, rows.len())
+            places(self.kind(), 13, rows.len())
         );
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for (comment, new) in rows {

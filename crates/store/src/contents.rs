@@ -147,6 +147,12 @@ impl Staged {
     pub fn hash(&self) -> &str {
         &self.hash
     }
+
+    /// Takes the content, and leaves what is known of it.
+    pub(crate) fn take(&mut self) -> Self {
+        let place = std::mem::replace(&mut self.place, Place::Memory(Vec::new()));
+        Self { place, hash: self.hash.clone(), ..*self }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -214,25 +220,27 @@ impl ContentReader {
 
 impl Session {
     /// Stores contents, unless they are there.
-    pub(crate) async fn put_contents(&mut self, all: &[&Staged]) -> Result<()> {
+    pub(crate) async fn put_contents(&mut self, all: Vec<Staged>) -> Result<()> {
         if all.is_empty() {
             return Ok(());
         }
-        self.keep_files(all).await?;
+        self.keep_files(&all).await?;
         let now = micros(self.now);
         let sql = format!(
             "INSERT INTO contents (coding, created_at, hash, size, stored_size, body) VALUES {} \
              ON CONFLICT (hash) DO NOTHING",
-            places("$1, $2, ", 2, 4, all.len())
+            places(self.kind(), 6, all.len())
         );
-        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(CODING).bind(now);
+        let mut query = sqlx::query(AssertSqlSafe(sql));
         for staged in all {
-            let body = match &staged.place {
-                Place::Memory(bytes) => Some(bytes.clone()),
+            let body = match staged.place {
+                Place::Memory(bytes) => Some(bytes),
                 Place::File(_) => None,
             };
             query = query
-                .bind(staged.hash.clone())
+                .bind(CODING)
+                .bind(now)
+                .bind(staged.hash)
                 .bind(i64::try_from(staged.size).unwrap_or(i64::MAX))
                 .bind(i64::try_from(staged.stored_size).unwrap_or(i64::MAX))
                 .bind(body);

@@ -66,11 +66,13 @@ impl Session {
             let sql = format!(
                 "INSERT INTO converting (holder, at, hash) VALUES {} \
                  ON CONFLICT (hash, holder) DO NOTHING",
-                places("$1, $2, ", 2, 1, some.len())
+                places(self.kind(), 3, some.len())
             );
-            let query = sqlx::query(AssertSqlSafe(sql)).bind(holder.to_owned());
-            let query = query.bind(micros(self.now));
-            let query = some.iter().fold(query, |query, hash| query.bind(hash.clone()));
+            let at = micros(self.now);
+            let query = sqlx::query(AssertSqlSafe(sql));
+            let query = some.iter().fold(query, |query, hash| {
+                query.bind(holder.to_owned()).bind(at).bind(hash.clone())
+            });
             query.execute(self.database()).await?;
         }
         Ok(())

@@ -187,12 +187,12 @@ impl Session {
         if dataset.source_ids.is_empty() {
             return Ok(());
         }
-        let rows = places("$1, ", 1, 2, dataset.source_ids.len());
+        let rows = places(self.kind(), 3, dataset.source_ids.len());
         let sql =
             format!("INSERT INTO dataset_sources (dataset_id, source_id, place) VALUES {rows}");
-        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(dataset.id.clone());
+        let mut query = sqlx::query(AssertSqlSafe(sql));
         for (place, id) in (0_i64..).zip(&dataset.source_ids) {
-            query = query.bind(id.clone()).bind(place);
+            query = query.bind(dataset.id.clone()).bind(id.clone()).bind(place);
         }
         query.execute(self.database()).await?;
         Ok(())

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Rows that one statement writes: each statement is a way to another thread and back.
-const ROWS: usize = 16;
+const ROWS: usize = 128;
 /// Ids that one statement looks for.
 const LOOKED_FOR: usize = 500;
 
@@ -163,14 +163,15 @@ impl Session {
     async fn put_rows(
         &mut self,
         bucket_id: &str,
-        rows: Vec<(NewEmail, bool)>,
+        mut rows: Vec<(NewEmail, bool)>,
         no_charge: bool,
     ) -> Result<()> {
         if rows.is_empty() {
             return Ok(());
         }
-        let new = rows.iter().filter(|(_, is_new)| *is_new).map(|(email, _)| &email.content);
-        self.put_contents(&new.collect::<Vec<_>>()).await?;
+        let new = rows.iter_mut().filter(|(_, is_new)| *is_new);
+        let new = new.map(|(email, _)| email.content.take()).collect();
+        self.put_contents(new).await?;
         let now = micros(self.now);
         let sql = format!(
             "INSERT INTO emails (bucket_id, no_charge, created_at, updated_at, writes, \
@@ -181,14 +182,17 @@ impl Session {
              writes = emails.writes + 1, content_changes = emails.content_changes + \
              CASE WHEN emails.hash = excluded.hash THEN 0 ELSE 1 END, \
              updated_at = excluded.updated_at",
-            places("$1, $2, $3, $3, 1, 0, ", 3, 6, rows.len())
+            places(self.kind(), 12, rows.len())
         );
-        let query = sqlx::query(AssertSqlSafe(sql))
-            .bind(bucket_id.to_owned())
-            .bind(i64::from(no_charge))
-            .bind(now);
+        let query = sqlx::query(AssertSqlSafe(sql));
         let query = rows.into_iter().fold(query, |query, (email, _)| {
             query
+                .bind(bucket_id.to_owned())
+                .bind(i64::from(no_charge))
+                .bind(now)
+                .bind(now)
+                .bind(1_i64)
+                .bind(0_i64)
                 .bind(email.id)
                 .bind(email.mailbox)
                 .bind(micros(email.sent_at))
@@ -381,7 +385,7 @@ impl Session {
         .bind(i64::from(place))
         .fetch_optional(self.database())
         .await?;
-        self.put_contents(&[content]).await?;
+        self.put_contents(vec![content.clone()]).await?;
         sqlx::query(
             "INSERT INTO email_attachments (bucket_id, email_id, place, hash, created_at) \
              VALUES ($1, $2, $3, $4, $5) ON CONFLICT (bucket_id, email_id, place) \

@@ -54,6 +54,10 @@ pub enum StoreError {
         #[source]
         cause: io::Error,
     },
+    /// The disk refused what was committed, so that nothing is written until the program starts
+    /// again and finds out what is there.
+    #[error("the disk failed to take `{}` ({detail})", .path.display())]
+    Stopped { path: PathBuf, detail: String },
     /// What was read is not what was written.
     #[error("{what} is damaged")]
     Damaged { what: String },
@@ -79,6 +83,7 @@ impl StoreError {
                 Some("Start the version that wrote it, or restore a backup made before its start.")
             }
             Self::File { .. } => Some("Check free space and permissions of the data folder."),
+            Self::Stopped { .. } => Some("Check the disk, then start the program again."),
             Self::Damaged { .. } => Some("Restore it from a backup."),
             Self::TooOld { .. } => {
                 Some("Start `tributary serve` once: it brings the tables forward.")

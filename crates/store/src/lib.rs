@@ -33,6 +33,7 @@ mod index;
 mod integrations;
 mod links;
 mod locks;
+mod log;
 mod migrate;
 mod named;
 mod outbox;
@@ -83,6 +84,7 @@ pub use identities::Identity;
 pub use index::{Count, Search, SearchProgress, SearchVolume, ThreadHit, ThreadPage};
 pub use integrations::{Integration, IntegrationError};
 pub use links::{Link, LinkKind};
+use log::Log;
 pub use named::NeededBy;
 pub use outbox::{NewMail, WaitingMail};
 pub use projects::{NewProject, Project};
@@ -118,6 +120,8 @@ pub struct Store {
     contents: Arc<dyn Contents>,
     folder: Arc<PathBuf>,
     clock: Arc<dyn Clock>,
+    /// Of the embedded database.
+    log: Option<Arc<Log>>,
     /// Guards the last place that was given to a comment of each of some times.
     pub(crate) places: Arc<Mutex<HashMap<i64, i64>>>,
 }
@@ -186,8 +190,9 @@ impl Store {
         migrate::bring(&mut transaction, kind, id::micros(clock.now()), version).await?;
         transaction.commit().await?;
         let readers = pool(kind, true).max_connections(READERS).connect_with(options).await?;
+        let log = (kind == Kind::Sqlite).then(|| Arc::new(Log::new(folder)));
         let (folder, places) = (Arc::new(folder.to_owned()), Arc::default());
-        let store = Self { readers, writer, kind, contents, folder, clock, places };
+        let store = Self { readers, writer, kind, contents, folder, clock, log, places };
         if !matches!(version, Version::Exactly(_)) {
             store.claim_contents(version).await?;
         }
@@ -236,6 +241,9 @@ impl Store {
     ///
     /// No connection came free in time.
     pub async fn write(&self) -> Result<Session> {
+        if let Some(log) = &self.log {
+            log.usable()?;
+        }
         let database = database::begin(&self.writer, self.kind, begin(self.kind, true)).await?;
         Ok(Session::new(database, self))
     }
@@ -284,15 +292,15 @@ fn pool(kind: Kind, reads: bool) -> PoolOptions<Any> {
     }
     options.idle_timeout(None).max_lifetime(None).after_connect(move |connection, _| {
         Box::pin(async move {
-            // FULL: a commit is on the disk when it returns. Spec: "Write-Ahead Logging",
-            // Performance Considerations, and "PRAGMA synchronous", SQLite documentation.
             for pragma in [
                 "PRAGMA busy_timeout = 10000",
                 // Of a new database only. A compressed email fills one page rather than four, and
                 // each page is a call of the system.
                 "PRAGMA page_size = 16384",
                 "PRAGMA journal_mode = WAL",
-                "PRAGMA synchronous = FULL",
+                // The `log` module waits for the disk, and copies the log.
+                "PRAGMA synchronous = NORMAL",
+                "PRAGMA wal_autocheckpoint = 0",
                 "PRAGMA foreign_keys = ON",
                 "PRAGMA journal_size_limit = 67108864",
                 "PRAGMA cache_size = -16384",

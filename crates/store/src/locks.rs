@@ -79,6 +79,8 @@ impl Store {
                 unnamed.push(hash);
             }
         }
+        // That their rows are gone must not be undone by a loss of power.
+        self.flushed().await?;
         let removed = unnamed.len() as u64;
         let removals: Vec<_> = unnamed.into_iter().map(|hash| self.contents.remove(hash)).collect();
         stream::iter(removals).buffer_unordered(AT_ONCE).try_collect::<()>().await?;

@@ -51,6 +51,7 @@ impl Session {
     /// The database could not; then nothing was written, or nobody knows.
     pub async fn commit(self) -> Result<()> {
         self.database.commit().await?;
+        self.store.flushed().await?;
         if self.gone.is_empty() {
             return Ok(());
         }
@@ -82,13 +83,17 @@ impl Session {
     }
 }
 
-/// The values of several rows of an `INSERT`: `shared`, and `columns` numbered places behind the
-/// first `used` ones.
-pub(crate) fn places(shared: &str, used: usize, columns: usize, rows: usize) -> String {
+/// The places of the values of several rows of an `INSERT`, which are bound row by row.
+///
+/// SQLite would look for the name of each place among all of them, so that it gets none.
+pub(crate) fn places(kind: Kind, columns: usize, rows: usize) -> String {
+    let place = |number: usize| match kind {
+        Kind::Sqlite => "?".to_owned(),
+        Kind::Postgres => format!("${number}"),
+    };
     let row = |row: usize| {
-        let first = used + row * columns + 1;
-        let own: Vec<String> = (first..first + columns).map(|place| format!("${place}")).collect();
-        format!("({shared}{})", own.join(", "))
+        let own: Vec<String> = (1..=columns).map(|column| place(row * columns + column)).collect();
+        format!("({})", own.join(", "))
     };
     (0..rows).map(row).collect::<Vec<_>>().join(", ")
 }
@@ -99,6 +104,7 @@ mod tests {
 
     #[test]
     fn places_are_numbered_through_all_rows() {
-        assert_eq!(places("$1, ", 1, 2, 2), "($1, $2, $3), ($1, $4, $5)");
+        assert_eq!(places(Kind::Postgres, 2, 2), "($1, $2), ($3, $4)");
+        assert_eq!(places(Kind::Sqlite, 2, 2), "(?, ?), (?, ?)");
     }
 }

@@ -175,6 +175,56 @@ impl Drop for SmallDisk {
     }
 }
 
+/// A file system of its own, in a file, whose power can be cut.
+pub struct Disk {
+    image: PathBuf,
+    path: PathBuf,
+}
+
+impl Disk {
+    /// Makes one, `disk` in `folder`.
+    pub fn make(folder: &Path) -> Option<Self> {
+        needs("root and a loop device with ext4", Self::try_make(folder))
+    }
+
+    fn try_make(folder: &Path) -> Result<Self, String> {
+        let disk = Self { image: folder.join("image"), path: folder.join("disk") };
+        let image = fs::File::create(&disk.image).map_err(|err| err.to_string())?;
+        image.set_len(512 << 20).map_err(|err| err.to_string())?;
+        run(&["mkfs.ext4", "-q", "-F", disk.image.to_str().unwrap()])?;
+        fs::create_dir(&disk.path).map_err(|err| err.to_string())?;
+        disk.mount()?;
+        Ok(disk)
+    }
+
+    fn mount(&self) -> Result<(), String> {
+        let (image, path) = (self.image.to_str().unwrap(), self.path.to_str().unwrap());
+        run(&["mount", "-o", "loop", image, path])
+    }
+
+    /// Nothing reaches the disk from here on, not even its journal.
+    pub fn cut_power(&self) {
+        // FS_IOC_SHUTDOWN is _IOR('X', 125, __u32); 2 stands for "without flushing the log".
+        let code = "import fcntl, os, struct, sys\n\
+                    fd = os.open(sys.argv[1], os.O_RDONLY)\n\
+                    fcntl.ioctl(fd, 0x8004587D, struct.pack('I', 2))\n";
+        run(&["python3", "-c", code, self.path.to_str().unwrap()]).unwrap();
+    }
+
+    /// The power comes back: what was written is what the disk has. Nobody may use it.
+    pub fn come_back(&self) {
+        run(&["umount", self.path.to_str().unwrap()]).unwrap();
+        self.mount().unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // A failed test may have left a process there.
+        run(&["umount", "-l", self.path.to_str().unwrap()]).unwrap_or_default();
+    }
+}
+
 /// A network of two: this machine, where the simulated server is, and a network namespace for
 /// the appliance, with a cable between them.
 pub struct Cable {

@@ -28,6 +28,7 @@ mod memory;
 mod network;
 mod operators;
 mod platform_container;
+mod power;
 mod prometheus;
 mod real_mail;
 mod remote_config;

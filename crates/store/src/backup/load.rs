@@ -99,7 +99,7 @@ impl Session {
                 waiting.push(row);
             }
             if waiting.len() == ROWS || is_end && !waiting.is_empty() {
-                let values = places("", 0, types.len(), waiting.len());
+                let values = places(self.kind(), types.len(), waiting.len());
                 let sql = format!("INSERT INTO {} ({names}) VALUES {values}", file.name);
                 let mut query = sqlx::query(AssertSqlSafe(sql));
                 stored += waiting.len() as u64;

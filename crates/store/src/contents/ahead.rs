@@ -35,13 +35,13 @@ impl Waiting {
 }
 
 /// The files among contents, each once.
-fn files<'a>(all: &[&'a Staged]) -> Vec<(&'a str, &'a Waiting)> {
+fn files<'a>(all: impl IntoIterator<Item = &'a Staged>) -> Vec<(&'a str, &'a Waiting)> {
     let mut seen = HashSet::new();
-    let file = |staged: &&'a Staged| match &staged.place {
+    let file = |staged: &'a Staged| match &staged.place {
         Place::File(file) => Some((&*staged.hash, &**file)),
         Place::Memory(_) => None,
     };
-    all.iter().filter_map(file).filter(|(hash, _)| seen.insert(*hash)).collect()
+    all.into_iter().filter_map(file).filter(|(hash, _)| seen.insert(*hash)).collect()
 }
 
 impl Store {
@@ -55,14 +55,15 @@ impl Store {
         if !self.contents.is_far() {
             return Ok(());
         }
-        let sent: Vec<_> = files(all).into_iter().map(|own| send(&*self.contents, own)).collect();
+        let sent: Vec<_> =
+            files(all.iter().copied()).into_iter().map(|own| send(&*self.contents, own)).collect();
         stream::iter(sent).buffer_unordered(AT_ONCE).try_collect().await
     }
 }
 
 impl Session {
     /// Keeps the files among contents that are about to be named.
-    pub(super) async fn keep_files(&mut self, all: &[&Staged]) -> Result<()> {
+    pub(super) async fn keep_files(&mut self, all: &[Staged]) -> Result<()> {
         let files = files(all);
         for (hash, _) in &files {
             // Within the transaction that writes, so that nobody removes it meanwhile.

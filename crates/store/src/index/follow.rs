@@ -11,7 +11,7 @@ use super::{DAY, postgres};
 use crate::{Comment, Kind, Result, Session, contents::on_disk, session::places};
 
 /// Rows that one statement writes.
-const ROWS: usize = 16;
+const ROWS: usize = 64;
 /// Statements of rows that are ready before the database is.
 const AHEAD: usize = 2;
 /// Places that one statement removes.
@@ -130,7 +130,7 @@ impl Session {
     async fn insert_sqlite(&mut self, entries: Vec<(i64, Entry)>) -> Result<()> {
         let sql = format!(
             "INSERT INTO search_words (rowid, subject, sender, recipients, body, marks) VALUES {}",
-            places("", 0, 6, entries.len())
+            places(self.kind(), 6, entries.len())
         );
         let query = entries.into_iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, own| {
             let (place, Entry { subject, from, to, body, marks }) = own;
@@ -166,11 +166,12 @@ impl Session {
                 "INSERT INTO search_volume (source_id, day, comments) VALUES {} \
                  ON CONFLICT (source_id, day) \
                  DO UPDATE SET comments = search_volume.comments + excluded.comments",
-                places("$1, ", 1, 2, some.len())
+                places(self.kind(), 3, some.len())
             );
-            let query = sqlx::query(AssertSqlSafe(sql)).bind(source_id.to_owned());
-            let query =
-                some.iter().fold(query, |query, (day, change)| query.bind(*day).bind(*change));
+            let query = sqlx::query(AssertSqlSafe(sql));
+            let query = some.iter().fold(query, |query, (day, change)| {
+                query.bind(source_id.to_owned()).bind(*day).bind(*change)
+            });
             query.execute(self.database()).await?;
         }
         if days.iter().any(|(_, change)| *change < 0) {
