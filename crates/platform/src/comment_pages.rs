@@ -30,7 +30,6 @@ pub(crate) async fn shown(
     markup: bool,
 ) -> Result<Vec<Value>, Refusal> {
     let mut sent: HashMap<(String, String), Vec<i64>> = HashMap::new();
-    let mut annotated: HashSet<(String, String)> = HashSet::new();
     // What was sent beside comments is looked up for one source at a time.
     for some in comments.chunk_by(|one, other| one.source_id == other.source_id) {
         let Some(first) = some.first() else { continue };
@@ -38,12 +37,10 @@ pub(crate) async fn shown(
         for (id, place) in session.attachments_of(&first.source_id, &ids).await? {
             sent.entry((first.source_id.clone(), id)).or_default().push(place);
         }
-        // Tools that delete what nobody has looked at go by this, so that what was said in a
-        // dataset that the caller cannot read counts as well.
-        let said = session.annotations_of(&first.source_id, &ids).await?;
-        let said = said.into_iter().filter(|(_, content)| datasets::says_something(content));
-        annotated.extend(said.map(|(id, _)| (first.source_id.clone(), id)));
     }
+    // Tools that delete what nobody has looked at go by this, so that what was said in a dataset
+    // that the caller cannot read counts as well.
+    let annotated = annotated(session, comments, None).await?;
     let none = Vec::new();
     let show_one = |comment: &Comment| {
         let key = (comment.source_id.clone(), comment.id.clone());
@@ -54,6 +51,27 @@ pub(crate) async fn shown(
         shown
     };
     Ok(comments.iter().map(show_one).collect())
+}
+
+/// Sources and ids of those of the comments that something was said about, in one dataset or in any.
+pub(crate) async fn annotated(
+    session: &mut Session,
+    comments: &[Comment],
+    dataset_id: Option<&str>,
+) -> Result<HashSet<(String, String)>, Refusal> {
+    let mut annotated = HashSet::new();
+    for some in comments.chunk_by(|one, other| one.source_id == other.source_id) {
+        let Some(first) = some.first() else { continue };
+        let ids: Vec<String> = some.iter().map(|comment| comment.id.clone()).collect();
+        for (dataset, said) in session.annotations_of(&first.source_id, &ids).await? {
+            if dataset_id.is_none_or(|wanted| dataset == wanted)
+                && datasets::says_something(&said.content)
+            {
+                annotated.insert((said.source_id, said.comment_id));
+            }
+        }
+    }
+    Ok(annotated)
 }
 
 fn shown_one(comment: &Comment, sent: &[i64], markup: bool) -> Value {

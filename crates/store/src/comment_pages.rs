@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{Any, AssertSqlSafe, Row, query::Query};
 
 use crate::{
-    Comment, Result, Session, Staged,
+    Annotation, Comment, Result, Session, Staged,
     comments::{COLUMNS, comment},
     id::micros,
 };
@@ -295,8 +295,7 @@ impl Session {
         Ok(found)
     }
 
-    /// What was said about those comments, in whichever dataset: the id of the comment and the
-    /// content of each annotation.
+    /// What was said about those comments, each with the id of the dataset.
     ///
     /// # Errors
     ///
@@ -305,19 +304,24 @@ impl Session {
         &mut self,
         source_id: &str,
         ids: &[String],
-    ) -> Result<Vec<(String, String)>> {
+    ) -> Result<Vec<(String, Annotation)>> {
         let mut found = Vec::new();
         for ids in ids.chunks(500) {
             let places: Vec<String> = (2..ids.len() + 2).map(|place| format!("${place}")).collect();
             let sql = format!(
-                "SELECT comment_id, content FROM annotations \
+                "SELECT dataset_id, comment_id, content FROM annotations \
                  WHERE source_id = $1 AND comment_id IN ({})",
                 places.join(", ")
             );
             let query = sqlx::query(AssertSqlSafe(sql)).bind(source_id.to_owned());
             let query = ids.iter().fold(query, |query, id| query.bind(id.clone()));
             for row in query.fetch_all(self.database()).await? {
-                found.push((row.try_get(0)?, row.try_get(1)?));
+                let own = Annotation {
+                    source_id: source_id.to_owned(),
+                    comment_id: row.try_get(1)?,
+                    content: row.try_get(2)?,
+                };
+                found.push((row.try_get(0)?, own));
             }
         }
         Ok(found)

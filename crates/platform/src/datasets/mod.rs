@@ -242,10 +242,11 @@ pub(crate) async fn statistics(call: &Call<'_>, payload: Payload) -> Result<Repl
         attributes = map.remove("attribute_filters");
     }
     let attributes = attribute_filter::read("attribute_filters", attributes)?;
-    let filter = comment_filter::read(body)?.with(attributes);
+    let dataset = call.dataset()?;
+    let filter = comment_filter::read(body)?.within(&dataset.id, attributes);
     let mut session = call.shared.store.read().await?;
     let mut count = 0;
-    for id in &call.dataset()?.source_ids {
+    for id in &dataset.source_ids {
         count += filter.count(&mut session, id).await?;
     }
     Ok(Reply::json(json!({

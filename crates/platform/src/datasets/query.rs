@@ -33,7 +33,9 @@ pub(crate) async fn query(call: &Call<'_>, payload: Payload) -> Result<Reply, Re
     let filter = body.optional("filter", |_, value| Ok(value))?.unwrap_or_else(|| json!({}));
     let attributes = body.optional("attribute_filters", |_, value| Ok(value))?;
     let attributes = attribute_filter::read("attribute_filters", attributes)?;
-    let filter = comment_filter::read(json!({ "comment_filter": filter }))?.with(attributes);
+    let dataset = call.dataset()?;
+    let filter = comment_filter::read(json!({ "comment_filter": filter }))?;
+    let filter = filter.within(&dataset.id, attributes);
     let limit = body
         .optional("limit", natural)?
         .map_or(PAGE, |own| usize::try_from(own).unwrap_or(usize::MAX));
@@ -53,7 +55,6 @@ pub(crate) async fn query(call: &Call<'_>, payload: Payload) -> Result<Reply, Re
         own.finish()
     })?;
     body.finish()?;
-    let dataset = call.dataset()?;
     let mut session = call.shared.store.read().await?;
     let (mut results, mut scanned, mut more) = (Vec::new(), 0, true);
     while more && results.len() < limit && scanned < MAX_SCAN {
@@ -66,14 +67,15 @@ pub(crate) async fn query(call: &Call<'_>, payload: Payload) -> Result<Reply, Re
         page.sort_by_key(|comment| Reverse(comment.after()));
         more = page.len() >= limit;
         page.truncate(limit);
-        for comment in page {
+        let fit = filter.fit(&mut session, &page).await?;
+        for (comment, fits) in page.into_iter().zip(fit) {
             if results.len() == limit {
                 more = true;
                 break;
             }
             scanned += 1;
             after = Some(comment.after());
-            if !filter.takes_comment(&comment) {
+            if !fits {
                 continue;
             }
             let content = session.annotation(&dataset.id, &comment.source_id, &comment.id).await?;

@@ -184,7 +184,8 @@ fn read(text: &str) -> Option<Positions> {
 fn filter(stream: &Stream) -> Result<Filter, Refusal> {
     let definition: Value = serde_json::from_str(&stream.definition).unwrap_or_default();
     let own = definition.get("comment_filter").cloned().unwrap_or_else(|| json!({}));
-    comment_filter::read(json!({ "comment_filter": own }))
+    let filter = comment_filter::read(json!({ "comment_filter": own }))?;
+    Ok(filter.within(&stream.dataset_id, Vec::new()))
 }
 
 async fn batch(call: &Call<'_>, size: usize) -> Result<Reply, Refusal> {
@@ -206,9 +207,10 @@ async fn batch(call: &Call<'_>, size: usize) -> Result<Reply, Refusal> {
             if changed.is_empty() {
                 break;
             }
-            for comment in changed {
+            let fit = filter.fit(&mut session, &changed).await?;
+            for (comment, fits) in changed.into_iter().zip(fit) {
                 reached.insert(id.clone(), comment.change());
-                if !filter.takes_comment(&comment) {
+                if !fits {
                     filtered += 1;
                     continue;
                 }

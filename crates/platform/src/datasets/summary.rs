@@ -33,8 +33,10 @@ pub(crate) async fn summary(call: &Call<'_>, payload: Payload) -> Result<Reply, 
         body.optional(name, flag)?;
     }
     body.finish()?;
-    let filter = comment_filter::read(json!({ "comment_filter": filter }))?.with(attributes);
-    let sources = &call.dataset()?.source_ids;
+    let dataset = call.dataset()?;
+    let filter = comment_filter::read(json!({ "comment_filter": filter }))?;
+    let filter = filter.within(&dataset.id, attributes);
+    let sources = &dataset.source_ids;
     let share = MAX_SCAN / sources.len().max(1);
     let mut found = Found::default();
     let mut session = call.shared.store.read().await?;
@@ -47,7 +49,8 @@ pub(crate) async fn summary(call: &Call<'_>, payload: Payload) -> Result<Reply, 
             let Some(last) = page.last() else { break };
             wanted.after = Some(last.after());
             scanned += page.len();
-            for comment in page.iter().filter(|own| filter.takes_comment(own)) {
+            let fit = filter.fit(&mut session, &page).await?;
+            for (comment, _) in page.iter().zip(fit).filter(|(_, fits)| *fits) {
                 found.add(&serde_json::from_str(&comment.body).unwrap_or_default());
             }
         }
