@@ -201,9 +201,8 @@ impl Filter {
             None => HashSet::new(),
         };
         let fits = |comment: &Comment| {
-            let key = (comment.source_id.clone(), comment.id.clone());
-            let is_reviewed = reviewed.contains(&key);
-            self.reviewed.is_none_or(|wanted| wanted == is_reviewed) && self.takes_comment(comment)
+            let said = || reviewed.contains(&(comment.source_id.clone(), comment.id.clone()));
+            self.reviewed.is_none_or(|wanted| wanted == said()) && self.takes_comment(comment)
         };
         Ok(comments.iter().map(fits).collect())
     }
