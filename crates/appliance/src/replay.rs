@@ -118,10 +118,7 @@ impl Origin {
     fn emails(&self, route: &Route, since: Option<DateTime<Utc>>) -> Result<Emails, SinkError> {
         Ok(match self {
             Self::Folder(files) => {
-                let read = move |stored: Result<Stored, SinkError>| match stored {
-                    Ok(stored) => read(stored, since).map(Ok),
-                    Err(err) => Some(Err(err)),
-                };
+                let read = move |stored| read(stored, since).map(Ok);
                 stream::iter(files.stored(route)?.filter_map(read)).boxed()
             }
             Self::Container(objects) => objects

@@ -291,7 +291,6 @@ async fn compare(
     }
     let mut on_disk = BTreeSet::new();
     for stored in files.stored(route).map_err(|err| fail(&err))? {
-        let stored = stored.map_err(|err| fail(&err))?;
         let uid = stored.uid;
         on_disk.insert(uid);
         match (stored.check(), ledger.get(&uid)) {

@@ -1,10 +1,17 @@
 //! OpenSSL as it is configured for outgoing connections.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 use openssl::{
     error::ErrorStack,
-    ssl::{self, ErrorCode, Ssl, SslConnector, SslMethod, SslVerifyMode, SslVersion},
+    ssl::{
+        self, ErrorCode, Ssl, SslConnector, SslConnectorBuilder, SslMethod, SslVerifyMode,
+        SslVersion,
+    },
     x509::{X509, X509VerifyResult},
 };
 
@@ -53,7 +60,9 @@ pub enum TlsSettingsError {
 /// A ready TLS configuration; clones share it.
 #[derive(Clone)]
 pub struct Tls {
-    connector: SslConnector,
+    /// Without a CA file and a cipher list, which may be wrong, it is made for the first
+    /// connection: that takes as long as reading every certificate that the system trusts.
+    connector: Arc<OnceLock<SslConnector>>,
     verify: bool,
     ciphers: bool,
 }
@@ -71,7 +80,12 @@ impl Tls {
     ///
     /// [`TlsSettingsError`], naming the list or the file.
     pub fn new(settings: &TlsSettings) -> Result<Self, TlsSettingsError> {
-        let mut builder = SslConnector::builder(SslMethod::tls_client())?;
+        let ciphers = settings.ciphers.is_some();
+        let tls = Self { connector: Arc::default(), verify: settings.verify, ciphers };
+        if settings.ca_file.is_none() && !ciphers {
+            return Ok(tls);
+        }
+        let mut builder = tls.builder()?;
         if let Some(path) = &settings.ca_file {
             let pem = std::fs::read(path)
                 .map_err(|cause| TlsSettingsError::CaFile { path: path.clone(), cause })?;
@@ -95,11 +109,16 @@ impl Tls {
                 builder.set_min_proto_version(Some(SslVersion::TLS1))?;
             }
         }
-        if !settings.verify {
+        tls.connector.get_or_init(|| builder.build());
+        Ok(tls)
+    }
+
+    fn builder(&self) -> Result<SslConnectorBuilder, ErrorStack> {
+        let mut builder = SslConnector::builder(SslMethod::tls_client())?;
+        if !self.verify {
             builder.set_verify(SslVerifyMode::NONE);
         }
-        let ciphers = settings.ciphers.is_some();
-        Ok(Self { connector: builder.build(), verify: settings.verify, ciphers })
+        Ok(builder)
     }
 
     /// Whether certificates are checked.
@@ -109,7 +128,14 @@ impl Tls {
 
     /// The state of one connection to `host`, a name or an address without brackets.
     pub(crate) fn start(&self, host: &str) -> Result<Ssl, ErrorStack> {
-        self.connector.configure()?.verify_hostname(self.verify).into_ssl(host)
+        let connector = match self.connector.get() {
+            Some(connector) => connector,
+            None => {
+                let builder = self.builder()?;
+                self.connector.get_or_init(|| builder.build())
+            }
+        };
+        connector.configure()?.verify_hostname(self.verify).into_ssl(host)
     }
 
     /// What a failed handshake means.

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    fs::{self, File, ReadDir},
+    fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
@@ -30,6 +30,8 @@ pub struct Stored {
     pub eml: PathBuf,
     /// What the file beside it says, if the two files are whole as far as a glance tells.
     pub sidecar: Result<Sidecar, Flaw>,
+    /// The `.eml` file, if it can be read.
+    file: Option<File>,
 }
 
 /// What is wrong with a stored email.
@@ -67,7 +69,11 @@ impl Stored {
     /// Looks up one email; `None` if neither of its files exists.
     pub(crate) fn open(data_dir: &Path, uid: Uid) -> Option<Self> {
         let eml = layout::eml(data_dir, uid);
-        let size = fs::metadata(&eml).map(|found| found.len());
+        let found = File::open(&eml).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let (size, file) = match found {
+            Ok((size, file)) => (Ok(size), Some(file)),
+            Err(err) => (Err(err), None),
+        };
         let sidecar = Sidecar::read(&layout::sidecar(data_dir, uid));
         let missing = |err: &io::Error| err.kind() == io::ErrorKind::NotFound;
         let sidecar = match (size, sidecar) {
@@ -85,7 +91,7 @@ impl Stored {
             }
             (Ok(_), Ok(sidecar)) => Ok(sidecar),
         };
-        Some(Self { uid, eml, sidecar })
+        Some(Self { uid, eml, sidecar, file })
     }
 
     /// Reads the email whole, and compares it with its sidecar.
@@ -95,7 +101,8 @@ impl Stored {
     /// What is wrong with it.
     pub fn check(self) -> Result<Sidecar, Flaw> {
         let sidecar = self.sidecar?;
-        let hash = hash_file(&self.eml).map_err(Flaw::EmlUnreadable)?;
+        let mut file = self.file.ok_or(Flaw::EmlMissing)?;
+        let hash = hash_of(&mut file).map_err(Flaw::EmlUnreadable)?;
         if hash == sidecar.sha256 { Ok(sidecar) } else { Err(Flaw::WrongHash) }
     }
 
@@ -107,12 +114,11 @@ impl Stored {
     /// What is wrong with it.
     pub fn read(self, in_memory: u64) -> Result<(Sidecar, Body), Flaw> {
         let sidecar = self.sidecar?;
-        let mut file = File::open(&self.eml).map_err(Flaw::EmlUnreadable)?;
+        let mut file = self.file.ok_or(Flaw::EmlMissing)?;
         let size = sidecar.size;
         let (hash, body) = if size <= in_memory {
-            let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
-            let read = file.take(in_memory + 1).read_to_end(&mut bytes);
-            read.map_err(Flaw::EmlUnreadable)?;
+            let mut bytes = vec![0; usize::try_from(size).unwrap_or_default()];
+            file.read_exact(&mut bytes).map_err(Flaw::EmlUnreadable)?;
             (hex(&Sha256::digest(&bytes)), Body::Memory(bytes.into()))
         } else {
             let hash = hash_of(&mut file).map_err(Flaw::EmlUnreadable)?;
@@ -137,10 +143,15 @@ fn hash_of(file: &mut File) -> io::Result<String> {
     }
 }
 
-/// The uids that files in `dir` are named after, sorted: 16 bytes of memory for each email.
+/// The uids that files in `dir` are named after, sorted: 16 bytes of memory for each email. None if
+/// there is no such directory.
 pub(crate) fn stored_uids(dir: &Path) -> Result<Vec<Uid>, SinkError> {
+    let entries = match fs::read_dir(dir) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(at(dir))?,
+    };
     let mut uids = Vec::new();
-    for entry in fs::read_dir(dir).map_err(at(dir))? {
+    for entry in entries {
         let name = entry.map_err(at(dir))?.file_name();
         let stem = name
             .to_str()
@@ -150,55 +161,6 @@ pub(crate) fn stored_uids(dir: &Path) -> Result<Vec<Uid>, SinkError> {
     uids.sort_unstable();
     uids.dedup();
     Ok(uids)
-}
-
-/// The emails of one route on the disk, in no particular order. Holds one in memory.
-pub struct StoredFiles {
-    /// `None` if the route has no directory.
-    entries: Option<ReadDir>,
-    dir: PathBuf,
-}
-
-impl StoredFiles {
-    pub(crate) fn open(dir: PathBuf) -> Result<Self, SinkError> {
-        let entries = match fs::read_dir(&dir) {
-            Ok(entries) => Some(entries),
-            Err(err) if err.kind() == io::ErrorKind::NotFound => None,
-            Err(err) => return Err(at(&dir)(err)),
-        };
-        Ok(Self { entries, dir })
-    }
-}
-
-impl Iterator for StoredFiles {
-    type Item = Result<Stored, SinkError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let entry = match self.entries.as_mut()?.next()? {
-                Ok(entry) => entry,
-                Err(err) => {
-                    self.entries = None;
-                    return Some(Err(at(&self.dir)(err)));
-                }
-            };
-            let name = entry.file_name();
-            let Some((stem, extension)) = name.to_str().and_then(|name| name.split_once('.'))
-            else {
-                continue;
-            };
-            let Ok(uid) = stem.parse::<Uid>() else { continue };
-            // Each email once: by its `.eml`, or by its `.json` if that is all there is.
-            let counts = match extension {
-                "eml" => true,
-                "json" => !layout::eml(&self.dir, uid).exists(),
-                _ => false,
-            };
-            if let Some(stored) = counts.then(|| Stored::open(&self.dir, uid)).flatten() {
-                return Some(Ok(stored));
-            }
-        }
-    }
 }
 
 impl LocalFiles {
@@ -272,13 +234,18 @@ impl LocalFiles {
         Ledger::new(&state_dir, &self.store.layout.data_dir(route)).lines(mark)
     }
 
-    /// The emails of `route` on the disk, in no particular order.
+    /// The emails of `route` on the disk, by uid. Holds one, and 16 bytes for each of the others.
     ///
     /// # Errors
     ///
     /// [`SinkError::Unwritable`] if the directory cannot be read.
-    pub fn stored(&self, route: &Route) -> Result<StoredFiles, SinkError> {
-        StoredFiles::open(self.store.layout.data_dir(route))
+    pub fn stored(
+        &self,
+        route: &Route,
+    ) -> Result<impl Iterator<Item = Stored> + Send + 'static, SinkError> {
+        let dir = self.store.layout.data_dir(route);
+        let uids = stored_uids(&dir)?;
+        Ok(uids.into_iter().filter_map(move |uid| Stored::open(&dir, uid)))
     }
 
     /// One email of `route` on the disk; `None` if neither of its files exists.

@@ -60,7 +60,7 @@ use self::{
     store::{Store, saved},
 };
 pub use self::{
-    inspect::{Flaw, Stored, StoredFiles},
+    inspect::{Flaw, Stored},
     ledger::{LedgerEntry, LedgerLines},
     requests::Dropped,
     sidecar::Sidecar,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use record::{Body, Email, Route};
 use tokio::sync::Semaphore;
 
-use super::escape::escaped_length;
+use super::escape::measure;
 use crate::{ascii_safe, email_new::EmailNew};
 
 /// Bodies up to this size are put together in memory: fewer steps, and their length is known.
@@ -96,8 +96,10 @@ async fn off_thread<T: Send + 'static>(
 /// Reads a body once, for what it is and how long it gets.
 fn look(body: &Body) -> io::Result<Look> {
     if let Body::Memory(bytes) = body {
-        let is_text = std::str::from_utf8(bytes).is_ok() && !bytes.contains(&0);
-        return Ok(if is_text { Look::Text(escaped_length(bytes)) } else { Look::Bytes });
+        let found = measure(bytes);
+        let is_text = found.is_ascii || std::str::from_utf8(bytes).is_ok();
+        let is_text = is_text && !found.has_nul;
+        return Ok(if is_text { Look::Text(found.escaped) } else { Look::Bytes });
     }
     let mut reader = body.reader();
     let (mut buffer, mut held, mut escaped) = (vec![0; STEP], 0, 0);
@@ -114,10 +116,11 @@ fn look(body: &Body) -> io::Result<Look> {
             Err(_) => return Ok(Look::Bytes),
         };
         let (text, rest) = filled.split_at(valid);
-        if text.contains(&0) {
+        let found = measure(text);
+        if found.has_nul {
             return Ok(Look::Bytes);
         }
-        escaped += escaped_length(text);
+        escaped += found.escaped;
         if read == 0 {
             return Ok(Look::Text(escaped));
         }

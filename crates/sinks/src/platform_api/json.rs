@@ -19,8 +19,9 @@ use super::{
     escape::escape_into,
 };
 
-/// Bytes handed to the connection at a time, about.
-const PART: usize = 64 * 1024;
+/// Bytes handed to the connection at a time, about. With what a step adds they stay below what the
+/// C library calls large: to free that takes it a look at everything that is free.
+const PART: usize = 24 * 1024;
 
 /// The body of an upload of `emails`, compressed if the server takes that.
 pub(super) fn payload(emails: &[Prepared], gzip: bool) -> io::Result<Payload> {

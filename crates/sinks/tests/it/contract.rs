@@ -22,7 +22,7 @@ impl SinkUnderTest for Folder {
 
     fn copies(&self, route: &Route) -> Vec<(Uid, Vec<u8>)> {
         let folder = LocalFiles::open_read_only(self.0.path()).unwrap();
-        let files = folder.stored(route).unwrap().map(|stored| stored.unwrap());
+        let files = folder.stored(route).unwrap();
         files.map(|stored| (stored.uid, fs::read(stored.eml).unwrap())).collect()
     }
 

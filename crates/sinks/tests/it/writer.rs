@@ -144,8 +144,7 @@ impl Writer {
         let folder = LocalFiles::open_read_only(&self.prefix).unwrap();
         let route = mail::route();
         let expected: BTreeSet<_> = (0..self.total).map(mail::uid).collect();
-        let stored: BTreeSet<_> =
-            folder.stored(&route).unwrap().map(|stored| stored.unwrap().uid).collect();
+        let stored: BTreeSet<_> = folder.stored(&route).unwrap().map(|stored| stored.uid).collect();
         assert!(stored == expected, "the folder does not hold what was delivered");
         let ledger: Vec<_> =
             folder.ledger(&route).unwrap().map(|entry| entry.unwrap().uid).collect();
