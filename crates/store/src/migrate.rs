@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_people.sql"),
     include_str!("migrations/0005_integrations.sql"),
     include_str!("migrations/0006_converting.sql"),
+    include_str!("migrations/0007_words.sql"),
 ];
 
 /// The version that this program works with.

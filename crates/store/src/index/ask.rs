@@ -39,8 +39,36 @@ pub enum Count {
     AtLeast(u64),
 }
 
+/// Newest comments that PostgreSQL looks at first: they tell how rare that is which is looked for.
+const PROBED: usize = 500;
+/// Comments that are looked at one by one rather than that the index of words is asked, and how many
+/// more if many are wanted.
+const WALKED: usize = 2_000;
+const WALKED_MORE: usize = 4_000;
+
+/// How PostgreSQL is made to look. Its own guess of how rare a word is can be wrong by a thousand
+/// times, and then it reads the words of every comment there is. SQLite keeps the places of each
+/// word in their order, and needs no other way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// Through so many of the newest comments.
+    Newest(usize),
+    /// Through the index of words, which names all places in no order: quick if there are few.
+    Words,
+}
+
+/// Until the end of the transaction, or until [`ANY_WAY`]: no scan of the table, none in the order of
+/// places, and no other thread or compiler, which would take longer to start than the search.
+/// Spec: "Query Planning", PostgreSQL documentation.
+const ONLY_WORDS: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off; \
+                          SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off";
+const ANY_WAY: &str = "SET LOCAL enable_seqscan = DEFAULT; SET LOCAL enable_indexscan = DEFAULT; \
+                       SET LOCAL max_parallel_workers_per_gather = DEFAULT; SET LOCAL jit = DEFAULT";
+
 /// A search as a condition of the database.
 pub(super) struct Condition {
+    /// It may be that many places are found, and the newest are soon enough.
+    may_be_common: bool,
     sql: String,
     texts: Vec<String>,
     /// Inclusive.
@@ -55,17 +83,32 @@ impl Condition {
         self
     }
 
+    /// The newest are not enough: there are few, or all are wanted.
+    pub(super) fn wherever_they_are(mut self) -> Self {
+        self.may_be_common = false;
+        self
+    }
+
     /// `{prefix} … WHERE … {suffix}`, where the places are the column `place`.
-    pub(super) fn statement(
+    fn statement(
         &self,
+        way: Way,
         prefix: &str,
         suffix: &str,
     ) -> Statement<'static, Any, AnyArguments> {
-        let column = if self.sql.starts_with("search_words") { "rowid" } else { "place" };
+        let found = &self.sql;
+        let column = if found.starts_with("search_words") { "rowid" } else { "place" };
+        let range = format!("{column} >= $1 AND {column} < $2");
+        let from = match way {
+            Way::Newest(many) => format!(
+                "(SELECT place, words, texts FROM search_words WHERE {range} \
+                 ORDER BY place DESC LIMIT {many}) AS newest WHERE {found}"
+            ),
+            Way::Words => format!("search_words WHERE {found} AND {range}"),
+        };
         let sql = format!(
-            "{prefix} (SELECT {column} AS place FROM search_words WHERE {} AND {column} >= $1 \
-             AND {column} < $2 ORDER BY {column} DESC LIMIT $3) AS hits {suffix}",
-            self.sql
+            "{prefix} (SELECT {column} AS place FROM {from} ORDER BY {column} DESC LIMIT $3) \
+             AS hits {suffix}"
         );
         // Which way is best depends on the words: a plan is made for each.
         let statement = sqlx::query(AssertSqlSafe(sql)).persistent(false);
@@ -110,28 +153,74 @@ impl Session {
     /// The database failed.
     pub async fn search_count(&mut self, wanted: &Search, most: u64) -> Result<Count> {
         let condition = self.condition(wanted).await?;
+        self.count(&condition, most).await
+    }
+
+    pub(super) async fn count(&mut self, condition: &Condition, most: u64) -> Result<Count> {
         let most_rows = usize::try_from(most).unwrap_or(usize::MAX - 1) + 1;
-        let statement = condition.statement("SELECT COUNT(*) FROM", "");
-        let row = condition.bind(statement, most_rows).fetch_one(self.database()).await?;
-        let found = u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or_default();
+        let counted = |rows: &[AnyRow]| -> Result<usize> {
+            let count = rows.first().map(|row| row.try_get::<i64, _>(0)).transpose()?;
+            Ok(count.and_then(|count| usize::try_from(count).ok()).unwrap_or_default())
+        };
+        let rows = self.ask(condition, "SELECT COUNT(*) FROM", "", most_rows, counted).await?;
+        let found = counted(&rows)? as u64;
         Ok(if found > most { Count::AtLeast(most) } else { Count::Exact(found) })
     }
 
     pub(super) async fn search_places(&mut self, wanted: &Search, most: usize) -> Result<Vec<i64>> {
         let condition = self.condition(wanted).await?;
-        let rows = self.ask(&condition, "SELECT place FROM", "ORDER BY place DESC", most).await?;
+        let (prefix, suffix) = ("SELECT place FROM", "ORDER BY place DESC");
+        let rows = self.ask(&condition, prefix, suffix, most, |rows| Ok(rows.len())).await?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
+    /// Asks for the newest `most` places that fit, in the way that is the quickest as far as a
+    /// glance tells; `counted` tells how many places an answer stands for.
     pub(super) async fn ask(
         &mut self,
         condition: &Condition,
         prefix: &str,
         suffix: &str,
         most: usize,
+        counted: impl Fn(&[AnyRow]) -> Result<usize>,
     ) -> Result<Vec<AnyRow>> {
-        let statement = condition.statement(prefix, suffix);
-        Ok(condition.bind(statement, most).fetch_all(self.database()).await?)
+        if self.kind() == Kind::Postgres && condition.may_be_common {
+            let way = Way::Newest(PROBED);
+            let rows = self.ask_by(way, condition, prefix, suffix, most).await?;
+            let found = counted(&rows)?;
+            if found >= most {
+                return Ok(rows);
+            }
+            let worth = WALKED + WALKED_MORE.min(2 * most);
+            if most.saturating_mul(PROBED) <= found * worth {
+                let way = Way::Newest(2 * worth);
+                let rows = self.ask_by(way, condition, prefix, suffix, most).await?;
+                if counted(&rows)? >= most {
+                    return Ok(rows);
+                }
+            }
+        }
+        self.ask_by(Way::Words, condition, prefix, suffix, most).await
+    }
+
+    async fn ask_by(
+        &mut self,
+        way: Way,
+        condition: &Condition,
+        prefix: &str,
+        suffix: &str,
+        most: usize,
+    ) -> Result<Vec<AnyRow>> {
+        let is_led = self.kind() == Kind::Postgres && way == Way::Words;
+        if is_led {
+            sqlx::raw_sql(ONLY_WORDS).execute(self.database()).await?;
+        }
+        let statement = condition.statement(way, prefix, suffix);
+        let rows = condition.bind(statement, most).fetch_all(self.database()).await?;
+        if is_led {
+            sqlx::raw_sql(ANY_WAY).execute(self.database()).await?;
+        }
+        Ok(rows)
     }
 
     /// Comments at those places, newest first.
@@ -187,7 +276,7 @@ impl Session {
                 // The first three are places and a number.
                 sql.push_str(&format!("${}{part}", number + 4));
             }
-            return Ok(Condition { sql, texts: values, from, to });
+            return Ok(Condition { may_be_common: true, sql, texts: values, from, to });
         }
         let mut words = fts5::Words::new();
         for prefix in fts5::prefixes(&node) {
@@ -196,7 +285,8 @@ impl Session {
             }
         }
         let texts = vec![fts5::expression(&node, &words)];
-        Ok(Condition { sql: "search_words MATCH $4".to_owned(), texts, from, to })
+        let sql = "search_words MATCH $4".to_owned();
+        Ok(Condition { may_be_common: true, sql, texts, from, to })
     }
 
     async fn are_all_projects(&mut self, projects: &BTreeSet<String>) -> Result<bool> {

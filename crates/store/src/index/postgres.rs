@@ -1,12 +1,12 @@
 //! A query in the language of PostgreSQL: a `tsquery` that finds all that is looked for and
 //! perhaps more, and conditions on the texts that leave the rest out.
 //!
-//! Spec: "Text Search Types" and "Controlling Text Search", PostgreSQL documentation.
+//! Words have neither weights nor places: the index does not know them, so that each comment with
+//! the word would have to be read to tell.
+//!
+//! Spec: "Text Search Types" and "GIN Indexes", PostgreSQL documentation.
 
 use search::{Entry, Field, Mark, Node, Phrase};
-
-/// Weight of the words of each text, in the order of the lines of `texts`.
-const WEIGHTS: [char; 5] = ['A', 'B', 'C', 'D', 'D'];
 
 /// A condition on the columns `words` and `texts`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(crate) struct Condition {
 
 /// The condition for a tree.
 pub(crate) fn condition(node: &Node) -> Condition {
-    let first = superset(node).unwrap_or_else(|| lexeme(Mark::everything().as_str(), None, false));
+    let first = superset(node).unwrap_or_else(|| lexeme(Mark::everything().as_str(), "", false));
     let mut found = Condition { sql: "words @@ {}::tsquery".to_owned(), values: vec![first] };
     if !is_exact(node) {
         found.sql.push_str(" AND ");
@@ -33,7 +33,7 @@ fn is_exact(node: &Node) -> bool {
         Node::All(nodes) | Node::Any(nodes) => nodes.iter().all(is_exact),
         Node::Not(node) => is_exact(node),
         Node::Mark(_) => true,
-        Node::Phrase(phrase) => phrase.tokens.len() == 1,
+        Node::Phrase(phrase) => phrase.tokens.len() == 1 && phrase.field != Field::Body,
     }
 }
 
@@ -51,34 +51,33 @@ fn superset(node: &Node) -> Option<String> {
         // Without a phrase, there are as many words as comments: none is left out too many.
         Node::Not(node) if is_exact(node) => superset(node).map(|found| format!("!{found}")),
         Node::Not(_) => None,
-        Node::Mark(mark) => Some(lexeme(mark.as_str(), None, false)),
+        Node::Mark(mark) => Some(lexeme(mark.as_str(), "", false)),
         Node::Phrase(phrase) => {
-            let weight = weight(phrase.field);
+            let own = letter(phrase.field);
             let last = phrase.tokens.len() - 1;
             let each = phrase.tokens.iter().enumerate();
-            let each = each
-                .map(|(number, token)| lexeme(token, weight, phrase.is_prefix && number == last));
+            let each =
+                each.map(|(number, token)| lexeme(token, own, phrase.is_prefix && number == last));
             Some(format!("({})", each.collect::<Vec<_>>().join(" & ")))
         }
     }
 }
 
-fn weight(field: Field) -> Option<char> {
+/// What stands before the words of a text, for those who look there alone. Nothing does before those
+/// of the body, which are most of all words: whoever looks there reads the text.
+fn letter(field: Field) -> &'static str {
     match field {
-        Field::Anywhere | Field::Name => None,
-        Field::Subject => Some('A'),
-        Field::From => Some('B'),
-        Field::To => Some('C'),
-        Field::Body => Some('D'),
+        Field::Anywhere | Field::Name | Field::Body => "",
+        Field::Subject => "s_",
+        Field::From => "f_",
+        Field::To => "t_",
     }
 }
 
 /// A token holds nothing that would have to be escaped.
-fn lexeme(token: &str, weight: Option<char>, is_prefix: bool) -> String {
-    let star = if is_prefix { "*" } else { "" };
-    let weight = weight.map(String::from).unwrap_or_default();
-    let colon = if is_prefix || !weight.is_empty() { ":" } else { "" };
-    format!("'{token}'{colon}{star}{weight}")
+fn lexeme(token: &str, letter: &str, is_prefix: bool) -> String {
+    let star = if is_prefix { ":*" } else { "" };
+    format!("'{letter}{token}'{star}")
 }
 
 /// The tree itself, as SQL.
@@ -132,33 +131,23 @@ fn line(number: usize) -> String {
     format!("split_part(texts, chr(10), {number})")
 }
 
+fn tokens(line: &str) -> impl Iterator<Item = &str> {
+    line.split(' ').filter(|token| !token.is_empty())
+}
+
 /// What an entry is in the columns `words` and `texts`.
 pub(crate) fn columns(entry: &Entry) -> (String, String) {
-    let lines = [&entry.subject, &entry.from, &entry.to, &entry.body, &entry.marks];
-    let mut tokens: Vec<(&str, usize)> = Vec::new();
-    for (number, line) in lines.iter().enumerate() {
-        tokens.extend(line.split(' ').filter(|token| !token.is_empty()).map(|own| (own, number)));
+    let Entry { subject, from, to, body, marks } = entry;
+    let lines = [subject, from, to, body, marks];
+    let every = lines.iter().flat_map(|line| tokens(line));
+    let mut words: Vec<String> = every.map(|own| lexeme(own, "", false)).collect();
+    for (field, line) in [(Field::Subject, subject), (Field::From, from), (Field::To, to)] {
+        words.extend(tokens(line).map(|own| lexeme(own, letter(field), false)));
     }
-    tokens.sort_unstable();
-    tokens.dedup();
-    let mut words = String::new();
-    let mut last = "";
-    for (token, number) in tokens {
-        let weight = WEIGHTS.get(number).copied().unwrap_or('D');
-        // The place of a word tells its weights apart, and nothing else.
-        let place = (number + 1).min(4);
-        if token == last {
-            words.push(',');
-        } else {
-            words.push_str(if words.is_empty() { "'" } else { " '" });
-            words.push_str(token);
-            words.push_str("':");
-        }
-        words.push_str(&format!("{place}{weight}"));
-        last = token;
-    }
+    words.sort_unstable();
+    words.dedup();
     let texts = lines.map(|line| format!(" {line} ")).join("\n");
-    (words, texts)
+    (words.join(" "), texts)
 }
 
 #[cfg(test)]
@@ -190,11 +179,16 @@ mod tests {
     #[test]
     fn words_decide_alone_and_phrases_do_not() {
         check("a", "words @@ {}::tsquery", &["('a')"]);
-        check("subject:ab* -b", "words @@ {}::tsquery", &["(('ab':*A) & !('b'))"]);
+        check("subject:ab* -b", "words @@ {}::tsquery", &["(('s_ab':*) & !('b'))"]);
         check(
             "a OR \"b c\"",
             "words @@ {}::tsquery AND (words @@ {}::tsquery OR strpos(texts, {}) > 0)",
             &["(('a') | ('b' & 'c'))", "('a')", " b c "],
+        );
+        check(
+            "body:ab*",
+            "words @@ {}::tsquery AND strpos(split_part(texts, chr(10), 4), {}) > 0",
+            &["('ab':*)", " ab"],
         );
         check(
             "-subject:\"b cd*\"",
@@ -204,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_words_with_weights_and_lines() {
+    fn an_entry_is_words_and_lines() {
         let entry = Entry {
             subject: "b a".to_owned(),
             body: "a a c".to_owned(),
@@ -212,7 +206,7 @@ mod tests {
             ..Entry::default()
         };
         let (words, texts) = columns(&entry);
-        assert_eq!(words, "'_all':4D 'a':1A,4D 'b':1A 'c':4D");
+        assert_eq!(words, "'_all' 'a' 'b' 'c' 's_a' 's_b'");
         assert_eq!(texts, " b a \n  \n  \n a a c \n _all ");
     }
 }

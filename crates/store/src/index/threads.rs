@@ -132,8 +132,8 @@ impl Session {
                 continue;
             }
             let condition = self.condition(&Search { after: None, ..of(wanted, &key) }).await?;
-            let condition = condition.not_before(began);
-            if !self.ask(&condition, "SELECT place FROM", "", 1).await?.is_empty() {
+            let condition = condition.not_before(began).wherever_they_are();
+            if self.count(&condition, 0).await? != Count::Exact(0) {
                 shown.insert(key);
             }
         }
@@ -159,7 +159,8 @@ impl Session {
             Count::Exact(1)
         } else {
             // From the newest on, whatever page this is.
-            self.search_count(&Search { after: None, ..of(wanted, &key) }, COUNTED).await?
+            let condition = self.condition(&Search { after: None, ..of(wanted, &key) }).await?;
+            self.count(&condition.wherever_they_are(), COUNTED).await?
         };
         Ok(ThreadHit { comment, found, comments })
     }

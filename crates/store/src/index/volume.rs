@@ -32,12 +32,13 @@ impl Session {
     ///
     /// The database failed.
     pub async fn search_volume(&mut self, wanted: &Search, most: usize) -> Result<SearchVolume> {
-        let condition = self.condition(wanted).await?;
+        // So many are looked at that the newest alone are not enough.
+        let condition = self.condition(wanted).await?.wherever_they_are();
         let prefix = format!(
             "SELECT (place + {}) / {DAY} - {SHIFT}, COUNT(*), MIN(place) FROM",
             SHIFT * DAY
         );
-        let rows = self.ask(&condition, &prefix, "GROUP BY 1 ORDER BY 1", most).await?;
+        let rows = self.ask(&condition, &prefix, "GROUP BY 1 ORDER BY 1", most, |_| Ok(0)).await?;
         let mut volume = SearchVolume::default();
         let (mut total, mut oldest) = (0, i64::MAX);
         for row in rows {
