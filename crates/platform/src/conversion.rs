@@ -158,6 +158,10 @@ async fn write_and_claim(
     let mut pause = PAUSE;
     loop {
         let written = async {
+            // A server that has nothing to do leaves the disk alone.
+            if done.is_empty() && !shared.store.read().await?.may_claim_conversions(by).await? {
+                return Ok(Vec::new());
+            }
             let mut session = shared.store.write().await?;
             let changed = write(&mut session, by, done).await?;
             let claims = match ahead {

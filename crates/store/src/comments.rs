@@ -65,6 +65,14 @@ pub struct CommentWrite {
     pub old: Option<Comment>,
 }
 
+/// A comment that is to be inserted.
+struct Waiting {
+    comment: Comment,
+    new: NewComment,
+    /// Of the row that it had before.
+    text_changes: i64,
+}
+
 pub(crate) const COLUMNS: &str = "SELECT place, source_id, id, at, thread_id, body, version, \
                                   email, generation, created_at, updated_at FROM comments";
 
@@ -154,16 +162,20 @@ impl Session {
                 }
                 // Its place goes with its time.
                 Some(old) => {
-                    self.remove_rows(source_id, &[old.place]).await?;
-                    waiting.push((self.replaced(&old, &new), new));
+                    let text_changes = self.take_row(old.place).await?;
+                    let comment = self.replaced(&old, &new);
+                    waiting.push(Waiting { comment, new, text_changes });
                 }
-                None => waiting.push((self.added(source_id, &new), new)),
+                None => {
+                    let comment = self.added(source_id, &new);
+                    waiting.push(Waiting { comment, new, text_changes: 0 });
+                }
             }
         }
         // Writers of other sources meet in the same order.
-        waiting.sort_by_key(|(comment, _)| comment.place);
+        waiting.sort_by_key(|own| own.comment.place);
         self.insert_comments(&mut waiting).await?;
-        written.extend(waiting.into_iter().map(|(comment, _)| comment));
+        written.extend(waiting.into_iter().map(|own| own.comment));
         self.follow(source_id, &replaced, &written).await?;
         Ok(written)
     }
@@ -214,9 +226,9 @@ impl Session {
     }
 
     /// Inserts comments, and tells each its place.
-    async fn insert_comments(&mut self, all: &mut [(Comment, NewComment)]) -> Result<()> {
+    async fn insert_comments(&mut self, all: &mut [Waiting]) -> Result<()> {
         let mut taken = HashSet::new();
-        for (comment, _) in all.iter_mut() {
+        for Waiting { comment, .. } in all.iter_mut() {
             let mut place = self.first_free(micros(comment.at));
             while !taken.insert(place) {
                 place += 1;
@@ -231,12 +243,12 @@ impl Session {
             // Some places were taken: these comments go behind them, one by one.
             let mine = self.places_of(rows).await?;
             for row in rows {
-                if mine.contains(&(row.0.place, row.0.id.clone())) {
+                if mine.contains(&(row.comment.place, row.comment.id.clone())) {
                     continue;
                 }
                 loop {
-                    row.0.place = self.free_behind(row.0.place).await?;
-                    if taken.insert(row.0.place)
+                    row.comment.place = self.free_behind(row.comment.place).await?;
+                    if taken.insert(row.comment.place)
                         && self.insert_rows(std::slice::from_ref(row)).await? == 1
                     {
                         break;
@@ -244,14 +256,12 @@ impl Session {
                 }
             }
         }
-        for (comment, _) in all.iter() {
-            self.remember(comment);
-        }
+        all.iter().for_each(|own| self.remember(&own.comment));
         Ok(())
     }
 
     /// Inserts those rows whose places are free, and counts them.
-    async fn insert_rows(&mut self, rows: &[(Comment, NewComment)]) -> Result<u64> {
+    async fn insert_rows(&mut self, rows: &[Waiting]) -> Result<u64> {
         let sql = format!(
             "INSERT INTO comments (place, source_id, id, at, thread_id, body, version, email, \
              generation, text_changes, no_charge, created_at, updated_at) VALUES {} \
@@ -259,7 +269,7 @@ impl Session {
             places(self.kind(), 13, rows.len())
         );
         let mut query = sqlx::query(AssertSqlSafe(sql));
-        for (comment, new) in rows {
+        for Waiting { comment, new, text_changes } in rows {
             query = query
                 .bind(comment.place)
                 .bind(comment.source_id.clone())
@@ -270,7 +280,7 @@ impl Session {
                 .bind(comment.version)
                 .bind(comment.email)
                 .bind(comment.generation)
-                .bind(i64::from(new.changes_text))
+                .bind(text_changes + i64::from(new.changes_text))
                 .bind(i64::from(new.no_charge))
                 .bind(micros(comment.created_at))
                 .bind(micros(comment.updated_at));
@@ -279,13 +289,10 @@ impl Session {
     }
 
     /// The places of those of the comments that are there.
-    async fn places_of(
-        &mut self,
-        rows: &[(Comment, NewComment)],
-    ) -> Result<HashSet<(i64, String)>> {
-        let Some((first, _)) = rows.first() else { return Ok(HashSet::new()) };
-        let ids: Vec<String> = rows.iter().map(|(comment, _)| comment.id.clone()).collect();
-        let source_id = first.source_id.clone();
+    async fn places_of(&mut self, rows: &[Waiting]) -> Result<HashSet<(i64, String)>> {
+        let Some(first) = rows.first() else { return Ok(HashSet::new()) };
+        let ids: Vec<String> = rows.iter().map(|own| own.comment.id.clone()).collect();
+        let source_id = first.comment.source_id.clone();
         let found = self.comments_by_id(&source_id, &ids).await?;
         Ok(found.into_values().map(|comment| (comment.place, comment.id)).collect())
     }
@@ -348,8 +355,15 @@ impl Session {
         Ok(())
     }
 
-    /// Removes comments, with what was sent beside them; those that are gone are no failure.
-    /// Returns those that were there.
+    /// Removes the row of a comment that gets another, and returns how often its text has changed.
+    async fn take_row(&mut self, place: i64) -> Result<i64> {
+        let sql = "DELETE FROM comments WHERE place = $1 RETURNING text_changes";
+        let row = sqlx::query(sql).bind(place).fetch_optional(self.database()).await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or_default())
+    }
+
+    /// Removes comments, with what was sent beside them and said about them in datasets; those that
+    /// are gone are no failure. Returns those that were there.
     ///
     /// # Errors
     ///
@@ -374,6 +388,11 @@ impl Session {
                 let query = sqlx::query(AssertSqlSafe(sql)).bind(source_id.to_owned());
                 some.iter().fold(query, |query, comment| query.bind(comment.id.clone()))
             };
+            let said = format!(
+                "DELETE FROM annotations WHERE source_id = $1 AND comment_id IN ({})",
+                list(2, some.len())
+            );
+            bind(said).execute(self.database()).await?;
             let rows = bind(format!("SELECT hash FROM {of}")).fetch_all(self.database()).await?;
             if rows.is_empty() {
                 continue;
@@ -419,16 +438,25 @@ impl Session {
         Ok(true)
     }
 
-    /// Removes the comments that were made of an email of this bucket.
+    /// Removes the comments that were made of an email of this bucket. Those about which something
+    /// was said in a dataset stay, as if a client had written them.
     pub(crate) async fn delete_comments_of(&mut self, bucket_id: &str, email: i64) -> Result<()> {
-        let sql = "SELECT source_id, comments.id FROM comments \
-                   JOIN sources ON sources.id = source_id WHERE email = $1 AND bucket_id = $2 \
-                   ORDER BY source_id";
+        let sql = "SELECT source_id, comments.id, place, \
+                   (SELECT COUNT(*) FROM annotations WHERE annotations.source_id = comments.source_id \
+                    AND comment_id = comments.id) \
+                   FROM comments JOIN sources ON sources.id = source_id \
+                   WHERE email = $1 AND bucket_id = $2 ORDER BY source_id";
         let query = sqlx::query(sql).bind(email).bind(bucket_id.to_owned());
         for row in query.fetch_all(self.database()).await? {
             let (source_id, id): (String, String) = (row.try_get(0)?, row.try_get(1)?);
             self.begin_comments(&source_id).await?;
-            self.delete_comments(&source_id, &[id]).await?;
+            if row.try_get::<i64, _>(3)? == 0 {
+                self.delete_comments(&source_id, &[id]).await?;
+            } else {
+                let sql = "UPDATE comments SET email = NULL WHERE place = $1";
+                let query = sqlx::query(sql).bind(row.try_get::<i64, _>(2)?);
+                query.execute(self.database()).await?;
+            }
         }
         Ok(())
     }

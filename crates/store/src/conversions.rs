@@ -193,6 +193,19 @@ impl Session {
         Ok(())
     }
 
+    /// Whether there may be something for [`Self::claim_conversions`]: a glance that writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn may_claim_conversions(&mut self, by: &Claimant) -> Result<bool> {
+        let sql = "SELECT 1 FROM sources WHERE queued_to IS NOT NULL AND bucket_id IS NOT NULL \
+                   AND format <= $1 LIMIT 1";
+        let scan = sqlx::query(sql).bind(by.format).fetch_optional(self.database()).await?;
+        let sql = "SELECT 1 FROM conversions WHERE quarantined_at IS NULL LIMIT 1";
+        Ok(scan.is_some() || sqlx::query(sql).fetch_optional(self.database()).await?.is_some())
+    }
+
     /// Takes emails from the queue, oldest first. Those that were being converted when a process
     /// was killed come one at a time, and are set aside when that has happened too often.
     ///

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use sqlx::{Connection, Row};
 use store::{
-    AUDIO, Claim, Claimant, Comment, CommentQuery, CommentWrite, NewComment, Session, Source,
-    SourceDetails, Store, StoreError, Wanted,
+    AUDIO, Annotation, Claim, Claimant, Comment, CommentQuery, CommentWrite, Dataset, NewComment,
+    Session, Source, SourceDetails, Store, StoreError, Wanted,
 };
 
 use crate::contract::{Opened, at, bucket, email, read};
@@ -336,13 +336,31 @@ pub(crate) async fn emails_and_buckets_take_their_comments_with_them(opened: Ope
     });
     put(&mut session, &own, made.collect()).await;
     put(&mut session, &own, vec![comment("by a client", 9)]).await;
+    let dataset = Dataset { project_id: own.project_id.clone(), ..Dataset::default() };
+    let dataset = session.create_dataset(dataset).await.unwrap();
+    let said = |id: &str| Annotation {
+        source_id: own.id.clone(),
+        comment_id: id.to_owned(),
+        content: "{}".to_owned(),
+    };
+    for id in ["<2@example.com>", "by a client"] {
+        session.put_annotation(&dataset.id, &said(id)).await.unwrap();
+    }
     session.delete_emails(&bucket.id, &["<1@example.com>".to_owned()]).await.unwrap();
     session.commit().await.unwrap();
     let mut session = store.write().await.unwrap();
     let all = ids(&mut session, &own, CommentQuery::default()).await;
     assert_eq!(all, ["<0@example.com>", "<2@example.com>", "by a client"]);
     session.delete_bucket(&bucket.id).await.unwrap();
-    assert_eq!(ids(&mut session, &own, CommentQuery::default()).await, ["by a client"]);
+    let all = ids(&mut session, &own, CommentQuery::default()).await;
+    assert_eq!(all, ["<2@example.com>", "by a client"], "somebody has said something about them");
+    let kept = session.comments_by_id(&own.id, &["<2@example.com>".to_owned()]).await.unwrap();
+    assert_eq!(kept["<2@example.com>"].email, None);
+    // Who removes a comment itself removes what was said, too.
+    session.begin_comments(&own.id).await.unwrap();
+    session.delete_comments(&own.id, &["<2@example.com>".to_owned()]).await.unwrap();
+    let left = session.annotations(&dataset.id, ("", ""), 9).await.unwrap();
+    assert_eq!(left, [said("by a client")]);
     let source = session.source_by_id(&own.id).await.unwrap().unwrap();
     assert_eq!(source.details.bucket_id, None);
 }
@@ -376,7 +394,7 @@ pub(crate) async fn changes_of_text_are_counted_and_their_order_is_that_of_time(
     let row =
         |row: &sqlx::any::AnyRow| -> (String, i64, i64) { (row.get(0), row.get(1), row.get(2)) };
     let rows: Vec<_> = rows.iter().map(row).collect();
-    assert_eq!(rows, [("c".to_owned(), 1, 1), ("free".to_owned(), 0, 1)]);
+    assert_eq!(rows, [("c".to_owned(), 3, 1), ("free".to_owned(), 0, 1)]);
 }
 
 pub(crate) async fn a_claim_is_of_so_many_emails_and_so_many_bytes(opened: Opened) {

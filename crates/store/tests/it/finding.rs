@@ -407,6 +407,53 @@ pub(crate) async fn search_finds_what_a_reader_finds(opened: Opened) {
     assert!(some > 100 && none > 10, "{some} {none}");
 }
 
+pub(crate) async fn words_are_found_however_many_have_them(opened: Opened) {
+    let store = &opened.store;
+    let mut session = store.write().await.unwrap();
+    let world = World::new(&mut session).await;
+    let source = &world.sources[0].1;
+    assert!(session.begin_comments(source).await.unwrap());
+    // More than are looked at one by one: a few words, each in others of them.
+    type Has = fn(i64) -> bool;
+    let has: &[(&str, Has)] = &[
+        ("every", |_| true),
+        ("half", |n| n % 2 == 0),
+        ("some", |n| n % 60 == 0),
+        ("seldom", |n| n % 900 == 0),
+        ("older", |n| n < 1_000),
+        ("oldest", |n| n < 30),
+        ("newest", |n| n >= 5_970),
+    ];
+    let mut placed = Vec::new();
+    for some in (0..6_000).collect::<Vec<i64>>().chunks(500) {
+        let new = some.iter().map(|n| {
+            let words = has.iter().filter(|(_, has)| has(*n)).map(|(word, _)| *word);
+            let text = words.collect::<Vec<_>>().join(" ");
+            let mut new = made_up(&mut Dice(1), usize::try_from(*n).unwrap());
+            new.at = at(*n);
+            new.body = json!({ "messages": [{ "body": { "text": text } }] }).to_string();
+            CommentWrite { new, old: None }
+        });
+        placed.extend(places(&session.put_comments(source, new.collect()).await.unwrap()));
+    }
+    placed.sort_unstable();
+    for (word, has) in has {
+        let here = (0..).zip(&placed).filter(|(n, _)| has(*n)).map(|(_, place)| *place);
+        let mut expected: Vec<i64> = here.collect();
+        expected.reverse();
+        for page in [21, 1_000] {
+            let found = found(&mut session, &world.search(word), page).await;
+            assert!(found == expected, "{word}, {page}: {} found", found.len());
+        }
+        for most in [20, 1_000, 10_000] {
+            let count = session.search_count(&world.search(word), most).await.unwrap();
+            let exact = Count::Exact(expected.len() as u64);
+            let all = if expected.len() as u64 > most { Count::AtLeast(most) } else { exact };
+            assert_eq!(count, all, "{word}");
+        }
+    }
+}
+
 async fn threads_are_as_a_reader_groups_them(
     session: &mut Session,
     wanted: &Search,

@@ -62,6 +62,7 @@ macro_rules! store_contract {
             a_claim_is_of_so_many_emails_and_so_many_bytes,
         } finding {
             search_finds_what_a_reader_finds,
+            words_are_found_however_many_have_them,
             an_index_is_rebuilt_while_comments_change,
             nobody_finds_what_is_in_another_project,
             no_query_is_an_error_of_the_database,
