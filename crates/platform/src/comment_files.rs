@@ -150,12 +150,12 @@ async fn unpack(
     index: usize,
     hash: Option<String>,
 ) -> Result<Option<Found>, Refusal> {
-    let mut content = session.content(&email.hash).await?;
+    let content = session.content(&email.hash).await?;
     let id = email.id.clone();
     let (mailbox, timestamp) = (email.mailbox.clone(), email.sent_at);
     let threads = &shared.converter.opened;
     let found = threads.run(move |watch| {
-        let raw = read_whole(&mut content)?;
+        let raw = content.read_whole()?;
         watch.begin(());
         let metadata = record::Metadata::default();
         let delivery = Delivery {
@@ -178,20 +178,6 @@ async fn unpack(
     let found: Result<_, StoreError> =
         found.await.map_err(|failed| unopened(failed, threads.time()))?;
     Ok(found?)
-}
-
-/// Reads a content into memory.
-pub(crate) fn read_whole(content: &mut ContentReader) -> Result<Vec<u8>, StoreError> {
-    let size = usize::try_from(content.size()).unwrap_or(usize::MAX);
-    let mut whole = Vec::with_capacity(size.min(256 * 1024 * 1024));
-    let mut piece = vec![0; PIECE];
-    loop {
-        let read = content.read(&mut piece)?;
-        if read == 0 {
-            return Ok(whole);
-        }
-        whole.extend_from_slice(piece.get(..read).unwrap_or_default());
-    }
 }
 
 /// An answer of bytes that no browser takes for a page.

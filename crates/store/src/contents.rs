@@ -13,19 +13,20 @@ mod owner;
 mod place;
 
 use std::{
+    collections::HashMap,
     fs,
-    io::{self, Read},
+    io::Read,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use openssl::sha::Sha256;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::{AssertSqlSafe, Row, any::AnyRow};
 
 pub(crate) use self::{ahead::AT_ONCE, folder::on_disk};
 use self::{
     ahead::Waiting,
-    coding::{CODING, Coder, Decoder, Packer, Target, is_known},
+    coding::{CODING, Coder, Decoder, Input, Packer, Target, is_known},
 };
 pub use self::{
     folder::Folder,
@@ -40,6 +41,12 @@ use crate::{
 
 /// Largest compressed content that the database holds itself.
 pub(crate) const MAX_INLINE: usize = 128 * 1024;
+/// Bytes that are read at once.
+const PIECE: usize = 64 * 1024;
+/// Most bytes of memory that are taken for a content before any of it was read.
+const AHEAD: u64 = 256 * 1024 * 1024;
+/// Contents that one statement opens.
+const OPENED: usize = 64;
 /// Bytes of compressed contents that one staging keeps in memory; more go into files.
 const MAX_STAGED: usize = 16 * 1024 * 1024;
 pub(crate) fn temporary(contents: &Path) -> PathBuf {
@@ -173,9 +180,14 @@ pub struct ContentReader {
 
 impl ContentReader {
     /// Reads what is kept under `hash`, from where it is kept.
-    pub(crate) fn new(hash: &str, size: u64, input: Box<dyn Read + Send>, from_file: bool) -> Self {
+    fn new(hash: &str, size: u64, input: Input) -> Self {
+        let from_file = matches!(input, Input::File(_));
         let (decoder, read) = (Decoder::new(input), Sha256::new());
         Self { hash: hash.to_owned(), size, decoder, read, count: 0, from_file }
+    }
+
+    pub(crate) fn from_file(hash: &str, size: u64, file: Box<dyn Read + Send>) -> Self {
+        Self::new(hash, size, Input::File(file))
     }
 
     /// Reads to the end, and finds out whether it is what was stored.
@@ -183,6 +195,28 @@ impl ContentReader {
         let mut piece = vec![0; 64 * 1024];
         while self.read(&mut piece)? > 0 {}
         Ok(())
+    }
+
+    /// Reads all of it, from the beginning.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] if this is not what was stored.
+    pub fn read_whole(mut self) -> Result<Vec<u8>> {
+        if let Some(whole) = self.decoder.whole(self.size) {
+            let whole = whole.map_err(|_| damaged(&self.hash))?;
+            self.read.update(&whole);
+            let is_whole = hex(&self.read.finish()) == self.hash;
+            return if is_whole { Ok(whole) } else { Err(damaged(&self.hash)) };
+        }
+        let mut whole = Vec::with_capacity(usize::try_from(self.size.min(AHEAD)).unwrap_or(0));
+        let mut piece = vec![0; PIECE];
+        loop {
+            match self.read(&mut piece)? {
+                0 => return Ok(whole),
+                read => whole.extend_from_slice(piece.get(..read).unwrap_or_default()),
+            }
+        }
     }
 
     /// Bytes of the whole content.
@@ -201,7 +235,7 @@ impl ContentReader {
     ///
     /// [`StoreError::Damaged`], at the end at the latest, if this is not what was stored.
     pub fn read(&mut self, into: &mut [u8]) -> Result<usize> {
-        let damaged = || StoreError::Damaged { what: format!("the content `{}`", self.hash) };
+        let damaged = || damaged(&self.hash);
         let count = self.decoder.read(into).map_err(|_| damaged())?;
         self.read.update(into.get(..count).unwrap_or_default());
         self.count += count as u64;
@@ -216,6 +250,10 @@ impl ContentReader {
         }
         Ok(count)
     }
+}
+
+fn damaged(hash: &str) -> StoreError {
+    StoreError::Damaged { what: format!("the content `{hash}`") }
 }
 
 impl Session {
@@ -260,26 +298,49 @@ impl Session {
     ///
     /// [`StoreError::Damaged`] if it is not there, although it was stored.
     pub async fn content(&mut self, hash: &str) -> Result<ContentReader> {
-        let row = sqlx::query("SELECT size, coding, body FROM contents WHERE hash = $1")
-            .bind(hash.to_owned())
-            .fetch_optional(self.database())
-            .await?;
-        let damaged = || StoreError::Damaged { what: format!("the content `{hash}`") };
-        let row = row.ok_or_else(damaged)?;
-        let size = u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or_default();
-        if !is_known(row.try_get(1)?) {
-            return Err(damaged());
+        let sql = "SELECT hash, size, coding, body FROM contents WHERE hash = $1";
+        let query = sqlx::query(sql).bind(hash.to_owned());
+        match query.fetch_optional(self.database()).await? {
+            Some(row) => self.opened(&row).await,
+            None => Err(damaged(hash)),
         }
-        let body: Option<Vec<u8>> = row.try_get(2)?;
-        let from_file = body.is_none();
-        let input: Box<dyn Read + Send> = match body {
-            Some(body) => Box::new(io::Cursor::new(body)),
-            None => {
-                let opened = self.contents.open(hash).await?;
-                opened.ok_or_else(damaged)?
+    }
+
+    /// Opens those of the contents that can be opened, with few statements.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn contents(&mut self, hashes: &[&str]) -> Result<HashMap<String, ContentReader>> {
+        let mut opened = HashMap::new();
+        for some in hashes.chunks(OPENED) {
+            let list: Vec<String> = (1..=some.len()).map(|place| format!("${place}")).collect();
+            let sql = format!(
+                "SELECT hash, size, coding, body FROM contents WHERE hash IN ({})",
+                list.join(", ")
+            );
+            let query = sqlx::query(AssertSqlSafe(sql));
+            let query = some.iter().fold(query, |query, hash| query.bind((*hash).to_owned()));
+            for row in query.fetch_all(self.database()).await? {
+                if let Ok(content) = self.opened(&row).await {
+                    opened.insert(content.hash.clone(), content);
+                }
             }
+        }
+        Ok(opened)
+    }
+
+    async fn opened(&mut self, row: &AnyRow) -> Result<ContentReader> {
+        let hash: String = row.try_get(0)?;
+        let size = u64::try_from(row.try_get::<i64, _>(1)?).unwrap_or_default();
+        if !is_known(row.try_get(2)?) {
+            return Err(damaged(&hash));
+        }
+        let input = match row.try_get(3)? {
+            Some(body) => Input::Memory(body),
+            None => Input::File(self.contents.open(&hash).await?.ok_or_else(|| damaged(&hash))?),
         };
-        Ok(ContentReader::new(hash, size, input, from_file))
+        Ok(ContentReader::new(&hash, size, input))
     }
 
     /// Removes those of the contents that nothing needs any more.

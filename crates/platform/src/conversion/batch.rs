@@ -19,7 +19,6 @@ use super::{
     converter::{Raw, processors},
 };
 use crate::{
-    comment_files::read_whole,
     server::Shared,
     watched::{Unfinished, Watch},
 };
@@ -152,7 +151,7 @@ impl Batch {
         if !watch.begin(Step::Read(number)) {
             return None;
         }
-        let raw = match content.and_then(|mut content| read_whole(&mut content)) {
+        let raw = match content.and_then(ContentReader::read_whole) {
             Ok(raw) => raw,
             Err(failure @ StoreError::Damaged { .. }) => {
                 return Some(Outcome::Bad(failure.to_string()));
@@ -192,6 +191,8 @@ async fn open_all(shared: &Shared, claims: &[Claim]) -> Result<VecDeque<Waiting>
     let mut session = shared.store.read().await?;
     let mut sources: HashMap<&str, Option<Source>> = HashMap::new();
     let mut waiting = VecDeque::with_capacity(claims.len());
+    let hashes: Vec<&str> = claims.iter().map(|claim| &*claim.hash).collect();
+    let mut opened = session.contents(&hashes).await?;
     for (number, claim) in claims.iter().enumerate() {
         if !sources.contains_key(&*claim.source_id) {
             let source = session.source_by_id(&claim.source_id).await?;
@@ -199,9 +200,13 @@ async fn open_all(shared: &Shared, claims: &[Claim]) -> Result<VecDeque<Waiting>
         }
         let source = sources.get(&*claim.source_id).and_then(Option::as_ref);
         let tag = source.and_then(|source| source.details.transform_tag.as_deref());
-        let content = match session.content(&claim.hash).await {
-            Err(error @ StoreError::Database(_)) => return Err(error),
-            content => content,
+        // An email that two sources want is opened for each.
+        let content = match opened.remove(&claim.hash) {
+            Some(content) => Ok(content),
+            None => match session.content(&claim.hash).await {
+                Err(error @ StoreError::Database(_)) => return Err(error),
+                content => content,
+            },
         };
         waiting.push_back(Waiting {
             number,

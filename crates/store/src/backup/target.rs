@@ -117,5 +117,5 @@ impl Target {
 /// Sees whether a file is the content that its name says.
 pub(super) fn verify(path: &Path, hash: &str, size: u64) -> Result<()> {
     let file = File::open(path).map_err(StoreError::file(path))?;
-    ContentReader::new(hash, size, Box::new(file), true).verify()
+    ContentReader::from_file(hash, size, Box::new(file)).verify()
 }

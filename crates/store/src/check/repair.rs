@@ -61,7 +61,7 @@ impl Store {
             std::io::copy(&mut from, &mut copy).map_err(failed())?;
             copy.as_file().sync_all().map_err(failed())?;
             let again = std::fs::File::open(copy.path()).map_err(failed())?;
-            let is_good = ContentReader::new(&hash, size, Box::new(again), true).verify().is_ok();
+            let is_good = ContentReader::from_file(&hash, size, Box::new(again)).verify().is_ok();
             Ok(is_good.then_some(copy))
         })
         .await

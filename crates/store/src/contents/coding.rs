@@ -2,6 +2,7 @@
 //! read as well.
 
 use std::{
+    cell::RefCell,
     io::{self, BufReader, Cursor, Read, Write},
     path::PathBuf,
 };
@@ -129,17 +130,46 @@ impl Write for Target {
 /// What is packed, until it is known how.
 type Packed = io::Chain<Cursor<Vec<u8>>, Box<dyn Read + Send>>;
 
+/// Where packed bytes are.
+pub(super) enum Input {
+    Memory(Vec<u8>),
+    File(Box<dyn Read + Send>),
+}
+
 /// Unpacks one content.
 pub(super) enum Decoder {
-    New(Option<Box<dyn Read + Send>>),
+    New(Option<Input>),
     Deflate(DeflateDecoder<Packed>),
     Zstd(read::Decoder<'static, BufReader<Packed>>),
 }
 
 impl Decoder {
-    pub(super) fn new(packed: Box<dyn Read + Send>) -> Self {
+    pub(super) fn new(packed: Input) -> Self {
         Self::New(Some(packed))
     }
+
+    /// Unpacks a small content at once, before anything of it was read; `None` if it must be read
+    /// piece by piece.
+    pub(super) fn whole(&self, size: u64) -> Option<io::Result<Vec<u8>>> {
+        let Self::New(Some(Input::Memory(packed))) = self else { return None };
+        let size = usize::try_from(size).ok().filter(|size| *size <= SMALL)?;
+        packed.starts_with(&MAGIC).then(|| unpack(packed, size))
+    }
+}
+
+thread_local! {
+    /// Kept from one content to the next, as its tables are larger than most.
+    static UNPACKER: RefCell<Option<bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn unpack(packed: &[u8], size: usize) -> io::Result<Vec<u8>> {
+    UNPACKER.with_borrow_mut(|unpacker| {
+        let unpacker = match unpacker {
+            Some(unpacker) => unpacker,
+            None => unpacker.insert(bulk::Decompressor::new()?),
+        };
+        unpacker.decompress(packed, size)
+    })
 }
 
 impl Read for Decoder {
@@ -148,7 +178,10 @@ impl Read for Decoder {
             let Some(packed) = packed.take() else {
                 return Err(io::Error::other("its beginning could not be read"));
             };
-            *self = begin(packed)?;
+            *self = begin(match packed {
+                Input::Memory(packed) => Box::new(Cursor::new(packed)),
+                Input::File(packed) => packed,
+            })?;
         }
         match self {
             Self::New(_) => Ok(0),
@@ -184,7 +217,7 @@ mod tests {
 
     fn unpacked(packed: Vec<u8>) -> io::Result<Vec<u8>> {
         let mut whole = Vec::new();
-        Decoder::new(Box::new(Cursor::new(packed))).read_to_end(&mut whole)?;
+        Decoder::new(Input::Memory(packed)).read_to_end(&mut whole)?;
         Ok(whole)
     }
 
@@ -198,6 +231,9 @@ mod tests {
                 let pieces: Vec<&[u8]> = whole.chunks(piece).collect();
                 let packed = packed(&pieces, folder.path());
                 assert!(packed.len() < size / 10 + 20, "{} of {size}", packed.len());
+                let at_once = Decoder::new(Input::Memory(packed.clone())).whole(size as u64);
+                assert_eq!(at_once.is_some(), size <= SMALL, "{size}");
+                assert!(at_once.is_none_or(|unpacked| unpacked.unwrap() == whole), "{size}");
                 assert_eq!(unpacked(packed).unwrap(), whole, "{size} in pieces of {piece}");
             }
         }
