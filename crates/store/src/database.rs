@@ -3,7 +3,10 @@
 use std::{fmt, net::IpAddr, path::Path, str::FromStr, time::Duration};
 
 use record::Secret;
-use sqlx::{Any, AnyConnection, AnyPool, Connection, Row, Transaction, any::AnyConnectOptions};
+use sqlx::{
+    Any, AnyConnection, AnyPool, ConnectOptions, Connection, Row, Transaction,
+    any::AnyConnectOptions,
+};
 use url::{Host, Url};
 
 use crate::{Kind, READERS, Result, StoreError};
@@ -136,14 +139,17 @@ fn is_here(host: &str) -> bool {
 pub(crate) fn file(folder: &Path) -> Result<AnyConnectOptions> {
     let path = folder.join("tributary.db");
     let escaped = path.display().to_string().replace('%', "%25").replace('?', "%3f");
-    Ok(AnyConnectOptions::from_str(&format!("sqlite://{escaped}?mode=rwc"))?)
+    let options = AnyConnectOptions::from_str(&format!("sqlite://{escaped}?mode=rwc"))?;
+    Ok(options.disable_statement_logging())
 }
 
 /// Tries the way to a server once, so that what is wrong with it is told as it is and at once:
 /// the pool would try again until its time is over.
 pub(crate) async fn connect(url: &DatabaseUrl) -> Result<AnyConnectOptions> {
     let options = AnyConnectOptions::from_str(url.url.reveal())
-        .map_err(|_| BadUrl("cannot be read by the driver".to_owned()))?;
+        .map_err(|_| BadUrl("cannot be read by the driver".to_owned()))?
+        // A server has a log of its own for statements that take long.
+        .disable_statement_logging();
     let place = || url.place.clone();
     let unreachable = |cause: record::Cause| StoreError::Unreachable { place: place(), cause };
     let connecting = tokio::time::timeout(PATIENCE, AnyConnection::connect_with(&options));

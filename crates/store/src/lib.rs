@@ -286,7 +286,11 @@ fn begin(kind: Kind, writes: bool) -> &'static str {
 }
 
 fn pool(kind: Kind, reads: bool) -> PoolOptions<Any> {
-    let options = AnyPoolOptions::new().acquire_timeout(PATIENCE).test_before_acquire(false);
+    let options = AnyPoolOptions::new()
+        .acquire_timeout(PATIENCE)
+        // Under load a writer waits for its turn, which is nothing to warn of.
+        .acquire_slow_threshold(PATIENCE)
+        .test_before_acquire(false);
     if kind == Kind::Postgres {
         return options;
     }

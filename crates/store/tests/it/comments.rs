@@ -171,9 +171,11 @@ async fn claim(store: &Store, by: &Claimant) -> Vec<Claim> {
 }
 
 async fn claim_of(store: &Store, by: &Claimant, wanted: Wanted) -> Vec<Claim> {
+    let is_worth = store.read().await.unwrap().may_claim_conversions(by).await.unwrap();
     let mut session = store.write().await.unwrap();
     let claims = session.claim_conversions(by, wanted).await.unwrap();
     session.commit().await.unwrap();
+    assert!(is_worth || claims.is_empty(), "a glance would have missed them");
     claims
 }
 
@@ -209,6 +211,7 @@ pub(crate) async fn emails_wait_in_the_queue_of_each_source(opened: Opened) {
     assert_eq!(numbers(&claims), ["<1@example.com>"]);
     assert_eq!(finish(store, &by, &claims).await, [true]);
     assert!(claim(store, &by).await.is_empty());
+    assert!(!store.read().await.unwrap().may_claim_conversions(&by).await.unwrap());
     // Another tag: everything once more.
     let mut session = store.write().await.unwrap();
     one.details.transform_version = Some(2);
