@@ -130,8 +130,14 @@ fn redirect_uri(visit: &Visit<'_>) -> String {
 /// Signs in whoever comes back, or tells the page of the sign-in why not.
 pub(crate) async fn finish(visit: &Visit<'_>) -> Result<Reply, Refusal> {
     let provider = provider(visit)?;
+    // Without a trip, nothing was tried that could be guessed, and any page of the web can have
+    // browsers come here: it would charge the address of whoever looks at it.
+    let Some(trip) = ended_trip(visit) else {
+        let reply = sign_in_page(visit, &Failure::Expired);
+        return Ok(reply.with(SET_COOKIE, Cookie::Oidc.clear(&visit.shared.site)));
+    };
     let attempt = visit.shared.attempt(None, visit.address)?;
-    let outcome = match come_back(visit, provider).await {
+    let outcome = match come_back(visit, provider, &trip).await {
         // No room for one more user, or their name is taken: a person is not shown JSON.
         Err(refusal) if refusal.status.is_client_error() => {
             tracing::warn!("Somebody whom the provider knows cannot become a user: {refusal}");
@@ -152,23 +158,23 @@ pub(crate) async fn finish(visit: &Visit<'_>) -> Result<Reply, Refusal> {
     Ok(reply.with(SET_COOKIE, Cookie::Oidc.clear(&visit.shared.site)))
 }
 
+/// The trip of this browser, if it comes back with its own state and in time.
+fn ended_trip(visit: &Visit<'_>) -> Option<Trip> {
+    let (shared, head) = (visit.shared, visit.head);
+    let trip = Trip::read(&Cookie::Oidc.find(&shared.site, &head.parts.headers)?)?;
+    trip.ends_with(&trip.state(), lone(head, "state"), shared.store.now()).then_some(trip)
+}
+
 async fn come_back(
     visit: &Visit<'_>,
     provider: &Provider,
+    trip: &Trip,
 ) -> Result<Result<Reply, Failure>, Refusal> {
     let (shared, head) = (visit.shared, visit.head);
     let one = |name: &str| lone(head, name);
     let now = shared.store.now();
-    let trip = Cookie::Oidc.find(&shared.site, &head.parts.headers);
-    let Some(trip) = trip.and_then(|text| Trip::read(&text)) else {
-        return Ok(Err(Failure::Expired));
-    };
-    let state = trip.state();
-    if !trip.ends_with(&state, one("state"), now) {
-        return Ok(Err(Failure::Expired));
-    }
     let mut session = shared.store.write().await?;
-    let is_first = session.use_state(&state, TimeDelta::seconds(2 * LIFETIME)).await?;
+    let is_first = session.use_state(&trip.state(), TimeDelta::seconds(2 * LIFETIME)).await?;
     session.commit().await?;
     if !is_first {
         return Ok(Err(Failure::Expired));

@@ -324,3 +324,41 @@ async fn a_provider_that_is_not_there_or_is_another_one_lets_nobody_in() {
     let server = Running::start_with(options()).await;
     assert_eq!(Browser::new(server.address).get("/auth/oidc/start").await.status, 404);
 }
+
+/// A page somewhere in the web can show pictures that lead here, and must not lock out whoever
+/// looks at it, nor everybody behind the same address.
+#[tokio::test]
+async fn who_comes_back_from_nowhere_has_tried_nothing() {
+    let provider = provider().await;
+    let server = platform(settings(&provider)).await;
+    let mut led_astray = Browser::new(server.address);
+    for number in 0..60 {
+        let page = led_astray.get(&format!("/auth/oidc/callback?n={number}")).await;
+        assert_eq!(led(&page), error("oidc_expired"));
+    }
+    for number in 0..60 {
+        let mut browser = Browser::new(server.address);
+        // One that set out, and comes back with the state of another.
+        browser.get("/auth/oidc/start").await;
+        assert!(browser.cookie("__Host-tributary_oidc").is_some());
+        let page = browser.get(&format!("/auth/oidc/callback?code=x&state=s{number}")).await;
+        assert_eq!(led(&page), error("oidc_expired"));
+    }
+    let failed = async || {
+        let events = events(&server).await;
+        events.iter().filter(|(kind, _)| kind.starts_with("sign_in_")).count()
+    };
+    assert_eq!(failed().await, 0);
+    // A code could be guessed.
+    let mut browser = Browser::new(server.address);
+    let mut back = to_callback(&mut browser, "/base/").await;
+    let pairs: Vec<(String, String)> = back.query_pairs().into_owned().collect();
+    let guessed = |(name, value): &(String, String)| {
+        let value = if name == "code" { "guessed" } else { value };
+        (name.clone(), value.to_owned())
+    };
+    back.query_pairs_mut().clear().extend_pairs(pairs.iter().map(guessed));
+    assert_eq!(led(&browser.visit(&back).await), error("oidc_failed"));
+    assert_eq!(failed().await, 1);
+    assert_eq!(whole_way(&mut Browser::new(server.address)).await, "/base/buckets");
+}
