@@ -138,6 +138,13 @@ impl Caller {
             && self.allows(permission)
     }
 
+    /// Whether the token is worth that permission in any project.
+    pub(crate) fn may_somewhere(&self, permission: &str) -> bool {
+        let user = &self.grant.user;
+        let own = user.projects.keys().chain(user.group_projects.keys());
+        own.chain(&self.grant.project).any(|name| self.may(name, permission))
+    }
+
     /// Whether the project of that name is to be seen.
     pub(crate) fn sees_project(&self, name: &str) -> bool {
         self.is_member(name) || self.may_everywhere(PROJECTS_ADMIN)

@@ -217,6 +217,18 @@ async fn credentials_are_tried_with_what_is_stored() {
     let config = noted.0.lock().unwrap().pop().unwrap();
     assert_eq!(config["auth_password"], CANARY);
     assert_eq!(config["ews_endpoint"], "https://mail.example.com/EWS/Exchange.asmx");
+    // What a group gives is worth as much as what people gave.
+    let (grouped, token) = server.add_user("grouped", &[], &[]).await;
+    let new = json!({ "connection": connection, "test_mailbox": "a@x.org" });
+    client.token = token;
+    assert_eq!(client.call("PUT", path, new.clone()).await.status, 403);
+    let mut session = server.store.write().await.unwrap();
+    let roles = [("own".to_owned(), "role-cm-developer".to_owned())].into();
+    assert!(session.set_group_roles(&grouped, &roles).await.unwrap());
+    session.commit().await.unwrap();
+    let tried = client.call("PUT", path, new).await;
+    assert_eq!(tried.status, 200, "{}", tried.message());
+    noted.0.lock().unwrap().clear();
     // Who may only read integrations cannot use what is stored, and learns nothing about others.
     let reads: &[&str] = &["integrations-read"];
     let (_, reader) = server.add_user("reader", &[], &[("own", reads)]).await;
