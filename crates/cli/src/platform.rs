@@ -237,3 +237,95 @@ async fn leave_address(store: &Store, address: &str) -> Result<(), StoreError> {
 pub(crate) fn check_config(bytes: &[u8]) -> Result<(), String> {
     config::check_form(bytes).map_err(|err| err.problems().join("; "))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use appliance::{config, environment::Environment, redirection::redirection};
+    use serde_json::{Value, json};
+
+    /// Configurations that differ in how they sign in and over which interface they read.
+    fn configurations() -> Vec<Value> {
+        let common = json!({
+            "mailboxes": { "abc@example.com": { "bucket": { "owner": "o", "name": "b" } } },
+            "auth_user": "svc@example.com", "auth_password": "p",
+            "auth_oauth_client_id": "c", "auth_oauth_client_secret": "s",
+            "auth_oauth_authority": "https://login.example.com/t/", "access_type": "impersonation",
+        });
+        let mut all = Vec::new();
+        for auth in ["ntlm", "oauth2"] {
+            for server in [
+                json!({ "ews_endpoint": "https://mail.example.com/EWS/Exchange.asmx" }),
+                json!({ "ews_endpoint": "http://mail.example.com/EWS/Exchange.asmx", "ews_allow_http": true }),
+                json!({ "host": "https://mail.example.com", "port": 443 }),
+                json!({ "microsoft_api": "graph", "ews_endpoint": "https://mail.example.com/EWS/Exchange.asmx" }),
+                json!({ "microsoft_api": "graph", "graph_endpoint": "https://graph.microsoft.com/v1.0" }),
+            ] {
+                let mut config = common.clone();
+                let map = config.as_object_mut().unwrap();
+                map.extend(server.as_object().unwrap().clone());
+                map.insert("auth_type".to_owned(), auth.into());
+                all.push(config);
+            }
+        }
+        all
+    }
+
+    /// What an appliance takes for a way to lead credentials elsewhere, the platform must not let
+    /// everybody write who may write configurations. Found out by trying: each key of the
+    /// configuration, with values of every kind.
+    #[test]
+    fn what_appliances_refuse_to_follow_not_everybody_may_write() {
+        let schema: Value = serde_json::from_str(&config::reference::json_schema()).unwrap();
+        let keys: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
+        let parse = |config: &Value| {
+            config::parse(config.to_string().as_bytes(), "test", &Environment::default()).ok()
+        };
+        let application = json!([{ "auth_oauth_client_id": "d", "auth_oauth_client_secret": "t" }]);
+        let values = [
+            json!("https://elsewhere.example.net/v1.0"),
+            json!("elsewhere.example.net"),
+            json!("/tmp/ca.pem"),
+            json!("aNULL"),
+            json!(8443),
+            json!(1),
+            application,
+        ];
+        let words = ["ews", "graph", "auto", "ntlm", "basic", "oauth2", "false", "off", "metadata"];
+        let words = words.into_iter().map(Value::from).chain([true.into(), false.into()]);
+        let values: Vec<Value> = values.into_iter().chain(words).collect();
+        let (mut judged, mut parsed) = (BTreeSet::new(), 0);
+        for old in configurations() {
+            let Some(before) = parse(&old) else { continue };
+            parsed += 1;
+            for key in &keys {
+                if judged.contains(key.as_str()) {
+                    continue;
+                }
+                let mut all: Vec<Value> = Vec::new();
+                for value in &values {
+                    let mut new = old.clone();
+                    new[key.as_str()] = value.clone();
+                    all.push(new);
+                }
+                let mut without = old.clone();
+                without.as_object_mut().unwrap().remove(key.as_str());
+                all.push(without);
+                let leads = |new: &Value| {
+                    parse(new).is_some_and(|after| redirection(&before, &after).is_some())
+                };
+                if all.iter().any(leads) {
+                    judged.insert(key.as_str());
+                }
+            }
+        }
+        assert!(parsed >= 6, "{parsed} of the configurations can be read");
+        let listed: BTreeSet<&str> = platform::CONFIG_ENDPOINTS.iter().copied().collect();
+        // What is listed besides opens a way that another key leads.
+        let besides: Vec<_> = listed.difference(&judged).copied().collect();
+        assert_eq!(judged.difference(&listed).count(), 0, "{judged:?}");
+        assert_eq!(besides, ["ews_allow_http"], "{judged:?}");
+        assert!(listed.iter().all(|key| keys.iter().any(|own| own == key)), "{listed:?}");
+    }
+}

@@ -17,10 +17,27 @@ use crate::{
     schema::{is_name, show, wrong},
 };
 
-/// Where credentials are sent to. A token that may write configurations and no more must not be
-/// able to have them sent elsewhere.
-const ENDPOINTS: &[&str] =
-    &["host", "port", "ews_endpoint", "graph_endpoint", "auth_oauth_authority", "ews_ssl_verify"];
+/// The keys of a configuration that say where credentials are sent to, in which form, and who could
+/// listen. A token that may write configurations and no more must not be able to have them sent
+/// elsewhere. An appliance asks the same of what it is sent, as long as nobody allows it more.
+///
+/// `graph_applications` is none of them: further applications sign in where the first does.
+pub const ENDPOINTS: &[&str] = &[
+    "host",
+    "port",
+    "ews_endpoint",
+    "ews_allow_http",
+    "microsoft_api",
+    "graph_endpoint",
+    "auth_type",
+    "auth_oauth_authority",
+    "auth_oauth_token_url",
+    "ews_ssl_verify",
+    "ews_ssl_ciphers",
+    "ews_ca_file",
+    "ews_channel_binding",
+    "egress_policy",
+];
 
 /// What is shown of a value that is nobody's business.
 const HIDDEN: &str = "***";
@@ -180,13 +197,28 @@ fn watcher(config: &Map<String, Value>) -> Option<&str> {
 /// The fields that differ, with their old and new values.
 fn changes(old: &Map<String, Value>, new: &Map<String, Value>) -> Value {
     let shown = |name: &str, value: Option<&Value>| {
-        let secret = SECRETS.contains(&name) || name.contains(PRIVATE);
-        if secret && value.is_some() { json!(HIDDEN) } else { json!(value) }
+        value.map_or(Value::Null, |value| without_secrets(name, value))
     };
     let names = old.keys().chain(new.keys());
     let changed = names.filter(|name| old.get(*name) != new.get(*name));
     let change = |name: &String| json!({ "old": shown(name, old.get(name)), "new": shown(name, new.get(name)) });
     changed.map(|name| (name.clone(), change(name))).collect::<Map<_, _>>().into()
+}
+
+/// A value of that name, and what is within it: applications have secrets of their own.
+fn without_secrets(name: &str, value: &Value) -> Value {
+    if SECRETS.contains(&name) || name.contains(PRIVATE) {
+        return json!(HIDDEN);
+    }
+    match value {
+        Value::Array(list) => list.iter().map(|own| without_secrets(name, own)).collect(),
+        Value::Object(map) => {
+            let shown =
+                |(name, value): (&String, &Value)| (name.clone(), without_secrets(name, value));
+            Value::Object(map.iter().map(shown).collect())
+        }
+        plain => plain.clone(),
+    }
 }
 
 #[cfg(test)]
@@ -197,10 +229,20 @@ mod tests {
     fn a_secret_that_changes_is_named_but_not_shown() {
         let of = |value: Value| value.as_object().cloned().unwrap();
         let old = of(json!({ "auth_password": "old", "port": 1, "same": 1 }));
-        let new = of(json!({ "auth_password": "new", "port": 2, "same": 1 }));
+        let application = json!({
+            "auth_oauth_client_id": "c", "auth_oauth_client_secret": "s",
+            "auth_oauth_client_credential_private_key": "k",
+        });
+        let new = of(json!({
+            "auth_password": "new", "port": 2, "same": 1, "graph_applications": [application],
+        }));
         let expected = json!({
             "auth_password": { "old": "***", "new": "***" },
             "port": { "old": 1, "new": 2 },
+            "graph_applications": { "old": null, "new": [{
+                "auth_oauth_client_id": "c", "auth_oauth_client_secret": "***",
+                "auth_oauth_client_credential_private_key": "***",
+            }] },
         });
         assert_eq!(changes(&old, &new), expected);
     }

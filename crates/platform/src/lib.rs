@@ -87,6 +87,7 @@ use openssl::ssl::SslAcceptor;
 use record::Secret;
 use vault::Vault;
 
+pub use configs::ENDPOINTS as CONFIG_ENDPOINTS;
 pub use conversion::{Convert, Raw};
 pub use first_start::{FirstStart, first_start};
 pub use links::{link_kind, link_lifetime};
