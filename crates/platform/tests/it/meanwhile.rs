@@ -129,7 +129,7 @@ async fn two_roots_cannot_shut_one_another_out() {
     let mut clients = servers.clients().await;
     let me = ask(&mut clients[0], "GET", "/auth/user", Value::Null).await;
     let me = me["user"]["id"].as_str().unwrap().to_owned();
-    for round in 0..8 {
+    for round in 0..24 {
         let new = json!({ "user": {
             "username": format!("root{round}"), "email": format!("root{round}@example.com"),
             "global_permissions": ["root"],
