@@ -163,9 +163,12 @@ async fn copy_with(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        atomic::AtomicBool,
-        mpsc::{Receiver, channel},
+    use std::{
+        sync::{
+            atomic::AtomicBool,
+            mpsc::{Receiver, channel},
+        },
+        time::Duration,
     };
 
     use futures_util::FutureExt;
@@ -282,10 +285,11 @@ mod tests {
         };
         assert!(pages().await > MOST_PAGES);
         let patience = AtomicI64::new(0);
-        let (copied, ()) = tokio::join!(copy(&store.readers, &store.writer, &patience), async {
-            drop(early);
-        });
-        copied.unwrap();
+        let mut copying = Box::pin(copy(&store.readers, &store.writer, &patience));
+        let waited = tokio::time::timeout(Duration::from_millis(200), &mut copying).await;
+        assert!(waited.is_err(), "it is over although somebody still reads");
+        drop(early);
+        copying.await.unwrap();
         assert_eq!(patience.into_inner(), FAR_TOO_MANY_PAGES);
         write("INSERT INTO much VALUES (NULL)").await;
         assert!(pages().await < 10);
