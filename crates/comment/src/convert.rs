@@ -237,16 +237,19 @@ fn timestamp(sent_at: Option<DateTime<Utc>>, received: DateTime<Utc>) -> DateTim
 
 /// What ties the emails of a conversation together.
 fn thread_id(heads: &Heads<'_>, delivery: &Delivery<'_>) -> String {
-    let conversation = delivery.metadata.conversation_id.as_deref().map(str::trim);
-    if let Some(id) = conversation.filter(|it| !it.is_empty() && it.len() <= MAX_THREAD_ID_CHARS) {
-        return id.to_owned();
+    // No database and no header has such characters in an id.
+    let plain = |id: &str| id.chars().filter(|c| !c.is_control()).collect::<String>();
+    let conversation = delivery.metadata.conversation_id.as_deref().map(plain).unwrap_or_default();
+    let conversation = conversation.trim();
+    if !conversation.is_empty() && conversation.len() <= MAX_THREAD_ID_CHARS {
+        return conversation.to_owned();
     }
     let root = ["References", "In-Reply-To"].iter().find_map(|name| {
         let value = heads.text(name);
         message_ids(&value).next().map(str::to_owned)
     });
     // The first email of a conversation has no other id than its own.
-    comment_id(root.as_deref().unwrap_or(delivery.email_id))
+    comment_id(&plain(root.as_deref().unwrap_or(delivery.email_id)))
 }
 
 /// The ids with angle brackets in a value.

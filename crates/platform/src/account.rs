@@ -96,14 +96,13 @@ pub(crate) async fn change_password(call: &Call<'_>, payload: Payload) -> Result
     let new = Secret::from(fields.required("new_password", text(1, 1024))?);
     fields.finish()?;
     let (shared, user) = (call.shared, &call.caller.grant.user);
-    let hashed = shared.store.read().await?.password(&user.id).await?;
-    if hashed.is_none() {
+    let Some(old) = shared.store.read().await?.password(&user.id).await? else {
         let message = "there is no password yet; an administrator can make a link for one";
         return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, message));
-    }
+    };
     passwords::check("new_password", new.reveal(), user)?;
     let attempt = shared.attempt(Some(&user.username), call.caller.address)?;
-    let verdict = match shared.passwords.verify(current, hashed).await {
+    let verdict = match shared.passwords.verify(current, Some(old.clone())).await {
         Ok(verdict) => verdict,
         Err(refusal) => {
             attempt.withdrawn();
@@ -122,15 +121,23 @@ pub(crate) async fn change_password(call: &Call<'_>, payload: Payload) -> Result
     attempt.succeeded();
     let hashed = shared.passwords.hash(new).await?;
     let mut session = shared.store.write().await?;
+    let own = own_session(call);
+    let is_in = match own {
+        Some(own) => session.end_web_session(&user.id, own).await?,
+        None => true,
+    };
+    // Somebody may have used a link meanwhile, to keep out who has learned the old password.
+    if !is_in || !session.still_has_password(&user.id, &old).await? {
+        let message = "the password was changed meanwhile; sign in with the new one";
+        return Err(Refusal::new(StatusCode::CONFLICT, message));
+    }
     session.set_password(&user.id, &hashed).await?;
     session.drop_link(&user.id).await?;
-    let own = own_session(call);
     let ended = session.end_web_sessions(&user.id, own).await?;
     session.audit(actor, "set_password", &[], json!({ "ended_sessions": ended })).await?;
     let mut reply = Reply::json(json!({ "ended_sessions": ended }));
-    if let Some(own) = own {
+    if own.is_some() {
         // Who has seen the old cookie has nothing of it.
-        session.end_web_session(&user.id, own).await?;
         let new = new_session(shared, call.head, user, "password", actor.address.clone());
         let (_, secret) = session.create_web_session(new).await?;
         reply = reply.with(SET_COOKIE, cookie(shared, &secret));

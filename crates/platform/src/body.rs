@@ -24,7 +24,7 @@ const MAX_MEMORY: usize = 4 * 1024 * 1024;
 /// Time for the next piece.
 const PIECE_TIME: Duration = Duration::from_secs(30);
 /// Time for the whole body.
-const BODY_TIME: Duration = Duration::from_secs(30 * 60);
+pub(crate) const BODY_TIME: Duration = Duration::from_secs(30 * 60);
 /// Most bytes of a refused body that are read, so that the client hears the answer before the
 /// connection closes, and the time for them.
 const MAX_DRAIN: u64 = 64 * 1024 * 1024;
@@ -79,9 +79,10 @@ impl Read for Measured {
 pub(crate) async fn receive(
     body: &mut Incoming,
     limit: u64,
+    time: Duration,
     folder: &Path,
 ) -> Result<Received, Refusal> {
-    let deadline = Instant::now() + BODY_TIME;
+    let deadline = Instant::now() + time;
     let mut memory = Vec::new();
     let mut file = None;
     let mut count = 0_u64;

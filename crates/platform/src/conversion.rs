@@ -36,6 +36,9 @@ pub(crate) const STRIKES: i64 = 3;
 /// How long a claim lasts; a process that was killed elsewhere leaves its emails for so long. It
 /// is longer than the last conversion of a batch can take, and that of the batch before it.
 const LEASE: TimeDelta = TimeDelta::seconds(120);
+/// Batches after which one of the emails is tried that were there when a process ended, although
+/// others wait.
+const ROUNDS: u64 = 32;
 /// How often the queue is looked at without being told: other processes fill it as well.
 const POLL: Duration = Duration::from_secs(1);
 /// How long an email waits whose content could not be read.
@@ -71,11 +74,15 @@ struct Made {
 pub(crate) async fn work(shared: Arc<Shared>, over: CancellationToken) {
     let Some(by) = begin(&shared, &over).await else { return };
     let (mut claims, mut done) = (Vec::<Claim>::new(), Vec::new());
-    loop {
+    for round in 1_u64.. {
+        // Now and then nothing is claimed ahead, so that the next is converted alone.
+        let is_pause = round % ROUNDS == 0;
         let ahead = if over.is_cancelled() || claims.iter().any(|claim| claim.is_suspect) {
             None
         } else if claims.is_empty() {
-            Some(Wanted::Any)
+            Some(if round % ROUNDS == 1 { Wanted::SuspectsFirst } else { Wanted::Any })
+        } else if is_pause {
+            None
         } else {
             Some(Wanted::NoSuspects)
         };
@@ -177,7 +184,35 @@ async fn write_and_claim(
             Err(failure) => {
                 error!("Could not store comments: {}", Chain(&failure));
                 wait(over, &mut pause).await?;
+                if failure.is_about_a_value()
+                    && let Err(failure) = write_one_by_one(shared, by, done).await
+                {
+                    error!("Could not store comments one by one: {}", Chain(&failure));
+                }
             }
         }
     }
+}
+
+/// Stores what was made in transactions of its own, and sets aside what the database will not take:
+/// nothing else waits for it.
+async fn write_one_by_one(shared: &Shared, by: &Claimant, done: &[Done]) -> Result<(), StoreError> {
+    for own in done {
+        match write_alone(shared, by, own).await {
+            Err(failure) if failure.is_about_a_value() => {
+                let outcome = Outcome::Bad("the database cannot hold its comment".to_owned());
+                write_alone(shared, by, &Done { claim: own.claim.clone(), outcome }).await?;
+            }
+            written => written?,
+        }
+    }
+    Ok(())
+}
+
+async fn write_alone(shared: &Shared, by: &Claimant, own: &Done) -> Result<(), StoreError> {
+    let mut session = shared.store.write().await?;
+    let changed = write(&mut session, by, std::slice::from_ref(own)).await?;
+    session.commit().await?;
+    shared.metrics.commented(changed);
+    Ok(())
 }

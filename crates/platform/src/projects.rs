@@ -154,7 +154,11 @@ pub(crate) async fn delete(call: &Call<'_>) -> Result<Reply, Refusal> {
         );
         return Err(Refusal::new(StatusCode::CONFLICT, message));
     }
-    drop(session);
+    // Whoever hangs up now has removed a part, and the event tells.
+    let about = [(&*project.id, &*project.name)];
+    let details = json!({ "buckets": count, "sources": sources });
+    session.audit(&call.caller.actor, "delete_project", &about, details).await?;
+    session.commit().await?;
     let all = call.shared.store.read().await?.sources().await?;
     for source in all {
         if source.project_id == project.id {
@@ -182,9 +186,6 @@ pub(crate) async fn delete(call: &Call<'_>) -> Result<Reply, Refusal> {
         session.delete_dataset(&own.id).await?;
     }
     session.delete_project(&project.id).await?;
-    let about = [(&*project.id, &*project.name)];
-    let details = json!({ "buckets": count, "sources": sources });
-    session.audit(&call.caller.actor, "delete_project", &about, details).await?;
     session.commit().await?;
     Ok(Reply::ok())
 }

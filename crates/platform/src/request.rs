@@ -1,6 +1,6 @@
 //! A request: its head, and its body as the route wants it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use hyper::{
     StatusCode,
@@ -13,7 +13,7 @@ use store::{NewEmail, Staged};
 
 use crate::{
     access::Target,
-    body::{Measured, drain, receive},
+    body::{BODY_TIME, Measured, drain, receive},
     comment_shape::{Written, read_comments},
     emails::read_upload,
     form,
@@ -21,13 +21,16 @@ use crate::{
     raw_emails::RawEmails,
     raw_upload::{self, Upload},
     refusal::Refusal,
-    routes::{ANY, Content, Op, Route},
+    routes::{ANY, Content, Need, Op, Route},
     schema::wrong,
     server::Shared,
 };
 
 /// Largest JSON that is no upload, in bytes.
 const MAX_JSON: u64 = 1024 * 1024;
+/// Of those who have not said yet who they are, and the time that they have.
+const MAX_PUBLIC: u64 = 16 * 1024;
+const PUBLIC_TIME: Duration = Duration::from_secs(10);
 /// Largest sync state. The text of thousands of mailboxes has megabytes.
 const MAX_STATE: u64 = 32 * 1024 * 1024;
 /// Largest configuration.
@@ -155,8 +158,14 @@ pub(crate) async fn take(
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }
     let boundary = head.header(CONTENT_TYPE).and_then(form::boundary);
-    let _place = shared.place_for_body().await?;
-    let received = receive(body, limit, &shared.store.temporary_folder()).await?;
+    let folder = shared.store.temporary_folder();
+    let (_place, received) = if route.need == Need::Public {
+        // Strangers get no place, or they could keep all of them: a name and a password are short.
+        (None, receive(body, limit.min(MAX_PUBLIC), PUBLIC_TIME, &folder).await?)
+    } else {
+        let place = shared.place_for_body().await?;
+        (Some(place), receive(body, limit, BODY_TIME, &folder).await?)
+    };
     let mut staging = shared.store.staging();
     let max_emails = shared.limits.max_emails;
     let (content, op) = (route.content, route.op);

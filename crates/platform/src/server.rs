@@ -356,6 +356,19 @@ async fn handle(
         }
         head.check_query(route)?;
         let payload = request::take(shared, head, route, &target, body).await?;
+        // A body takes as long as its sender wants: who was let in may have been shut out since.
+        let (caller, target) = match payload {
+            request::Payload::None => (caller, target),
+            _ => {
+                let mut session = shared.store.read().await?;
+                let caller = match Caller::sign_in(shared, &mut session, head, from).await {
+                    Ok(caller) => caller,
+                    Err(refusal) => return refuse_entry(shared, head, refusal),
+                };
+                let target = caller.enter(&mut session, route, &named).await?;
+                (caller, target)
+            }
+        };
         let call = Call { shared, route, named: &named, head, caller: &caller, target };
         again::perform(&call, payload).await
     };

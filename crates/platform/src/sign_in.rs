@@ -91,8 +91,14 @@ pub(crate) async fn sign_in(visit: &Visit<'_>, payload: Payload) -> Result<Reply
     };
     let entered = async {
         let mut session = shared.store.write().await?;
-        if let (Some(old), Some(renewed)) = (&hashed, &verdict.renewed) {
-            session.rehash_password(&user.id, old, renewed).await?;
+        if let Some(old) = &hashed {
+            // It may have been changed while it was compared; then this was the old one.
+            if !session.still_has_password(&user.id, old).await? {
+                return Err(wrong());
+            }
+            if let Some(renewed) = &verdict.renewed {
+                session.rehash_password(&user.id, old, renewed).await?;
+            }
         }
         welcome(visit, session, &user, "password", "password").await
     };

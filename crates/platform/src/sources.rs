@@ -3,7 +3,7 @@
 use comment::{TextFormat, Transform};
 use hyper::StatusCode;
 use serde_json::{Value, json};
-use store::{Session, Source, SourceDetails, Store};
+use store::{Held, Session, Source, SourceDetails, Store};
 
 use crate::{
     call::Call,
@@ -177,6 +177,7 @@ pub(crate) async fn create(call: &Call<'_>, payload: Payload) -> Result<Reply, R
 pub(crate) async fn update(call: &Call<'_>, payload: Payload) -> Result<Reply, Refusal> {
     let body = payload.json()?;
     let mut session = call.shared.store.write().await?;
+    session.hold(Held::Source(&call.source()?.id)).await?;
     let mut source = call.source_again(&mut session).await?;
     let before = source.details.clone();
     read(body, &mut source.details)?;
@@ -221,13 +222,19 @@ pub(crate) async fn empty(store: &Store, source: &Source) -> Result<u64, Refusal
 }
 
 pub(crate) async fn delete(call: &Call<'_>) -> Result<Reply, Refusal> {
-    let comments = empty(&call.shared.store, call.source()?).await?;
     let mut session = call.shared.store.write().await?;
     let source = call.source_again(&mut session).await?;
-    session.delete_source(&source.id).await?;
+    let comments = session.count_comments(&source.id, None, None).await?;
     let about = [(&*source.project_id, &*source.owner)];
     let told = json!({ "source": source.name, "id": source.id, "comments": comments });
     session.audit(&call.caller.actor, "delete_source", &about, told).await?;
+    if comments > 0 {
+        // Whoever hangs up now has emptied a part, and the event tells.
+        session.commit().await?;
+        empty(&call.shared.store, &source).await?;
+        session = call.shared.store.write().await?;
+    }
+    session.delete_source(&source.id).await?;
     session.commit().await?;
     Ok(Reply::ok())
 }

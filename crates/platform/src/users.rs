@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
-use store::{Holder, NewUser, User};
+use store::{Held, Holder, NewUser, User};
 
 use crate::{
     access::Caller,
@@ -189,11 +189,14 @@ pub(crate) async fn update(call: &Call<'_>, payload: Payload) -> Result<Reply, R
     let projects = fields.optional("organisation_permissions", of_projects)?.unwrap_or_default();
     let disabled = fields.optional("disabled", flag)?;
     fields.finish()?;
-    let user = call.user()?;
-    may_change(call.caller, &user.global, global.as_ref(), &projects)?;
     let mut session = call.shared.store.write().await?;
+    session.hold(Held::People).await?;
+    let id = &call.user()?.id;
+    let missing = || Refusal::not_found(format_args!("the user `{id}`"));
+    let user = session.user(id).await?.ok_or_else(missing)?;
+    may_change(call.caller, &user.global, global.as_ref(), &projects)?;
     if let Some(disabled) = disabled {
-        disable(call, &mut session, user, disabled).await?;
+        disable(call, &mut session, &user, disabled).await?;
     }
     apply(call, session, &user.id, global, projects, "update_user").await
 }
@@ -269,6 +272,7 @@ async fn keep_a_root(session: &mut store::Session) -> Result<(), Refusal> {
 pub(crate) async fn delete(call: &Call<'_>) -> Result<Reply, Refusal> {
     let id = call.named.other(0);
     let mut session = call.shared.store.write().await?;
+    session.hold(Held::People).await?;
     let missing = || Refusal::not_found(format_args!("the user `{id}`"));
     let user = session.user(id).await?.ok_or_else(missing)?;
     if user.global.contains(ROOT) && !call.caller.may_everywhere(ROOT) {

@@ -192,6 +192,8 @@ impl Store {
         let (kind, error) = match opened {
             Ok(content) => match on_disk(move || content.verify()).await {
                 Ok(()) => return Ok(None),
+                // What cannot be read now may be whole.
+                Err(error @ StoreError::File { .. }) => return Err(error),
                 Err(error) => (Kind::DamagedContent, error),
             },
             Err(error) => (Kind::MissingContent, error),

@@ -441,20 +441,26 @@ impl Session {
     /// Removes the comments that were made of an email of this bucket. Those about which something
     /// was said in a dataset stay, as if a client had written them.
     pub(crate) async fn delete_comments_of(&mut self, bucket_id: &str, email: i64) -> Result<()> {
-        let sql = "SELECT source_id, comments.id, place, \
-                   (SELECT COUNT(*) FROM annotations WHERE annotations.source_id = comments.source_id \
-                    AND comment_id = comments.id) \
-                   FROM comments JOIN sources ON sources.id = source_id \
-                   WHERE email = $1 AND bucket_id = $2 ORDER BY source_id";
+        let sql = "SELECT DISTINCT source_id FROM comments \
+                   JOIN sources ON sources.id = source_id WHERE email = $1 AND bucket_id = $2 \
+                   ORDER BY source_id";
         let query = sqlx::query(sql).bind(email).bind(bucket_id.to_owned());
         for row in query.fetch_all(self.database()).await? {
-            let (source_id, id): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+            let source_id: String = row.try_get(0)?;
+            // Nobody writes the comment or says something about it from here on.
             self.begin_comments(&source_id).await?;
-            if row.try_get::<i64, _>(3)? == 0 {
-                self.delete_comments(&source_id, &[id]).await?;
-            } else {
-                let sql = "UPDATE comments SET email = NULL WHERE place = $1";
-                let query = sqlx::query(sql).bind(row.try_get::<i64, _>(2)?);
+            let sql = "SELECT id, (SELECT COUNT(*) FROM annotations \
+                       WHERE source_id = $1 AND comment_id = comments.id) \
+                       FROM comments WHERE source_id = $1 AND email = $2";
+            let query = sqlx::query(sql).bind(source_id.clone()).bind(email);
+            for row in query.fetch_all(self.database()).await? {
+                let id: String = row.try_get(0)?;
+                if row.try_get::<i64, _>(1)? == 0 {
+                    self.delete_comments(&source_id, &[id]).await?;
+                    continue;
+                }
+                let sql = "UPDATE comments SET email = NULL WHERE source_id = $1 AND id = $2";
+                let query = sqlx::query(sql).bind(source_id.clone()).bind(id);
                 query.execute(self.database()).await?;
             }
         }

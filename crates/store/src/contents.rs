@@ -236,7 +236,11 @@ impl ContentReader {
     /// [`StoreError::Damaged`], at the end at the latest, if this is not what was stored.
     pub fn read(&mut self, into: &mut [u8]) -> Result<usize> {
         let damaged = || damaged(&self.hash);
-        let count = self.decoder.read(into).map_err(|_| damaged())?;
+        let count = self.decoder.read(into).map_err(|cause| match cause.raw_os_error() {
+            // The system could not read it, which says nothing about what is there.
+            Some(_) => StoreError::File { path: PathBuf::from(&self.hash), cause },
+            None => damaged(),
+        })?;
         self.read.update(into.get(..count).unwrap_or_default());
         self.count += count as u64;
         if self.count > self.size {
@@ -306,25 +310,33 @@ impl Session {
         }
     }
 
-    /// Opens those of the contents that can be opened, with few statements.
+    /// Opens contents with few statements, and tells for each that is there what came of it. When
+    /// one could not be had from where large ones are kept, no other is asked for there.
     ///
     /// # Errors
     ///
     /// The database failed.
-    pub async fn contents(&mut self, hashes: &[&str]) -> Result<HashMap<String, ContentReader>> {
-        let mut opened = HashMap::new();
+    pub async fn contents(
+        &mut self,
+        hashes: &[&str],
+    ) -> Result<HashMap<String, Result<ContentReader>>> {
+        let (mut opened, mut is_cut_off) = (HashMap::new(), false);
         for some in hashes.chunks(OPENED) {
             let list: Vec<String> = (1..=some.len()).map(|place| format!("${place}")).collect();
             let sql = format!(
-                "SELECT hash, size, coding, body FROM contents WHERE hash IN ({})",
+                "SELECT hash, size, coding, body, \
+                 CASE WHEN body IS NULL THEN 1 ELSE 0 END FROM contents WHERE hash IN ({})",
                 list.join(", ")
             );
             let query = sqlx::query(AssertSqlSafe(sql));
             let query = some.iter().fold(query, |query, hash| query.bind((*hash).to_owned()));
             for row in query.fetch_all(self.database()).await? {
-                if let Ok(content) = self.opened(&row).await {
-                    opened.insert(content.hash.clone(), content);
+                if is_cut_off && row.try_get::<i64, _>(4)? != 0 {
+                    continue;
                 }
+                let content = self.opened(&row).await;
+                is_cut_off |= matches!(content, Err(StoreError::Contents { .. }));
+                opened.insert(row.try_get(0)?, content);
             }
         }
         Ok(opened)

@@ -64,6 +64,8 @@ pub struct Claim {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     Any,
+    /// They have waited long enough behind others.
+    SuspectsFirst,
     /// Others are being converted: a process that ends now must not cast suspicion on a suspect.
     NoSuspects,
 }
@@ -214,7 +216,8 @@ impl Session {
     /// The database failed.
     pub async fn claim_conversions(&mut self, by: &Claimant, wanted: Wanted) -> Result<Vec<Claim>> {
         self.scan_buckets(by.format).await?;
-        let now = micros(self.now);
+        // Not the time of the transaction, which may have begun long before.
+        let now = micros(self.store().clock.now());
         let lease = by.lease.num_microseconds().unwrap_or(i64::MAX);
         let skip = match self.store().kind {
             Kind::Sqlite => "",
@@ -227,10 +230,11 @@ impl Session {
         let suspects = ("strikes > 0", "strikes, email, source_id");
         let kinds = match wanted {
             Wanted::Any => &[fresh, suspects][..],
+            Wanted::SuspectsFirst => &[suspects, fresh],
             Wanted::NoSuspects => &[fresh],
         };
         for (which, order) in kinds {
-            // A claim from the future was made by a clock that went wrong.
+            // A claim from far in the future was made by a clock that went wrong.
             let sql = format!(
                 "SELECT conversions.source_id, emails.bucket_id, emails.number, emails.id, \
                  mailbox, sent_at, emails.hash, metadata, attachments, contents.size, no_charge, \
@@ -242,7 +246,7 @@ impl Session {
             );
             rows = sqlx::query(AssertSqlSafe(sql))
                 .bind(now)
-                .bind(now.saturating_add(lease))
+                .bind(now.saturating_add(lease.saturating_mul(2)))
                 .bind(by.format)
                 .bind(i64::try_from(by.emails).unwrap_or(i64::MAX))
                 .fetch_all(self.database())
@@ -334,6 +338,14 @@ impl Session {
             }
         }
         Ok(still)
+    }
+
+    /// Removes what waits for the conversion of emails that are gone.
+    pub(crate) async fn forget_lost_conversions(&mut self) -> Result<()> {
+        let sql = "DELETE FROM conversions \
+                   WHERE NOT EXISTS (SELECT 1 FROM emails WHERE number = conversions.email)";
+        sqlx::query(sql).execute(self.database()).await?;
+        Ok(())
     }
 
     /// Gives a claim back for later.

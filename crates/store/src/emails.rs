@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
 
 use crate::{
-    Result, Session, Staged,
+    Kind, Result, Session, Staged,
     id::{micros, time},
     session::places,
 };
@@ -215,9 +215,14 @@ impl Session {
         for ids in ids.chunks(LOOKED_FOR) {
             let places: Vec<String> =
                 (0..ids.len()).map(|place| format!("${}", place + 2)).collect();
+            // Whoever deletes them meanwhile, or sends them as well, waits.
+            let lock = match self.kind() {
+                Kind::Sqlite => "",
+                Kind::Postgres => "ORDER BY id FOR UPDATE",
+            };
             let sql = format!(
                 "SELECT id, hash, mailbox, sent_at, metadata, attachments, number FROM emails \
-                 WHERE bucket_id = $1 AND id IN ({})",
+                 WHERE bucket_id = $1 AND id IN ({}) {lock}",
                 places.join(", ")
             );
             let query = sqlx::query(AssertSqlSafe(sql)).bind(bucket_id.to_owned());

@@ -104,6 +104,19 @@ impl StoreError {
         }
     }
 
+    /// Whether the database will never take one of the values, however often it is tried.
+    ///
+    /// Spec: "PostgreSQL Error Codes", classes 22 and 54, PostgreSQL documentation; "Result and Error
+    /// Codes", `SQLITE_TOOBIG` and `SQLITE_MISMATCH`, SQLite documentation.
+    pub fn is_about_a_value(&self) -> bool {
+        let Self::Database(sqlx::Error::Database(error)) = self else { return false };
+        error.code().is_some_and(|code| {
+            let is_state = code.len() == 5;
+            is_state && (code.starts_with("22") || code.starts_with("54"))
+                || matches!(&*code, "18" | "20")
+        })
+    }
+
     /// `map_err` for work on a file.
     pub fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();

@@ -89,7 +89,7 @@ pub use named::NeededBy;
 pub use outbox::{NewMail, WaitingMail};
 pub use projects::{NewProject, Project};
 pub use quotas::Quota;
-pub use session::Session;
+pub use session::{Held, Session};
 pub use sources::{Source, SourceDetails};
 pub use states::{Expected, SyncState};
 pub use streams::{ChangePlace, Stream, changes_before};

@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
 };
 
@@ -30,6 +30,8 @@ const COMMITS: u64 = 16;
 /// Pages of the log, 64 MiB, from which on writers wait until all of it is copied: it begins anew
 /// only then.
 const MOST_PAGES: i64 = 4096;
+/// Pages of the log, 256 MiB, from which on it is worth waiting for those who read, too.
+const FAR_TOO_MANY_PAGES: i64 = 4 * MOST_PAGES;
 
 type Flush = Box<dyn Fn(&Path) -> io::Result<()> + Send + Sync>;
 
@@ -41,6 +43,8 @@ pub(crate) struct Log {
     durable: Mutex<u64>,
     /// Guards how many commits were there when the log was copied last.
     copied: Arc<Mutex<u64>>,
+    /// Pages from which on a copy waits for those who read.
+    patience: Arc<AtomicI64>,
     /// What the disk refused. From then on nobody knows what is on it.
     failure: OnceLock<String>,
 }
@@ -53,7 +57,8 @@ impl Log {
     fn with(folder: &Path, flush: Flush) -> Self {
         let path = folder.join("tributary.db-wal");
         let (made, durable, copied) = Default::default();
-        Self { path, flush, made, durable, copied, failure: OnceLock::new() }
+        let patience = Arc::new(AtomicI64::new(FAR_TOO_MANY_PAGES));
+        Self { path, flush, made, durable, copied, patience, failure: OnceLock::new() }
     }
 
     /// Whether what is written now can become durable.
@@ -114,9 +119,10 @@ impl Store {
         {
             *copied = made;
             let (readers, writer) = (self.readers.clone(), self.writer.clone());
+            let patience = Arc::clone(&log.patience);
             tokio::spawn(async move {
                 let _one_at_a_time = copied;
-                if let Err(error) = copy(&readers, &writer).await {
+                if let Err(error) = copy(&readers, &writer, &patience).await {
                     warn!("Could not copy the log into the database: {}", Chain(&error));
                 }
             });
@@ -126,24 +132,43 @@ impl Store {
 }
 
 /// Copies the log into the database, beside whoever writes; before them if it has become long.
-async fn copy(readers: &AnyPool, writer: &AnyPool) -> Result<()> {
-    if copy_with(&mut *readers.acquire().await?).await? > MOST_PAGES {
-        copy_with(&mut *writer.acquire().await?).await?;
+async fn copy(readers: &AnyPool, writer: &AnyPool, patience: &AtomicI64) -> Result<()> {
+    // PASSIVE waits for nobody, and leaves what somebody reads.
+    let beside = "PRAGMA wal_checkpoint(PASSIVE)";
+    if copy_with(&mut *readers.acquire().await?, beside).await?.1 <= MOST_PAGES {
+        return Ok(());
     }
+    let mut writer = writer.acquire().await?;
+    let (_, pages) = copy_with(&mut *writer, beside).await?;
+    let most = patience.load(Ordering::Relaxed);
+    if pages <= most {
+        return Ok(());
+    }
+    // Searches that overlap would keep it from ever beginning anew: this one waits for those that
+    // read, and writers for it. If one reads on and on, as a backup does, the next wait is far off.
+    let (was_busy, _) = copy_with(&mut *writer, "PRAGMA wal_checkpoint(RESTART)").await?;
+    let most = if was_busy { pages.saturating_mul(2) } else { FAR_TOO_MANY_PAGES };
+    patience.store(most, Ordering::Relaxed);
     Ok(())
 }
 
-/// Returns how many pages the log has.
-async fn copy_with(database: impl Executor<'_, Database = Any>) -> Result<i64> {
-    // PASSIVE waits for nobody, and leaves what somebody reads.
-    Ok(database.fetch_one("PRAGMA wal_checkpoint(PASSIVE)").await?.try_get(1)?)
+/// Returns whether somebody was in the way, and how many pages the log has.
+async fn copy_with(
+    database: impl Executor<'_, Database = Any>,
+    how: &'static str,
+) -> Result<(bool, i64)> {
+    let row = database.fetch_one(how).await?;
+    Ok((row.try_get::<i64, _>(0)? != 0, row.try_get(1)?))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        atomic::AtomicBool,
-        mpsc::{Receiver, channel},
+    use std::{
+        sync::{
+            atomic::AtomicBool,
+            mpsc::{Receiver, channel},
+        },
+        time::Duration,
     };
 
     use futures_util::FutureExt;
@@ -236,5 +261,37 @@ mod tests {
         assert!(log < 120 << 20, "150 MiB were written, and the log has {log} bytes");
         let database = std::fs::metadata(folder.path().join("tributary.db")).unwrap().len();
         assert!(database > 1 << 20, "nothing was copied");
+    }
+
+    #[tokio::test]
+    async fn a_log_that_somebody_always_reads_begins_anew_once_it_is_far_too_long() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), Arc::new(SystemClock)).await.unwrap();
+        let write = async |sql: &'static str| {
+            sqlx::query(sql).execute(&store.writer).await.unwrap();
+        };
+        write("CREATE TABLE much (bytes BLOB)").await;
+        write("INSERT INTO much VALUES (zeroblob(70000000))").await;
+        let mut early = store.read().await.unwrap();
+        early.projects().await.unwrap();
+        write("INSERT INTO much VALUES (NULL)").await;
+        // For whom the early one is in the way.
+        let patience = AtomicI64::new(i64::MAX);
+        copy(&store.readers, &store.writer, &patience).await.unwrap();
+        write("INSERT INTO much VALUES (NULL)").await;
+        let pages = async || {
+            let how = "PRAGMA wal_checkpoint(PASSIVE)";
+            copy_with(&mut *store.writer.acquire().await.unwrap(), how).await.unwrap().1
+        };
+        assert!(pages().await > MOST_PAGES);
+        let patience = AtomicI64::new(0);
+        let mut copying = Box::pin(copy(&store.readers, &store.writer, &patience));
+        let waited = tokio::time::timeout(Duration::from_millis(200), &mut copying).await;
+        assert!(waited.is_err(), "it is over although somebody still reads");
+        drop(early);
+        copying.await.unwrap();
+        assert_eq!(patience.into_inner(), FAR_TOO_MANY_PAGES);
+        write("INSERT INTO much VALUES (NULL)").await;
+        assert!(pages().await < 10);
     }
 }

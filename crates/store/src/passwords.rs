@@ -3,7 +3,7 @@
 use record::Secret;
 use sqlx::Row;
 
-use crate::{Result, Session, id::micros};
+use crate::{Held, Result, Session, id::micros};
 
 impl Session {
     /// The hash of a user's password; `None` if they have none.
@@ -18,6 +18,17 @@ impl Session {
             .await?;
         let hash: Option<String> = row.map(|row| row.try_get(0)).transpose()?;
         Ok(hash.map(Secret::from))
+    }
+
+    /// Whether that is still the hash of a user's password; it is until this transaction ends.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn still_has_password(&mut self, user_id: &str, hash: &Secret) -> Result<bool> {
+        self.hold(Held::Password(user_id)).await?;
+        let now = self.password(user_id).await?;
+        Ok(now.is_some_and(|now| now.reveal() == hash.reveal()))
     }
 
     /// Replaces the hash of a user's password.

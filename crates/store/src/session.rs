@@ -8,6 +8,18 @@ use sqlx::{Any, AnyConnection, Transaction};
 
 use crate::{Contents, Kind, Result, Store, id};
 
+/// What a transaction holds until it ends, by id.
+#[derive(Clone, Copy, Debug)]
+pub enum Held<'a> {
+    Dataset(&'a str),
+    Integration(&'a str),
+    Source(&'a str),
+    /// That of a user.
+    Password(&'a str),
+    /// All users and what they may do.
+    People,
+}
+
 /// A transaction. Dropped without [`Self::commit`], it changes nothing.
 pub struct Session {
     pub(crate) database: Transaction<'static, Any>,
@@ -60,6 +72,26 @@ impl Session {
             tracing::warn!("Could not remove contents that are not needed: {}", Chain(&error));
         }
         Ok(())
+    }
+
+    /// Makes this the only transaction that changes something, so that what it reads of that stays
+    /// true until it ends. What refers to it can be added meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn hold(&mut self, what: Held<'_>) -> Result<()> {
+        let (sql, id) = match what {
+            Held::Dataset(id) => ("SELECT 1 FROM datasets WHERE id = $1 FOR NO KEY UPDATE", id),
+            Held::Integration(id) => {
+                ("SELECT 1 FROM integrations WHERE id = $1 FOR NO KEY UPDATE", id)
+            }
+            Held::Source(id) => ("SELECT 1 FROM sources WHERE id = $1 FOR NO KEY UPDATE", id),
+            Held::Password(id) => ("SELECT 1 FROM passwords WHERE user_id = $1 FOR UPDATE", id),
+            // Whoever changes people writes an event, so that all of them meet here.
+            Held::People => ("SELECT 1 FROM audit_head WHERE $1 = '' FOR UPDATE", ""),
+        };
+        self.lock_row(sql, id).await
     }
 
     /// Locks a row on a database with several writers; elsewhere there is one writer anyway.

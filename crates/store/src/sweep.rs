@@ -36,6 +36,7 @@ impl Store {
         };
         let mut session = self.write().await?;
         session.forget_old_conversions().await?;
+        session.forget_lost_conversions().await?;
         session.commit().await?;
         let mut after = String::new();
         loop {

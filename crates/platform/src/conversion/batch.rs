@@ -2,7 +2,9 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -193,6 +195,9 @@ async fn open_all(shared: &Shared, claims: &[Claim]) -> Result<VecDeque<Waiting>
     let mut waiting = VecDeque::with_capacity(claims.len());
     let hashes: Vec<&str> = claims.iter().map(|claim| &*claim.hash).collect();
     let mut opened = session.contents(&hashes).await?;
+    let lost =
+        |own: &Result<ContentReader, StoreError>| matches!(own, Err(StoreError::Contents { .. }));
+    let mut is_cut_off = opened.values().any(lost);
     for (number, claim) in claims.iter().enumerate() {
         if !sources.contains_key(&*claim.source_id) {
             let source = session.source_by_id(&claim.source_id).await?;
@@ -200,14 +205,19 @@ async fn open_all(shared: &Shared, claims: &[Claim]) -> Result<VecDeque<Waiting>
         }
         let source = sources.get(&*claim.source_id).and_then(Option::as_ref);
         let tag = source.and_then(|source| source.details.transform_tag.as_deref());
-        // An email that two sources want is opened for each.
         let content = match opened.remove(&claim.hash) {
-            Some(content) => Ok(content),
+            Some(content) => content,
+            None if is_cut_off => {
+                let cause = io::Error::other("others could not be had from where it is");
+                Err(StoreError::File { path: PathBuf::from(&claim.hash), cause })
+            }
+            // An email that two sources want is opened for each.
             None => match session.content(&claim.hash).await {
                 Err(error @ StoreError::Database(_)) => return Err(error),
                 content => content,
             },
         };
+        is_cut_off |= matches!(content, Err(StoreError::Contents { .. }));
         waiting.push_back(Waiting {
             number,
             content,

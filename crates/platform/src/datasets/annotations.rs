@@ -1,7 +1,7 @@
 //! What people have said about comments: kept and given back, comment by comment.
 
 use serde_json::{Map, Value, json};
-use store::{Annotation, Dataset, Session};
+use store::{Annotation, Dataset, Held, Session};
 
 use super::{definition::Definition, entities::About, set};
 use crate::{
@@ -112,6 +112,9 @@ pub(crate) async fn annotate(call: &Call<'_>, payload: Payload) -> Result<Reply,
     let mut body = top(payload.json()?)?;
     let labelling = body.optional("labelling", bounded(labelling))?;
     let mut session = call.shared.store.write().await?;
+    // What others say meanwhile is added to, and the comment stays.
+    session.hold(Held::Dataset(&call.dataset()?.id)).await?;
+    session.hold(Held::Source(source)).await?;
     let dataset = call.dataset_again(&mut session).await?;
     let stored = session.comment(source, comment).await?;
     let stored = stored.filter(|_| dataset.source_ids.iter().any(|id| id == source));

@@ -10,7 +10,7 @@ mod streams;
 mod summary;
 
 use serde_json::{Value, json};
-use store::{Dataset, Session};
+use store::{Dataset, Held, Session};
 
 use crate::{
     attribute_filter,
@@ -169,6 +169,7 @@ pub(crate) async fn update(call: &Call<'_>, payload: Payload) -> Result<Reply, R
     let title = fields.optional("title", text(0, 1024))?;
     let description = fields.optional("description", text(0, 16_384))?;
     let mut session = call.shared.store.write().await?;
+    session.hold(Held::Dataset(&call.dataset()?.id)).await?;
     let mut own = call.dataset_again(&mut session).await?;
     let mut definition = Definition::of(&own.definition);
     definition.take(&mut fields)?;
@@ -198,6 +199,7 @@ pub(crate) async fn put_labels(call: &Call<'_>, payload: Payload) -> Result<Repl
     let labels = definition::labels(payload.json()?)?;
     let group = &text(1, 256)("group", call.named.other(0).into())?;
     let mut session = call.shared.store.write().await?;
+    session.hold(Held::Dataset(&call.dataset()?.id)).await?;
     let mut own = call.dataset_again(&mut session).await?;
     let mut definition = Definition::of(&own.definition);
     definition.put_labels(group, labels, false);

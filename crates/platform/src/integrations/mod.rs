@@ -13,7 +13,7 @@ use hyper::{
     header::{CONTENT_DISPOSITION, USER_AGENT},
 };
 use serde_json::{Value, json};
-use store::{Integration, IntegrationError, Session};
+use store::{Held, Integration, IntegrationError, Session};
 
 use crate::{
     buckets::make_bucket,
@@ -160,6 +160,7 @@ pub(crate) async fn update(call: &Call<'_>, payload: Payload) -> Result<Reply, R
     let new = changes(&mut fields)?;
     fields.finish()?;
     let mut session = call.shared.store.write().await?;
+    session.hold(Held::Integration(&call.integration()?.id)).await?;
     let mut own = call.integration_again(&mut session).await?;
     if seen.is_some_and(|seen| seen != own.updated_at) {
         let message = format!(

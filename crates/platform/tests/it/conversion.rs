@@ -1,15 +1,12 @@
 //! Emails of a bucket become comments of its sources, each once, whatever happens.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use platform::{Options, Server, first_start};
-use record::clock::SystemClock;
+use platform::Options;
 use serde_json::{Value, json};
-use store::Store;
 use testkit::platform_contract::client::{BUCKET, Client, email};
-use tokio_util::sync::CancellationToken;
 
-use crate::server::Running;
+use crate::server::{Running, Servers};
 
 const SOURCE: &str = "/api/v1/sources/example%2Fletters";
 const COMMENTS: &str = "/api/_private/sources/example%2Fletters/comments";
@@ -205,21 +202,8 @@ async fn an_attachment_is_taken_out_of_the_email() {
 /// Several processes share a database: each email is converted once.
 #[tokio::test]
 async fn two_servers_on_one_database_share_the_work() {
-    let database = || testkit::postgres::postgres().new_database();
-    let url = tokio::task::spawn_blocking(database).await.unwrap();
-    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let over = CancellationToken::new();
-    let (mut clients, mut serving, mut token) = (Vec::new(), Vec::new(), String::new());
-    for folder in &folders {
-        let store = Store::connect(&url, folder.path(), Arc::new(SystemClock)).await.unwrap();
-        if let Some(first) = first_start(&store).await.unwrap() {
-            token = first.token.reveal().to_owned();
-        }
-        let server = Server::bind(store, Options::default()).await.unwrap();
-        let address = server.address();
-        serving.push(tokio::spawn(server.serve(over.clone(), Duration::from_secs(5))));
-        clients.push(Client::connect(address, &token).await);
-    }
+    let servers = Servers::start(2).await;
+    let mut clients = servers.clients().await;
     let client = &mut clients[0];
     for (path, body) in [
         ("/api/_private/projects/example", json!({ "project": {} })),
@@ -252,8 +236,5 @@ async fn two_servers_on_one_database_share_the_work() {
     }
     assert_eq!(written, 240, "some were written twice");
     drop(clients);
-    over.cancel();
-    for serving in serving {
-        serving.await.unwrap();
-    }
+    servers.end().await;
 }

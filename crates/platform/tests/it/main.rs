@@ -19,6 +19,7 @@ mod datasets;
 mod integrations;
 mod limits;
 mod mails;
+mod meanwhile;
 mod oidc;
 mod oidc_sign_out;
 mod openapi;

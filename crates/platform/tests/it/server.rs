@@ -1,6 +1,6 @@
 //! A platform in this process, and clients of it.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use platform::{Options, Server, first_start};
 use record::{Clock, clock::SystemClock};
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use store::{Contents, NewToken, NewUser, Opening, Store, Version};
 use tempfile::TempDir;
 use testkit::platform_contract::{Subject, client::Client};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Ends the server when it is dropped.
@@ -137,6 +138,54 @@ impl Running {
 
     pub(crate) async fn get(&self, path: &str) -> Value {
         self.client().await.call("GET", path, Value::Null).await.json()
+    }
+}
+
+/// Several servers on one PostgreSQL.
+pub(crate) struct Servers {
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) token: String,
+    pub(crate) store: Store,
+    serving: Vec<JoinHandle<()>>,
+    over: CancellationToken,
+    _folders: Vec<TempDir>,
+}
+
+impl Servers {
+    pub(crate) async fn start(count: usize) -> Self {
+        let database = || testkit::postgres::postgres().new_database();
+        let url = tokio::task::spawn_blocking(database).await.unwrap();
+        let folders: Vec<_> = (0..count).map(|_| tempfile::tempdir().unwrap()).collect();
+        let over = CancellationToken::new();
+        let (mut addresses, mut serving, mut token) = (Vec::new(), Vec::new(), String::new());
+        let mut stores = Vec::new();
+        for folder in &folders {
+            let store = Store::connect(&url, folder.path(), Arc::new(SystemClock)).await.unwrap();
+            if let Some(first) = first_start(&store).await.unwrap() {
+                token = first.token.reveal().to_owned();
+            }
+            stores.push(store.clone());
+            let server = Server::bind(store, Options::default()).await.unwrap();
+            addresses.push(server.address());
+            serving.push(tokio::spawn(server.serve(over.clone(), Duration::from_secs(5))));
+        }
+        Self { addresses, token, store: stores.remove(0), serving, over, _folders: folders }
+    }
+
+    /// One for each server.
+    pub(crate) async fn clients(&self) -> Vec<Client> {
+        let mut clients = Vec::new();
+        for address in &self.addresses {
+            clients.push(Client::connect(*address, &self.token).await);
+        }
+        clients
+    }
+
+    pub(crate) async fn end(self) {
+        self.over.cancel();
+        for serving in self.serving {
+            serving.await.unwrap();
+        }
     }
 }
 

@@ -42,7 +42,7 @@ impl Store {
             let bytes = std::fs::read(copy.path()).map_err(StoreError::file(copy.path()))?;
             session.set_body(&known.hash, Some(bytes)).await?;
         }
-        session.end().await?;
+        session.commit().await?;
         Ok(Some("restored from the backup".to_owned()))
     }
 

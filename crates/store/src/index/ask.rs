@@ -42,9 +42,15 @@ pub enum Count {
 /// Newest comments that PostgreSQL looks at first: they tell how rare that is which is looked for.
 const PROBED: usize = 500;
 /// Comments that are looked at one by one rather than that the index of words is asked, and how many
-/// more if many are wanted.
+/// more for each place that is wanted.
 const WALKED: usize = 2_000;
-const WALKED_MORE: usize = 4_000;
+const WALKED_MORE: usize = 2;
+/// The same for several words: of each, the index reads all places before it knows which have both,
+/// and of a phrase, all texts must be read that have its words.
+const WALKED_SEVERAL: usize = 10_000;
+const WALKED_MORE_SEVERAL: usize = 20;
+/// Places for which that many more are looked at.
+const MOST_WANTED: usize = 1_000;
 
 /// How PostgreSQL is made to look. Its own guess of how rare a word is can be wrong by a thousand
 /// times, and then it reads the words of every comment there is. SQLite keeps the places of each
@@ -69,6 +75,8 @@ const ANY_WAY: &str = "SET LOCAL enable_seqscan = DEFAULT; SET LOCAL enable_inde
 pub(super) struct Condition {
     /// It may be that many places are found, and the newest are soon enough.
     may_be_common: bool,
+    /// One word, or one mark, decides.
+    is_one_word: bool,
     sql: String,
     texts: Vec<String>,
     /// Inclusive.
@@ -191,7 +199,11 @@ impl Session {
             if found >= most {
                 return Ok(rows);
             }
-            let worth = WALKED + WALKED_MORE.min(2 * most);
+            let (walked, more) = match condition.is_one_word {
+                true => (WALKED, WALKED_MORE),
+                false => (WALKED_SEVERAL, WALKED_MORE_SEVERAL),
+            };
+            let worth = walked + more * most.min(MOST_WANTED);
             if most.saturating_mul(PROBED) <= found * worth {
                 let way = Way::Newest(2 * worth);
                 let rows = self.ask_by(way, condition, prefix, suffix, most).await?;
@@ -276,7 +288,16 @@ impl Session {
                 // The first three are places and a number.
                 sql.push_str(&format!("${}{part}", number + 4));
             }
-            return Ok(Condition { may_be_common: true, sql, texts: values, from, to });
+            let quotes = values.iter().map(|own| own.matches('\'').count()).sum::<usize>();
+            let is_one_word = quotes <= 2;
+            return Ok(Condition {
+                may_be_common: true,
+                is_one_word,
+                sql,
+                texts: values,
+                from,
+                to,
+            });
         }
         let mut words = fts5::Words::new();
         for prefix in fts5::prefixes(&node) {
@@ -286,7 +307,7 @@ impl Session {
         }
         let texts = vec![fts5::expression(&node, &words)];
         let sql = "search_words MATCH $4".to_owned();
-        Ok(Condition { may_be_common: true, sql, texts, from, to })
+        Ok(Condition { may_be_common: true, is_one_word: false, sql, texts, from, to })
     }
 
     async fn are_all_projects(&mut self, projects: &BTreeSet<String>) -> Result<bool> {
