@@ -6,15 +6,22 @@ use bytes::Bytes;
 use comment::{Delivery, Transform};
 use hyper::header::HeaderName;
 use serde_json::{Value, json};
-use store::{AUDIO, Comment, ContentReader, Session, StoreError};
+use store::{AUDIO, Comment, ContentReader, StoreError};
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
     time::timeout,
 };
 
 use crate::{
-    call::Call, comment_pages::named_id, original::unopened, refusal::Refusal, reply::Reply,
-    request::Payload, schema::wrong, server::Shared, uploads,
+    call::Call,
+    comment_pages::named_id,
+    original::unopened,
+    refusal::Refusal,
+    reply::Reply,
+    request::Payload,
+    schema::{hex_number, wrong},
+    server::Shared,
+    uploads,
 };
 
 /// Bytes that are read at once.
@@ -44,7 +51,7 @@ fn referred(reference: &str) -> Option<Referred> {
     let (_, rest) = reference.split_once('-')?;
     let (number, index) = rest.split_once('-')?;
     let (kind, number) = number.split_at_checked(1)?;
-    let number = i64::from_be_bytes(u64::from_str_radix(number, 16).ok()?.to_be_bytes());
+    let number = hex_number(number)?;
     match kind {
         "c" => Some(Referred::Comment { place: number, index: index.parse().ok()? }),
         "e" => Some(Referred::Email { number, index: index.parse().ok()? }),
@@ -114,13 +121,15 @@ pub(crate) async fn get(call: &Call<'_>) -> Result<Reply, Refusal> {
                 Ok(index) => session.email_attachment(&bucket_id, &email.id, index).await?,
                 Err(_) => None,
             };
+            // Others read while this one waits and unpacks.
+            drop(session);
             let place = call.shared.place_for_unpacking().await?;
-            if let Some(bytes) =
-                unpack(call.shared, &mut session, &email, index, hash.clone()).await?
-            {
+            let content = call.shared.store.read().await?.content(&email.hash).await?;
+            if let Some(bytes) = unpack(call.shared, content, &email, index, hash).await? {
                 return Ok(send(call, bytes, Some(place)));
             }
             // Sent beside the email, not in it.
+            let mut session = call.shared.store.read().await?;
             let content = session.content(&sent.ok_or_else(missing)?).await?;
             Ok(send(call, Found::Content(content), None))
         }
@@ -145,12 +154,11 @@ enum Found {
 /// made: only bytes with the hash that the comment tells are the right ones.
 async fn unpack(
     shared: &Shared,
-    session: &mut Session,
+    content: ContentReader,
     email: &store::Email,
     index: usize,
     hash: Option<String>,
 ) -> Result<Option<Found>, Refusal> {
-    let content = session.content(&email.hash).await?;
     let id = email.id.clone();
     let (mailbox, timestamp) = (email.mailbox.clone(), email.sent_at);
     let threads = &shared.converter.opened;

@@ -48,6 +48,7 @@ mod original;
 mod own_tokens;
 mod passwords;
 mod permissions;
+mod places;
 mod projects;
 mod public;
 mod quotas;

@@ -174,6 +174,12 @@ pub(crate) fn is_hex(text: &str, digits: std::ops::RangeInclusive<usize>) -> boo
     digits.contains(&text.len()) && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+/// A number as `{:x}` writes it: one below zero, such as a place in a time before 1970, is its two's
+/// complement.
+pub(crate) fn hex_number(text: &str) -> Option<i64> {
+    u64::from_str_radix(text, 16).ok().map(u64::cast_signed)
+}
+
 /// A name of a bucket or of a configuration: `^[A-Za-z0-9-_]{1,256}$`; of a project also with dots.
 pub(crate) fn is_name(text: &str, project: bool) -> bool {
     let most = if project { 1024 } else { 256 };

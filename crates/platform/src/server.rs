@@ -44,6 +44,7 @@ use crate::{
     oidc::Provider,
     openapi, original,
     passwords::Passwords,
+    places::Places,
     public::{self, Visit},
     rate::Rates,
     refusal::Refusal,
@@ -84,6 +85,7 @@ pub(crate) struct Shared {
     pub(crate) site: Site,
     pub(crate) people: People,
     pub(crate) passwords: Passwords,
+    pub(crate) places: Places,
     attempts: Attempts,
     pub(crate) oidc: Option<Provider>,
     rates: Arc<Rates>,
@@ -140,7 +142,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     tls: Option<SslAcceptor>,
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Server {
@@ -169,6 +171,7 @@ impl Server {
             tasks: TaskTracker::new(),
             site,
             passwords: Passwords::default(),
+            places: Places::default(),
             attempts: Attempts::default(),
             oidc,
             rates: Rates::new(people.rate),

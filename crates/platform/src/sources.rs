@@ -242,6 +242,7 @@ pub(crate) async fn delete(call: &Call<'_>) -> Result<Reply, Refusal> {
 pub(crate) async fn statistics(call: &Call<'_>, payload: Payload) -> Result<Reply, Refusal> {
     let filter = comment_filter::read(payload.json()?)?;
     let source = call.source()?;
+    let _place = call.shared.places.scans.enter().await?;
     let mut session = call.shared.store.read().await?;
     let count = filter.count(&mut session, &source.id).await?;
     Ok(Reply::json(json!({ "statistics": { "num_comments": count } })))

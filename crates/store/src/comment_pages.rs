@@ -1,5 +1,7 @@
 //! Comments: how they are read.
 
+use std::cmp::Reverse;
+
 use chrono::{DateTime, Utc};
 use sqlx::{Any, AssertSqlSafe, Row, query::Query};
 
@@ -132,6 +134,49 @@ impl Session {
     pub async fn comment_at(&mut self, place: i64) -> Result<Option<Comment>> {
         let query = sqlx::query(AssertSqlSafe(format!("{COLUMNS} WHERE place = $1"))).bind(place);
         query.fetch_optional(self.database()).await?.as_ref().map(comment).transpose()
+    }
+
+    /// Times and places of the newest comments of a source, behind `after` and not before `from`, as
+    /// [`Comment::after`] tells them.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn newest_places(
+        &mut self,
+        source_id: &str,
+        after: Option<(i64, i64)>,
+        from: Option<(i64, i64)>,
+        most: usize,
+    ) -> Result<Vec<(i64, i64)>> {
+        let mut conditions = Conditions::default();
+        if let Some((at, place)) = after {
+            conditions.add("at <= {a} AND (at < {a} OR place < {b})", &[at, place]);
+        }
+        if let Some((at, place)) = from {
+            conditions.add("at >= {a} AND (at > {a} OR place > {b})", &[at, place]);
+        }
+        conditions.add("1 <= {a}", &[limit(most)]);
+        let sql = format!(
+            "SELECT at, place FROM comments WHERE source_id = $1{} \
+             ORDER BY at DESC, place DESC LIMIT ${}",
+            conditions.sql,
+            conditions.numbers.len() + 1
+        );
+        let rows = conditions.query(sql, source_id).fetch_all(self.database()).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    }
+
+    /// The comments at those times and places, of whatever sources, newest first.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn comments_of_places(&mut self, places: &[(i64, i64)]) -> Result<Vec<Comment>> {
+        let places: Vec<i64> = places.iter().map(|(_, place)| *place).collect();
+        let mut comments = self.comments_at(&places).await?;
+        comments.sort_by_key(|own| Reverse(own.after()));
+        Ok(comments)
     }
 
     /// The comment of a source that was made of that email.

@@ -2,13 +2,13 @@
 
 use std::fmt::Display;
 
-use csv::StringRecord;
 use openssl::sha::Sha256;
 use serde_json::{Map, Number, Value};
 
 use super::{
     MAX_ROWS, content_of, object, parameter,
-    text::{Format, MAX_COLUMNS},
+    records::{MAX_COLUMNS, Record, Rows},
+    text::Format,
     times::{Order, time},
 };
 use crate::{
@@ -21,6 +21,12 @@ use crate::{
 /// What is named once, besides `string` and `number`.
 pub(super) const FIELDS: [&str; 9] =
     ["id", "timestamp", "text", "subject", "from", "to", "cc", "bcc", "thread_id"];
+
+/// Rows that are stored together, and cells, of which a comment is made.
+const BATCH: usize = 4096;
+const BATCH_CELLS: usize = 128 * 1024;
+/// Characters of the names of columns in a refusal.
+const MAX_NAMES: usize = 1000;
 
 /// Names of columns, as a request gives them.
 pub(super) struct Mapping {
@@ -59,10 +65,10 @@ impl Mapping {
         Ok(Self { fields, properties, order })
     }
 
-    /// All rows as comments, or the first that cannot be one.
-    pub(super) fn read(&self, bytes: &[u8], asked: &Format) -> Result<Vec<Written>, Refusal> {
-        let table = asked.open(bytes)?;
-        let (columns, records) = table.records()?;
+    /// Reads the whole file, and tells of the first row that cannot be a comment.
+    pub(super) fn read(&self, bytes: Vec<u8>, asked: &Format) -> Result<Upload, Refusal> {
+        let rows = Rows::of(asked.open(bytes)?)?;
+        let columns = &rows.columns;
         let place = |parameter: &str, name: &str| {
             let mut named = columns.iter().enumerate().filter(|(_, own)| *own == name);
             let first = named.next();
@@ -71,7 +77,7 @@ impl Mapping {
                 return Err(wrong(parameter, why));
             }
             first.map(|(at, _)| at).ok_or_else(|| {
-                let known = columns.join("`, `");
+                let known: String = columns.join("`, `").chars().take(MAX_NAMES).collect();
                 wrong(parameter, format_args!("the file has no column `{name}`; it has `{known}`"))
             })
         };
@@ -82,17 +88,48 @@ impl Mapping {
             list.iter().map(one).collect::<Result<Vec<_>, Refusal>>()
         };
         let (fields, properties) = (places(&self.fields)?, places(&self.properties)?);
-        let mut written = Vec::new();
-        for record in records {
-            let (line, record) = record?;
-            if written.len() == MAX_ROWS {
+        let mut upload = Upload { rows, fields, properties, order: self.order };
+        // What was read is not kept: of a row of single letters, a comment takes a hundred times
+        // as much.
+        let mut count = 0;
+        while upload.next()?.is_some() {
+            count += 1;
+            if count > MAX_ROWS {
                 let message = format!("the file has more than {MAX_ROWS} rows; send it in parts");
                 return Err(Refusal::invalid(message));
             }
-            let row = Row { line, record: &record, order: self.order };
-            written.push(row.comment(&fields, &properties)?);
         }
-        Ok(written)
+        upload.rows.rewind()?;
+        Ok(upload)
+    }
+}
+
+/// A file of which every row can be a comment.
+pub(super) struct Upload {
+    rows: Rows,
+    fields: Vec<Cell>,
+    properties: Vec<Cell>,
+    order: Option<Order>,
+}
+
+impl Upload {
+    fn next(&mut self) -> Result<Option<Written>, Refusal> {
+        let Some(record) = self.rows.next()? else { return Ok(None) };
+        let row = Row { record, order: self.order };
+        row.comment(&self.fields, &self.properties).map(Some)
+    }
+
+    /// The next comments, as many as are stored together; none at the end.
+    pub(super) fn batch(&mut self) -> Result<Vec<Written>, Refusal> {
+        let cells = self.fields.len() + self.properties.len();
+        let most = BATCH.min(BATCH_CELLS / cells.max(1));
+        let mut batch = Vec::new();
+        while batch.len() < most
+            && let Some(written) = self.next()?
+        {
+            batch.push(written);
+        }
+        Ok(batch)
     }
 }
 
@@ -104,8 +141,7 @@ struct Cell {
 }
 
 struct Row<'a> {
-    line: u64,
-    record: &'a StringRecord,
+    record: Record<'a>,
     order: Option<Order>,
 }
 
@@ -115,7 +151,7 @@ impl Row<'_> {
     }
 
     fn wrong(&self, cell: &Cell, why: impl Display) -> Refusal {
-        Refusal::invalid(format!("line {}, column `{}`: {why}", self.line, cell.column))
+        Refusal::invalid(format!("line {}, column `{}`: {why}", self.record.line, cell.column))
     }
 
     fn comment(&self, fields: &[Cell], properties: &[Cell]) -> Result<Written, Refusal> {
@@ -170,7 +206,7 @@ impl Row<'_> {
             ("user_properties", Some(Value::Object(values))),
         ]);
         // The rules of all other uploads, with the line in place of the number.
-        let line = format!("line {}", self.line);
+        let line = format!("line {}", self.record.line);
         comment(&line, Value::Object(body))
     }
 
@@ -200,5 +236,34 @@ pub(super) fn number(text: &str) -> Option<Number> {
             Number::from_f64(text.parse().ok()?)
         }
         Err(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_become_comments_a_few_at_a_time() {
+        let own = |name: &'static str| (name, name.to_owned());
+        let properties = (0..500).map(|number| ("string", format!("c{number}")));
+        let mapping = Mapping {
+            fields: vec![own("text"), own("timestamp")],
+            properties: properties.collect(),
+            order: None,
+        };
+        let names: Vec<String> = (0..500).map(|number| format!("c{number}")).collect();
+        let row = format!("x,2026-01-01{}\n", ",1".repeat(500));
+        let file = format!("text,timestamp,{}\n{}", names.join(","), row.repeat(600));
+        let asked = Format::default();
+        let mut upload = mapping.read(file.into_bytes(), &asked).unwrap();
+        let mut sizes = Vec::new();
+        loop {
+            let batch = upload.batch().unwrap();
+            sizes.push(batch.len());
+            let Some(last) = batch.last() else { break };
+            assert_eq!(last.body["user_properties"].as_object().unwrap().len(), 500);
+        }
+        assert_eq!(sizes, [261, 261, 78, 0]);
     }
 }

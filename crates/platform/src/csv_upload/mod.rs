@@ -5,6 +5,7 @@
 //! how columns are named; here they are query parameters.
 
 mod mapping;
+mod records;
 mod sniff;
 mod text;
 mod times;
@@ -26,8 +27,6 @@ use text::Format;
 
 /// Most rows of an upload.
 pub(crate) const MAX_ROWS: usize = 65_536;
-/// Rows that are stored together.
-const BATCH: usize = 4096;
 
 fn content(payload: Payload) -> Result<Vec<u8>, Refusal> {
     match payload {
@@ -54,21 +53,35 @@ async fn apart<T: Send + 'static>(
 /// `PUT …/sniff-csv`: how the file is written, and what its columns look like.
 pub(crate) async fn sniff(call: &Call<'_>, payload: Payload) -> Result<Reply, Refusal> {
     let (bytes, asked) = (content(payload)?, Format::asked(call.head)?);
-    let found = apart(move || sniff::sniff(&bytes, &asked)).await?;
-    Ok(Reply::json(found))
+    let place = call.shared.places.tables.enter().await?;
+    let found = apart(move || {
+        // Held by the work: whoever hangs up does not make room for one more.
+        let _place = place;
+        sniff::sniff(bytes, &asked)
+    });
+    Ok(Reply::json(found.await?))
 }
 
-/// `PUT …/sync-csv`: the whole file is read before its first row is stored. What is stored is
+/// `PUT …/sync-csv`: the whole file is read before its first row is stored, and once more to be
 /// stored in batches, so that others can write meanwhile; sending the file again is harmless.
 pub(crate) async fn sync(call: &Call<'_>, payload: Payload) -> Result<Reply, Refusal> {
     let bytes = content(payload)?;
     let (asked, mapping) = (Format::asked(call.head)?, Mapping::asked(call.head)?);
-    let mut written = apart(move || mapping.read(&bytes, &asked)).await?;
+    let place = call.shared.places.tables.enter().await?;
+    let read = apart(move || Ok((mapping.read(bytes, &asked)?, place)));
+    let (mut upload, mut place) = read.await?;
     let mut counts = crate::comment_change::Counts::default();
-    while !written.is_empty() {
-        let rest = written.split_off(BATCH.min(written.len()));
+    loop {
+        let batch = apart(move || {
+            let batch = upload.batch()?;
+            Ok((batch, upload, place))
+        });
+        let written;
+        (written, upload, place) = batch.await?;
+        if written.is_empty() {
+            break;
+        }
         counts.join(&comments::sync_all(call, written).await?);
-        written = rest;
     }
     Ok(Reply::json(Value::Object(comments::shown(&counts))))
 }

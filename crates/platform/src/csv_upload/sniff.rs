@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
+    records::Rows,
     text::Format,
     times::{Order, time},
 };
@@ -17,14 +18,15 @@ const MAX_SHOWN: usize = 500;
 const LONG: usize = 40;
 
 /// `columns`, `encoding` and `delimiter` as the service describes them; the rest is ours.
-pub(super) fn sniff(bytes: &[u8], asked: &Format) -> Result<Value, Refusal> {
-    let table = asked.open(bytes)?;
-    let (columns, records) = table.records()?;
+pub(super) fn sniff(bytes: Vec<u8>, asked: &Format) -> Result<Value, Refusal> {
+    let mut records = Rows::of(asked.open(bytes)?)?;
     let mut rows: Vec<Vec<String>> = Vec::new();
-    for record in records.take(LOOKED_AT) {
-        let (_, record) = record?;
+    while rows.len() < LOOKED_AT
+        && let Some(record) = records.next()?
+    {
         rows.push(record.iter().map(|own| own.trim().to_owned()).collect());
     }
+    let (columns, table) = (&records.columns, records.table());
     let of_column = |number: usize| {
         let values = rows.iter().filter_map(move |row| row.get(number));
         values.filter(|value| !value.is_empty()).map(String::as_str).collect::<Vec<_>>()

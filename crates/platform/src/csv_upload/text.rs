@@ -1,29 +1,27 @@
-//! The bytes of a file as text, and the text as records.
+//! The bytes of a file as text.
 
 use std::borrow::Cow;
 
-use csv::{ReaderBuilder, StringRecord};
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
-use super::parameter;
+use super::{parameter, records::Records};
 use crate::{refusal::Refusal, request::Head, schema::wrong};
 
 /// Separators that are looked for.
 const DELIMITERS: [u8; 4] = *b",;\t|";
 /// Records that tell which separator it is.
 const SAMPLE: usize = 200;
-/// Most columns.
-pub(super) const MAX_COLUMNS: usize = 1024;
 
 /// What a request says of the file; the rest is found out.
+#[derive(Default)]
 pub(super) struct Format {
     encoding: Option<&'static Encoding>,
     delimiter: Option<u8>,
 }
 
 /// A file whose form is known.
-pub(super) struct Table<'a> {
-    text: Cow<'a, str>,
+pub(super) struct Table {
+    pub(super) text: String,
     pub(super) encoding: &'static Encoding,
     pub(super) delimiter: u8,
 }
@@ -45,19 +43,30 @@ impl Format {
     }
 
     /// Reads the bytes as text, and finds out what the request does not say.
-    pub(super) fn open<'a>(&self, bytes: &'a [u8]) -> Result<Table<'a>, Refusal> {
-        let marked = Encoding::for_bom(bytes).map(|(encoding, _)| encoding);
-        let encoding = marked.or(self.encoding).unwrap_or_else(|| guessed(bytes));
-        let (text, _, broken) = encoding.decode(bytes);
-        if broken {
-            let line = bytes_before(&text).map_or(1, |before| before.matches('\n').count() + 1);
-            let name = encoding.name();
-            let message = format!("line {line} of the file is not {name}; name its `encoding`");
-            return Err(Refusal::invalid(message));
-        }
+    pub(super) fn open(&self, bytes: Vec<u8>) -> Result<Table, Refusal> {
+        let marked = Encoding::for_bom(&bytes).map(|(encoding, _)| encoding);
+        let encoding = marked.or(self.encoding).unwrap_or_else(|| guessed(&bytes));
+        let text = decoded(encoding, bytes)?;
         let delimiter = self.delimiter.unwrap_or_else(|| found(&text));
         Ok(Table { text, encoding, delimiter })
     }
+}
+
+/// The bytes as text, in the same memory if they are that already.
+fn decoded(encoding: &'static Encoding, mut bytes: Vec<u8>) -> Result<String, Refusal> {
+    let broken = |before: Option<&str>| {
+        let line = before.map_or(1, |before| before.matches('\n').count() + 1);
+        let name = encoding.name();
+        Refusal::invalid(format!("line {line} of the file is not {name}; name its `encoding`"))
+    };
+    let length = match encoding.decode(&bytes) {
+        (text, _, true) => return Err(broken(bytes_before(&text))),
+        (Cow::Owned(text), ..) => return Ok(text),
+        (Cow::Borrowed(text), ..) => text.len(),
+    };
+    // A mark at the beginning is no text.
+    bytes.drain(..bytes.len().saturating_sub(length));
+    String::from_utf8(bytes).map_err(|_| broken(None))
 }
 
 /// What is before the first character that could not be read.
@@ -83,62 +92,20 @@ fn guessed(bytes: &[u8]) -> &'static Encoding {
 /// more than one.
 fn found(text: &str) -> u8 {
     let score = |delimiter: &u8| {
-        let mut records = reader(text, *delimiter).into_records();
-        let Some(Ok(first)) = records.next() else { return (0, 0) };
-        let same = records.take(SAMPLE).flatten().filter(|own| own.len() == first.len()).count();
-        if first.len() < 2 { (0, 0) } else { (same, first.len()) }
+        let mut records = Records::new(*delimiter);
+        let columns = match records.read(text) {
+            Ok(Some(first)) => first.len(),
+            Ok(None) => 0,
+            // Too many columns are more than none.
+            Err(_) => return (0, usize::MAX),
+        };
+        let mut same = 0;
+        for _ in 0..SAMPLE {
+            let Ok(Some(record)) = records.read(text) else { break };
+            same += usize::from(record.len() == columns);
+        }
+        if columns < 2 { (0, 0) } else { (same, columns) }
     };
     // Of equals, the first one counts.
     DELIMITERS.iter().rev().copied().max_by_key(score).unwrap_or(b',')
-}
-
-fn reader(text: &str, delimiter: u8) -> csv::Reader<&[u8]> {
-    let mut builder = ReaderBuilder::new();
-    builder.delimiter(delimiter).has_headers(false).flexible(true).from_reader(text.as_bytes())
-}
-
-/// A record with the line that it begins in.
-pub(super) type Line = (u64, StringRecord);
-
-impl Table<'_> {
-    /// The line that a record begins in. The reader leaves the second half of CRLF to the next
-    /// record, which then seems to begin in the line before.
-    fn line(&self, at: &csv::Position) -> u64 {
-        let byte = usize::try_from(at.byte()).ok().and_then(|at| self.text.as_bytes().get(at));
-        at.line() + u64::from(byte == Some(&b'\n'))
-    }
-
-    /// The names of the columns, and an iterator over everything below them.
-    pub(super) fn records(
-        &self,
-    ) -> Result<(Vec<String>, impl Iterator<Item = Result<Line, Refusal>>), Refusal> {
-        let mut records = reader(&self.text, self.delimiter).into_records().map(|record| {
-            let record = record.map_err(|error| {
-                let line = error.position().map_or(0, csv::Position::line);
-                Refusal::invalid(format!("line {line} of the file cannot be read"))
-            })?;
-            Ok((record.position().map_or(0, |own| self.line(own)), record))
-        });
-        let (_, first) = records.next().unwrap_or_else(|| Ok((1, StringRecord::new())))?;
-        let columns: Vec<String> = first.iter().map(|name| name.trim().to_owned()).collect();
-        if columns.iter().all(String::is_empty) {
-            return Err(Refusal::invalid("the file is empty; its first line names the columns"));
-        }
-        if columns.len() > MAX_COLUMNS {
-            let message = format!("the file has more than {MAX_COLUMNS} columns");
-            return Err(Refusal::invalid(message));
-        }
-        let count = columns.len();
-        let records = records.filter_map(move |record| match record {
-            // Programs end files with rows of separators only.
-            Ok((_, record)) if record.iter().all(|field| field.trim().is_empty()) => None,
-            Ok((line, record)) if record.len() != count => {
-                let found = record.len();
-                let message = format!("line {line} has {found} columns, and the first has {count}");
-                Some(Err(Refusal::invalid(message)))
-            }
-            other => Some(other),
-        });
-        Ok((columns, records))
-    }
 }

@@ -246,6 +246,7 @@ pub(crate) async fn statistics(call: &Call<'_>, payload: Payload) -> Result<Repl
     let attributes = attribute_filter::read("attribute_filters", attributes)?;
     let dataset = call.dataset()?;
     let filter = comment_filter::read(body)?.within(&dataset.id, attributes);
+    let _place = call.shared.places.scans.enter().await?;
     let mut session = call.shared.store.read().await?;
     let mut count = 0;
     for id in &dataset.source_ids {

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use serde_json::{Value, json};
-use store::{Annotation, Comment, CommentQuery};
+use store::{Annotation, Session};
 
 use super::annotations::shown;
 use super::set;
@@ -14,17 +14,21 @@ use crate::{
     refusal::Refusal,
     reply::Reply,
     request::Payload,
-    schema::{Fields, any_text, natural, one_of, top, wrong},
+    schema::{Fields, any_text, hex_number, natural, one_of, top, wrong},
 };
 
 const PAGE: usize = 20;
 const MAX_PAGE: usize = 1024;
 /// Comments that one request looks at, so that a filter that takes few of them ends.
 const MAX_SCAN: usize = 4096;
+/// Places that are asked for at least, so that all sources are not asked for each single comment,
+/// and comments that are in memory at once.
+const LEAST_PLACES: usize = 256;
+const LOADED: usize = 64;
 
 fn place(text: &str) -> Option<(i64, i64)> {
     let (at, place) = text.split_once('-')?;
-    Some((i64::from_str_radix(at, 16).ok()?, i64::from_str_radix(place, 16).ok()?))
+    Some((hex_number(at)?, hex_number(place)?))
 }
 
 /// `POST …/query` and `…/recent`.
@@ -55,36 +59,34 @@ pub(crate) async fn query(call: &Call<'_>, payload: Payload) -> Result<Reply, Re
         own.finish()
     })?;
     body.finish()?;
+    let _place = call.shared.places.scans.enter().await?;
     let mut session = call.shared.store.read().await?;
     let (mut results, mut scanned, mut more) = (Vec::new(), 0, true);
+    let most = limit.max(LEAST_PLACES);
     while more && results.len() < limit && scanned < MAX_SCAN {
-        let mut page: Vec<Comment> = Vec::new();
-        let wanted = CommentQuery { after, newest_first: true, limit, ..CommentQuery::default() };
-        for id in &dataset.source_ids {
-            page.extend(session.comments(id, &wanted).await?);
-        }
-        // Every source has shown its newest: of all, the newest are among them.
-        page.sort_by_key(|comment| Reverse(comment.after()));
-        more = page.len() >= limit;
-        page.truncate(limit);
-        let fit = filter.fit(&mut session, &page).await?;
-        for (comment, fits) in page.into_iter().zip(fit) {
-            if results.len() == limit {
-                more = true;
-                break;
+        let places = newest(&mut session, &dataset.source_ids, after, most).await?;
+        more = places.len() == most;
+        'places: for some in places.chunks(LOADED) {
+            let page = session.comments_of_places(some).await?;
+            let fit = filter.fit(&mut session, &page).await?;
+            for (comment, fits) in page.into_iter().zip(fit) {
+                if results.len() == limit {
+                    more = true;
+                    break 'places;
+                }
+                scanned += 1;
+                after = Some(comment.after());
+                if !fits {
+                    continue;
+                }
+                let said = session.annotation(&dataset.id, &comment.source_id, &comment.id).await?;
+                let own = Annotation {
+                    source_id: comment.source_id,
+                    comment_id: comment.id,
+                    content: said.unwrap_or_else(|| "{}".to_owned()),
+                };
+                results.extend(shown(&mut session, dataset, &own).await?);
             }
-            scanned += 1;
-            after = Some(comment.after());
-            if !fits {
-                continue;
-            }
-            let content = session.annotation(&dataset.id, &comment.source_id, &comment.id).await?;
-            let own = Annotation {
-                source_id: comment.source_id,
-                comment_id: comment.id,
-                content: content.unwrap_or_else(|| "{}".to_owned()),
-            };
-            results.extend(shown(&mut session, dataset, &own).await?);
         }
     }
     let mut payload = json!({ "results": results });
@@ -92,4 +94,23 @@ pub(crate) async fn query(call: &Call<'_>, payload: Payload) -> Result<Reply, Re
         set(&mut payload, "continuation", Value::from(format!("{at:x}-{place:x}")));
     }
     Ok(Reply::json(payload))
+}
+
+/// Where the newest comments of all sources are that come behind `after`: of a thousand sources, the
+/// comments themselves would fill the memory.
+async fn newest(
+    session: &mut Session,
+    source_ids: &[String],
+    after: Option<(i64, i64)>,
+    most: usize,
+) -> Result<Vec<(i64, i64)>, Refusal> {
+    let mut places = Vec::new();
+    for id in source_ids {
+        // What is older than the last of enough places is none of the newest.
+        let from = if places.len() == most { places.last().copied() } else { None };
+        places.extend(session.newest_places(id, after, from, most).await?);
+        places.sort_unstable_by_key(|place| Reverse(*place));
+        places.truncate(most);
+    }
+    Ok(places)
 }

@@ -16,8 +16,8 @@ use crate::{
     reply::Reply,
     request::Payload,
     schema::{
-        Fields, any_text, is_hex, is_name, list as array, natural, only, show, text, time, top,
-        wrong,
+        Fields, any_text, hex_number, is_hex, is_name, list as array, natural, only, show, text,
+        time, top, wrong,
     },
 };
 
@@ -174,8 +174,7 @@ fn read(text: &str) -> Option<Positions> {
     let one = |part: &str| {
         let mut parts = part.split('-');
         let id = parts.next().filter(|id| is_hex(id, 16..=16))?;
-        let at = i64::from_str_radix(parts.next()?, 16).ok()?;
-        let place = i64::from_str_radix(parts.next()?, 16).ok()?;
+        let (at, place) = (hex_number(parts.next()?)?, hex_number(parts.next()?)?);
         parts.next().is_none().then(|| (id.to_owned(), (at, place)))
     };
     text.split('.').map(one).collect()
@@ -340,8 +339,9 @@ mod tests {
     fn a_position_is_read_as_it_was_written() {
         let mut positions = Positions::new();
         assert_eq!(read(&write(&positions)), Some(positions.clone()));
-        for number in 0..3 {
-            positions.insert(format!("{number:016x}"), (1_790_000_000_000_000 + number, number));
+        // Negative before 1970.
+        for number in [0, 1, 2, -1, -2_208_988_800_000_000, i64::MIN] {
+            positions.insert(format!("{number:016x}"), (number.wrapping_add(9), number));
             assert_eq!(read(&write(&positions)), Some(positions.clone()));
         }
         for bad in

@@ -39,6 +39,7 @@ pub(crate) async fn summary(call: &Call<'_>, payload: Payload) -> Result<Reply, 
     let sources = &dataset.source_ids;
     let share = MAX_SCAN / sources.len().max(1);
     let mut found = Found::default();
+    let _place = call.shared.places.scans.enter().await?;
     let mut session = call.shared.store.read().await?;
     for id in sources {
         let mut wanted =

@@ -119,7 +119,7 @@ fn comments(op: Op) -> Option<Operation> {
             })
             .refuses(&[422]),
         Op::SniffCsv => written(operation(COMMENTS, "Look into a CSV file"))
-            .more("Nothing is stored. Of at most 32 MiB; the first line names the columns.")
+            .more("Nothing is stored. Of at most 32 MiB, 1,024 columns and 4 MiB in a row; the first line names the columns.")
             .takes_file()
             .refuses(&[422])
             .gives(vec![
@@ -133,7 +133,7 @@ fn comments(op: Op) -> Option<Operation> {
                 must("rows", about(list(list(any_text())), "The first ten, long values cut.")),
             ]),
         Op::SyncCsv => csv_columns(written(operation(COMMENTS, "Upload a CSV file, a comment a row")))
-            .more("The parameters name columns of the file. All rows are read before the first is stored: a row that cannot be a comment is refused with its line, and nothing is stored. Rows are then stored 4,096 at a time, and replace comments of the same id, so that the same file can be sent again. At most 32 MiB and 65,536 rows.")
+            .more("The parameters name columns of the file. All rows are read before the first is stored: a row that cannot be a comment is refused with its line, and nothing is stored. Rows are then stored, at most 4,096 at a time, and replace comments of the same id, so that the same file can be sent again. At most 32 MiB, 65,536 rows, 1,024 columns and 4 MiB in a row.")
             .asks("no_charge", flag())
             .asks("date_order", about(one_of(&["dmy", "mdy"]), "What comes first in `02/03/2026`. Without it, such a date is refused."))
             .takes_file()

@@ -160,6 +160,21 @@ async fn a_bad_row_is_named_and_nothing_of_its_file_is_stored() {
     let refused = put(&mut client, SYNC, query, many).await;
     assert!(refused.message().contains("more than 65536 rows"), "{}", refused.message());
     assert_eq!(stored(&server).await, [] as [Value; 0]);
+    let wide = ",".repeat(2000);
+    for (path, file, line) in [
+        (SNIFF, wide.clone(), 1),
+        (SNIFF, format!("{}\n", ";".repeat(2000)), 1),
+        (SNIFF, format!("{good}{wide}"), 5),
+        (SYNC, wide.clone(), 1),
+        (SYNC, format!("{good}{wide}"), 5),
+    ] {
+        let query = if path == SYNC { query } else { "" };
+        let refused = put(&mut client, path, query, file).await;
+        let expected = format!("line {line} of the file has more than 1024 columns");
+        assert!(refused.message().contains(&expected), "{}", refused.message());
+        assert_eq!(refused.status, 422);
+    }
+    assert_eq!(stored(&server).await, [] as [Value; 0]);
     // More rows than are stored at once.
     let rows = (0..4100).map(|n| format!("{n},2026-01-01,a,1\n")).collect::<String>();
     let done = put(&mut client, SYNC, query, format!("Id,Date,Body,Age\n{rows}")).await;

@@ -67,3 +67,42 @@ async fn a_request_looks_at_so_many_comments_and_says_where_to_go_on() {
                                                          "filter": { "kind": "number_range" } }); 17] });
     assert_eq!(client.call("POST", path, many).await.status, 400);
 }
+
+/// Places of comments are times, and negative before 1970.
+#[tokio::test]
+async fn comments_of_old_times_are_led_through_as_all_others() {
+    let (_server, mut client, source) = start().await;
+    client.call("PUT", PATH, dataset(&[&source])).await;
+    let stream = json!({ "stream": { "name": "st" } });
+    assert_eq!(client.call("PUT", "/api/v1/datasets/own/ds/streams", stream).await.status, 200);
+    let comments: Vec<Value> = (0..4)
+        .map(|number| {
+            json!({ "id": number.to_string(), "timestamp": format!("{}-01-01T00:00:00Z", 1900 + 30 * number),
+                    "messages": [{ "body": { "text": "x" } }] })
+        })
+        .collect();
+    let path = "/api/v1/sources/own/letters/sync";
+    let done = client.call("POST", path, json!({ "comments": comments })).await;
+    assert_eq!(done.json()["new"], 4);
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        let batch = fetch(&mut client, 1).await;
+        seen.extend(ids(&batch));
+        let advance = json!({ "sequence_id": batch["sequence_id"] });
+        let advanced = client.call("POST", &format!("{STREAM}/advance"), advance).await;
+        assert_eq!(advanced.status, 200, "{}", advanced.message());
+    }
+    assert_eq!(seen, ["0", "1", "2", "3"]);
+    assert_eq!(ids(&fetch(&mut client, 9).await).len(), 0);
+    let path = "/api/_private/datasets/own/ds/query";
+    let (mut body, mut seen) = (json!({ "limit": 1 }), Vec::new());
+    loop {
+        let page = client.call("POST", path, body.clone()).await;
+        assert_eq!(page.status, 200, "{}", page.message());
+        let page = page.json();
+        seen.extend(ids(&page));
+        let Some(next) = page.get("continuation") else { break };
+        body["continuation"] = next.clone();
+    }
+    assert_eq!(seen, ["3", "2", "1", "0"]);
+}

@@ -236,7 +236,7 @@ impl Session {
     }
 
     /// Comments at those places, newest first.
-    pub(super) async fn comments_at(&mut self, found: &[i64]) -> Result<Vec<Comment>> {
+    pub(crate) async fn comments_at(&mut self, found: &[i64]) -> Result<Vec<Comment>> {
         let mut comments = Vec::with_capacity(found.len());
         for some in found.chunks(READ) {
             let list: Vec<String> = (1..=some.len()).map(|number| format!("${number}")).collect();

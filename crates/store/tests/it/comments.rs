@@ -93,6 +93,18 @@ pub(crate) async fn comments_have_one_order_over_all_sources(opened: Opened) {
         }
     }
     assert_eq!(places.len(), 123);
+    for source in [&one, &two] {
+        let newest = CommentQuery { newest_first: true, limit: 1000, ..CommentQuery::default() };
+        let all = session.comments(&source.id, &newest).await.unwrap();
+        let known: Vec<_> = all.iter().map(Comment::after).collect();
+        let newest = session.newest_places(&source.id, None, None, 1000).await.unwrap();
+        assert_eq!(newest, known);
+        let some = session.newest_places(&source.id, Some(known[2]), Some(known[9]), 1000).await;
+        assert_eq!(some.unwrap(), known[3..9]);
+        let some = session.newest_places(&source.id, Some(known[2]), None, 4).await.unwrap();
+        assert_eq!(some, known[3..7]);
+        assert_eq!(session.comments_of_places(&known).await.unwrap(), all);
+    }
     let thread = session.comments_of_thread(&one.id, "t0", 10).await.unwrap();
     assert_eq!(thread.iter().map(|own| &*own.id).collect::<Vec<_>>(), ["first", "last"]);
     let threads = session.threads(&one.id, "", 10).await.unwrap();
