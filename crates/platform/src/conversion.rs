@@ -75,12 +75,14 @@ pub(crate) async fn work(shared: Arc<Shared>, over: CancellationToken) {
     let Some(by) = begin(&shared, &over).await else { return };
     let (mut claims, mut done) = (Vec::<Claim>::new(), Vec::new());
     for round in 1_u64.. {
-        // Now and then nothing is claimed ahead, so that the next is converted alone.
+        // Now and then nothing is claimed ahead, so that the next is converted alone. Not at first:
+        // it may be what ended the process before this one.
         let is_pause = round % ROUNDS == 0;
+        let is_turn = round > ROUNDS && round % ROUNDS == 1;
         let ahead = if over.is_cancelled() || claims.iter().any(|claim| claim.is_suspect) {
             None
         } else if claims.is_empty() {
-            Some(if round % ROUNDS == 1 { Wanted::SuspectsFirst } else { Wanted::Any })
+            Some(if is_turn { Wanted::SuspectsFirst } else { Wanted::Any })
         } else if is_pause {
             None
         } else {
