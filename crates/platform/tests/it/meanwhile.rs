@@ -7,7 +7,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::server::{Running, Servers};
+use crate::{
+    conversion::converted,
+    server::{Running, Servers},
+};
 
 /// Begins a request whose body goes on later.
 async fn begun(server: &Running, path: &str, token: Option<&str>) -> TcpStream {
@@ -179,18 +182,9 @@ async fn a_conversation_that_no_database_can_hold_stops_no_other_email() {
             })
         })
         .collect();
-    let path = "/api/_private/buckets/example/mail/emails";
-    ask(client, "PUT", path, json!({ "emails": emails })).await;
-    let path = "/api/_private/sources/example/letters/conversion";
-    loop {
-        let state = ask(client, "GET", path, Value::Null).await;
-        if state["conversion"]["waiting"] == 0 {
-            assert_eq!(state["conversion"]["quarantined"], 0, "{state}");
-            assert_eq!(state["conversion"]["converted"], 3, "{state}");
-            break;
-        }
-        tokio::task::yield_now().await;
-    }
+    assert_eq!(client.put(&emails).await.status, 200);
+    let done = converted(client).await;
+    assert_eq!((&done["converted"], &done["quarantined"]), (&json!(3), &json!(0)), "{done}");
     drop(clients);
     servers.end().await;
 }

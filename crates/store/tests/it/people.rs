@@ -81,6 +81,9 @@ pub(crate) async fn a_password_is_replaced_only_where_it_is_the_one_that_was_see
     assert_eq!(session.password(&bob).await.unwrap(), None);
     session.set_password(&bob, &"one".into()).await.unwrap();
     session.set_password(&bob, &"two".into()).await.unwrap();
+    for (hash, still) in [("one", false), ("two", true)] {
+        assert_eq!(session.still_has_password(&bob, &hash.into()).await.unwrap(), still);
+    }
     session.rehash_password(&bob, &"one".into(), &"stale".into()).await.unwrap();
     assert_eq!(session.password(&bob).await.unwrap().unwrap().reveal(), "two");
     session.rehash_password(&bob, &"two".into(), &"three".into()).await.unwrap();
