@@ -6,14 +6,10 @@
 #[path = "../tests/it/letters/mod.rs"]
 mod letters;
 
-use std::{alloc::System, path::Path, time::Instant};
+use std::{path::Path, time::Instant};
 
-use cap::Cap;
 use comment::{Delivery, Transform, convert};
 use record::Metadata;
-
-#[global_allocator]
-static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
 
 fn main() {
     let argument = std::env::args().nth(1).unwrap_or_else(|| "4000".to_owned());
@@ -24,14 +20,13 @@ fn main() {
     let bytes: usize = messages.iter().map(Vec::len).sum();
     println!("{} messages, {} bytes on average", messages.len(), bytes / messages.len().max(1));
     let attached = with_attachments(&messages);
-    // First, while nothing else has taken memory.
     let largest = attached.iter().chain(&messages).max_by_key(|it| it.len()).expect("a message");
-    let before = MEMORY.allocated();
     let metadata = Metadata::default();
-    let kept = convert(largest, &delivery(&metadata), &Transform::default());
-    let peak = MEMORY.max_allocated().saturating_sub(before);
+    let memory = allocation_counter::measure(|| {
+        convert(largest, &delivery(&metadata), &Transform::default());
+    });
+    let peak = memory.bytes_max;
     println!("largest: {} bytes, {peak} bytes at the most beside it", largest.len());
-    drop(kept);
     measure("text", &messages);
     measure("with an attachment of 40 KB", &attached);
 }

@@ -12,15 +12,8 @@ mod hostile;
 mod letters;
 mod outlook;
 
-use std::alloc::System;
-
-use cap::Cap;
 use comment::{Converted, Delivery, Transform, convert};
 use record::Metadata;
-
-/// Counts what is allocated. Only `hostile` reads it, one message at a time.
-#[global_allocator]
-static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
 
 fn convert_plainly(raw: &[u8]) -> Converted {
     convert_with(raw, &Transform::default())
