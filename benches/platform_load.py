@@ -1,15 +1,18 @@
 """How many emails `tributary serve` takes durably: prepared uploads over several connections.
 
-Usage: platform_load.py [--source] TRIBUTARY [CONNECTIONS [SECONDS [EMAILS [BYTES]]]]
+Usage: platform_load.py [--source] [--scattered] TRIBUTARY [CONNECTIONS [SECONDS [EMAILS [BYTES]]]]
 
 EMAILS are those of one upload, BYTES those of one email. With --source, a source is attached to the
 bucket, and the time until the last email is a comment is told.
 
 Each connection is a process that sends uploads prepared beforehand, with ids of their own, one
-after the other. An email is a letter of 2 KB and an attachment of random bytes.
+after the other. An email is a letter of 2 KB and an attachment of random bytes. Each connection
+reads a mailbox from its oldest email to its newest, as appliances do, and each mailbox begins in
+another year; --scattered spreads the emails of each upload over years, which no mailbox does.
 """
 
 import base64
+import datetime
 import email.utils
 import http.client
 import json
@@ -44,16 +47,18 @@ def ask(port, token, method, path, body):
     return said
 
 
-def email_time(seconds):
-    return email.utils.formatdate(seconds)
+def date_of(number, scattered):
+    if scattered:
+        return email.utils.formatdate(random.randrange(10**9, 17 * 10**8))
+    return f"HOUR:{number // 60:02}:{number % 60:02} +0000"
 
 
-def letter_of(number, size):
+def letter_of(number, size, date):
     words = "Please find the figures of this month in the attachment. ".split()
     letter = "\r\n".join(" ".join(random.choices(words, k=12)) for _ in range(30))
     head = (
         f"From: ann@example.com\r\nTo: bob@example.com\r\nSubject: {number}\r\n"
-        f"Date: {email_time(random.randrange(10**9, 17 * 10**8))}\r\n"
+        f"Date: {date}\r\n"
         f"Message-ID: <{number}@example.com>\r\n"
         "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n"
         f"{letter}\r\n--b\r\nContent-Type: application/pdf; name=a.pdf\r\n"
@@ -70,8 +75,10 @@ def letter_of(number, size):
     }
 
 
-def upload(port, token, process, seconds, emails, size, start, results):
-    template = json.dumps({"emails": [letter_of(f"MARK.{n}", size) for n in range(emails)]}).encode()
+def upload(port, token, process, seconds, emails, size, scattered, start, results):
+    letters = [letter_of(f"MARK.{n}", size, date_of(n, scattered)) for n in range(emails)]
+    template = json.dumps({"emails": letters}).encode()
+    oldest = datetime.datetime(2001 + process, 1, 1)
     headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
     connection = http.client.HTTPConnection("127.0.0.1", port)
     connection.connect()
@@ -81,7 +88,9 @@ def upload(port, token, process, seconds, emails, size, start, results):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         # Another id is another email, and another subject makes another content of it.
+        hour = oldest + datetime.timedelta(hours=number)
         body = template.replace(b"MARK", f"{process}-{number}".encode())
+        body = body.replace(b"HOUR", hour.strftime("%a, %d %b %Y %H").encode())
         began = time.monotonic()
         connection.request("PUT", f"{BUCKET}/emails?no_charge=false", body, headers)
         answer = connection.getresponse()
@@ -99,8 +108,8 @@ def converted(port, token):
 
 
 def main():
-    arguments = [own for own in sys.argv[1:] if own != "--source"]
-    with_source = "--source" in sys.argv
+    arguments = [own for own in sys.argv[1:] if not own.startswith("--")]
+    with_source, scattered = "--source" in sys.argv, "--scattered" in sys.argv
     program = arguments[0]
     connections, seconds, emails, size = (
         int(given) for given in (arguments[1:] + ["8", "10", "80", "20000"][len(arguments) - 1 :])
@@ -127,7 +136,8 @@ def main():
         start, results = multiprocessing.Event(), multiprocessing.Queue()
         processes = [
             multiprocessing.Process(
-                target=upload, args=(port, token, n, seconds, emails, size, start, results)
+                target=upload,
+                args=(port, token, n, seconds, emails, size, scattered, start, results),
             )
             for n in range(connections)
         ]

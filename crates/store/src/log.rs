@@ -113,6 +113,20 @@ impl Store {
     pub(crate) async fn flushed(&self) -> Result<()> {
         let Some(log) = &self.log else { return Ok(()) };
         log.flushed().await?;
+        self.copy_now_and_then(log);
+        Ok(())
+    }
+
+    /// Notes a commit that nobody waits for: the next wait serves it, too.
+    pub(crate) fn committed(&self) -> Result<()> {
+        let Some(log) = &self.log else { return Ok(()) };
+        log.usable()?;
+        log.made.fetch_add(1, Ordering::SeqCst);
+        self.copy_now_and_then(log);
+        Ok(())
+    }
+
+    fn copy_now_and_then(&self, log: &Log) {
         let made = log.made.load(Ordering::SeqCst);
         if let Ok(mut copied) = Arc::clone(&log.copied).try_lock_owned()
             && made - *copied >= COMMITS
@@ -127,7 +141,6 @@ impl Store {
                 }
             });
         }
-        Ok(())
     }
 }
 
@@ -243,24 +256,56 @@ mod tests {
         fails.store(false, Ordering::SeqCst);
         let refused = write(&store).await.unwrap_err();
         assert!(matches!(refused, StoreError::Stopped { .. }), "{refused:?}");
+        assert!(store.committed().is_err(), "what nobody waits for is written nevertheless");
         assert!(refused.to_string().contains("tributary.db-wal"), "{refused}");
         store.read().await.unwrap();
     }
 
     #[tokio::test]
-    async fn the_log_is_copied_and_begins_anew() {
+    async fn what_nobody_waits_for_is_seen_at_once_and_durable_with_the_next() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path(), Arc::new(SystemClock)).await.unwrap();
-        let value = "x".repeat(1 << 20);
-        for round in 0..150 {
-            let mut session = store.write().await.unwrap();
-            session.set_setting("a", &format!("{round}{value}")).await.unwrap();
-            session.commit().await.unwrap();
+        let mut store = Store::open(folder.path(), Arc::new(SystemClock)).await.unwrap();
+        let flushes = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&flushes);
+        let flush = move |_: &Path| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        };
+        store.log = Some(Arc::new(Log::with(folder.path(), Box::new(flush))));
+        let mut session = store.write().await.unwrap();
+        session.set_setting("a", "b").await.unwrap();
+        session.commit_without_waiting().await.unwrap();
+        assert_eq!(flushes.load(Ordering::SeqCst), 0);
+        let seen = store.read().await.unwrap().setting("a").await.unwrap();
+        assert_eq!(seen.as_deref(), Some("b"));
+        store.write().await.unwrap().commit().await.unwrap();
+        assert_eq!(flushes.load(Ordering::SeqCst), 1);
+        // The row of a content is gone for certain before its file is.
+        let mut session = store.write().await.unwrap();
+        session.gone.push("0".repeat(64));
+        session.commit_without_waiting().await.unwrap();
+        assert!(flushes.load(Ordering::SeqCst) > 1);
+    }
+
+    #[tokio::test]
+    async fn the_log_is_copied_and_begins_anew() {
+        for is_waited_for in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Store::open(folder.path(), Arc::new(SystemClock)).await.unwrap();
+            let value = "x".repeat(1 << 20);
+            for round in 0..150 {
+                let mut session = store.write().await.unwrap();
+                session.set_setting("a", &format!("{round}{value}")).await.unwrap();
+                match is_waited_for {
+                    true => session.commit().await.unwrap(),
+                    false => session.commit_without_waiting().await.unwrap(),
+                }
+            }
+            let log = std::fs::metadata(folder.path().join("tributary.db-wal")).unwrap().len();
+            assert!(log < 120 << 20, "150 MiB were written, and the log has {log} bytes");
+            let database = std::fs::metadata(folder.path().join("tributary.db")).unwrap().len();
+            assert!(database > 1 << 20, "nothing was copied");
         }
-        let log = std::fs::metadata(folder.path().join("tributary.db-wal")).unwrap().len();
-        assert!(log < 120 << 20, "150 MiB were written, and the log has {log} bytes");
-        let database = std::fs::metadata(folder.path().join("tributary.db")).unwrap().len();
-        assert!(database > 1 << 20, "nothing was copied");
     }
 
     #[tokio::test]

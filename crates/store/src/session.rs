@@ -74,6 +74,26 @@ impl Session {
         Ok(())
     }
 
+    /// Makes everything that was written visible, and durable with whatever is committed next by
+    /// [`Self::commit`], not before: for what can be made again from what is durable already.
+    ///
+    /// # Errors
+    ///
+    /// The database could not; then nothing was written, or nobody knows.
+    pub async fn commit_without_waiting(mut self) -> Result<()> {
+        // A file may only go when it is certain that its row has gone.
+        if !self.gone.is_empty() {
+            return self.commit().await;
+        }
+        if self.store.kind == Kind::Postgres {
+            // Spec: "Asynchronous Commit", PostgreSQL documentation.
+            let sql = "SET LOCAL synchronous_commit = off";
+            sqlx::query(sql).execute(self.database()).await?;
+        }
+        self.database.commit().await?;
+        self.store.committed()
+    }
+
     /// Makes this the only transaction that changes something, so that what it reads of that stays
     /// true until it ends. What refers to it can be added meanwhile.
     ///
