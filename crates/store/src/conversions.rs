@@ -261,7 +261,7 @@ impl Session {
             let (claim, strikes) = claim(&row)?;
             if strikes >= by.strikes {
                 let reason = format!("converting it ended the process {strikes} times");
-                self.quarantine(&claim, &reason).await?;
+                self.set_aside(&claim, &reason, None).await?;
                 continue;
             }
             bytes += claim.size;
@@ -348,40 +348,48 @@ impl Session {
         Ok(())
     }
 
-    /// Gives a claim back for later.
+    /// Gives a claim back for later, unless somebody else has taken it over.
     ///
     /// # Errors
     ///
     /// The database failed.
-    pub async fn postpone(&mut self, claim: &Claim, by: TimeDelta) -> Result<()> {
+    pub async fn postpone(&mut self, by: &Claimant, claim: &Claim, pause: TimeDelta) -> Result<()> {
         sqlx::query(
             "UPDATE conversions SET claimed_by = NULL, claimed_until = $3, strikes = 0 \
-             WHERE email = $1 AND source_id = $2",
+             WHERE email = $1 AND source_id = $2 AND claimed_by = $4",
         )
         .bind(claim.email)
         .bind(claim.source_id.clone())
-        .bind(micros(self.now + by))
+        .bind(micros(self.now + pause))
+        .bind(by.name.clone())
         .execute(self.database())
         .await?;
         Ok(())
     }
 
     /// Sets an email aside, which stays in its bucket; false if it was changed meanwhile, so that
-    /// it is to be tried once more.
+    /// it is to be tried once more, or if somebody else has taken it over.
     ///
     /// # Errors
     ///
     /// The database failed.
-    pub async fn quarantine(&mut self, claim: &Claim, reason: &str) -> Result<bool> {
+    pub async fn quarantine(&mut self, by: &Claimant, claim: &Claim, reason: &str) -> Result<bool> {
+        self.set_aside(claim, reason, Some(&by.name)).await
+    }
+
+    /// Whoever has claimed it, if nobody is named.
+    async fn set_aside(&mut self, claim: &Claim, reason: &str, by: Option<&str>) -> Result<bool> {
         let set = sqlx::query(
             "UPDATE conversions SET claimed_by = NULL, claimed_until = NULL, reason = $4, \
-             quarantined_at = $5 WHERE email = $1 AND source_id = $2 AND version = $3",
+             quarantined_at = $5 WHERE email = $1 AND source_id = $2 AND version = $3 \
+             AND ($6 = '' OR claimed_by = $6)",
         )
         .bind(claim.email)
         .bind(claim.source_id.clone())
         .bind(claim.version)
         .bind(reason.replace('\0', " "))
         .bind(micros(self.now))
+        .bind(by.unwrap_or_default().to_owned())
         .execute(self.database())
         .await?;
         Ok(set.rows_affected() > 0)

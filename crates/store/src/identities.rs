@@ -136,6 +136,8 @@ impl Session {
         user_id: &str,
         roles: &BTreeSet<(String, String)>,
     ) -> Result<bool> {
+        // Of two sign-ins at once, the later one decides about all of it.
+        self.lock_row("SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE", user_id).await?;
         let rows = sqlx::query("SELECT project, role FROM group_roles WHERE user_id = $1")
             .bind(user_id.to_owned())
             .fetch_all(self.database())

@@ -14,6 +14,7 @@ pub enum Held<'a> {
     Dataset(&'a str),
     Integration(&'a str),
     Source(&'a str),
+    Stream(&'a str),
     /// That of a user.
     Password(&'a str),
     /// All users and what they may do.
@@ -107,6 +108,7 @@ impl Session {
                 ("SELECT 1 FROM integrations WHERE id = $1 FOR NO KEY UPDATE", id)
             }
             Held::Source(id) => ("SELECT 1 FROM sources WHERE id = $1 FOR NO KEY UPDATE", id),
+            Held::Stream(id) => ("SELECT 1 FROM streams WHERE id = $1 FOR NO KEY UPDATE", id),
             Held::Password(id) => ("SELECT 1 FROM passwords WHERE user_id = $1 FOR UPDATE", id),
             // Whoever changes people writes an event, so that all of them meet here.
             Held::People => ("SELECT 1 FROM audit_head WHERE $1 = '' FOR UPDATE", ""),

@@ -20,16 +20,16 @@ pub(super) async fn write(
     for own in done {
         match &own.outcome {
             Outcome::Made(_) => sources.entry(&own.claim.source_id).or_default().push(own),
-            Outcome::Bad(reason) if session.quarantine(&own.claim, reason).await? => {
+            Outcome::Bad(reason) if session.quarantine(by, &own.claim, reason).await? => {
                 warn!(
                     source.id = %own.claim.source_id, content = %own.claim.hash,
                     "An email was set aside, and stays in its bucket: {reason}"
                 );
             }
             Outcome::Bad(_) | Outcome::NotYet => {
-                session.postpone(&own.claim, TimeDelta::zero()).await?;
+                session.postpone(by, &own.claim, TimeDelta::zero()).await?;
             }
-            Outcome::Later => session.postpone(&own.claim, LATER).await?,
+            Outcome::Later => session.postpone(by, &own.claim, LATER).await?,
         }
     }
     let mut sources: Vec<_> = sources.into_iter().collect();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
-use store::{ChangePlace, Dataset, Session, Stream, changes_before};
+use store::{ChangePlace, Dataset, Held, Session, Stream, changes_before};
 
 use super::set;
 use crate::{
@@ -262,6 +262,7 @@ pub(crate) async fn advance(call: &Call<'_>, payload: Payload) -> Result<Reply, 
     body.finish()?;
     let mut session = call.shared.store.write().await?;
     let (dataset, stream) = named(call, &mut session).await?;
+    session.hold(Held::Stream(&stream.id)).await?;
     let held = session.stream_positions(&stream.id).await?;
     if let Some(id) =
         to.keys().find(|id| !dataset.source_ids.contains(*id) && !held.contains_key(*id))
@@ -282,6 +283,7 @@ pub(crate) async fn reset(call: &Call<'_>, payload: Payload) -> Result<Reply, Re
     body.finish()?;
     let mut session = call.shared.store.write().await?;
     let (dataset, stream) = named(call, &mut session).await?;
+    session.hold(Held::Stream(&stream.id)).await?;
     let place = changes_before(to);
     let positions: Positions = dataset.source_ids.iter().map(|id| (id.clone(), place)).collect();
     session.move_stream(&stream.id, &positions).await?;

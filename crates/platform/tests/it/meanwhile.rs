@@ -1,10 +1,14 @@
 //! What happens to a request when something changes while it is under way.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use store::Held;
 use testkit::platform_contract::client::Client;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    time::timeout,
 };
 
 use crate::{
@@ -122,6 +126,52 @@ async fn what_two_people_say_at_once_about_a_comment_is_all_kept() {
         let groups = said["results"][0]["labelling"].as_array().unwrap().len();
         assert_eq!(groups, 2, "{n}: {said}");
     }
+    drop(clients);
+    servers.end().await;
+}
+
+#[tokio::test]
+async fn a_stream_does_not_go_back_behind_another_reader() {
+    let servers = Servers::start(1).await;
+    let mut clients = servers.clients().await;
+    let client = &mut clients[0];
+    ask(client, "PUT", "/api/_private/projects/example", json!({ "project": {} })).await;
+    let letters = "/api/v1/sources/example/letters";
+    let source = ask(client, "PUT", letters, json!({ "source": {} })).await;
+    let dataset = json!({ "dataset": { "source_ids": [source["source"]["id"]] } });
+    ask(client, "PUT", "/api/v1/datasets/example/ds", dataset).await;
+    let streams = "/api/v1/datasets/example/ds/streams";
+    let made = ask(client, "PUT", streams, json!({ "stream": { "name": "st" } })).await;
+    let id = made["stream"]["id"].as_str().unwrap().to_owned();
+    let epoch = json!({ "to_comment_created_at": "2020-01-01T00:00:00Z" });
+    ask(client, "POST", &format!("{streams}/st/reset"), epoch.clone()).await;
+    for n in 0..2 {
+        let comment = json!({
+            "id": format!("{n:x}"), "timestamp": "2026-01-01T00:00:00Z",
+            "messages": [{ "body": { "text": "hello" } }],
+        });
+        ask(client, "POST", &format!("{letters}/sync"), json!({ "comments": [comment] })).await;
+    }
+    let mut seen = Vec::new();
+    for size in 1..=2 {
+        let fetched =
+            ask(client, "POST", &format!("{streams}/st/fetch"), json!({ "size": size })).await;
+        seen.push(json!({ "sequence_id": fetched["sequence_id"] }));
+    }
+    let advance = format!("{streams}/st/advance");
+    ask(client, "POST", &advance, seen[1].clone()).await;
+    let far = servers.store.read().await.unwrap().stream_positions(&id).await.unwrap();
+    ask(client, "POST", &format!("{streams}/st/reset"), epoch).await;
+    // One reader goes far, and has not ended when the other goes a little.
+    let mut other = servers.store.write().await.unwrap();
+    other.hold(Held::Stream(&id)).await.unwrap();
+    other.move_stream(&id, &far).await.unwrap();
+    let mut near = Box::pin(client.call("POST", &advance, seen[0].clone()));
+    assert!(timeout(Duration::from_millis(300), near.as_mut()).await.is_err());
+    other.commit().await.unwrap();
+    assert_eq!(near.await.status, 200);
+    let now = servers.store.read().await.unwrap().stream_positions(&id).await.unwrap();
+    assert_eq!(now, far);
     drop(clients);
     servers.end().await;
 }

@@ -293,6 +293,35 @@ pub(crate) async fn an_email_that_ends_processes_is_set_aside(opened: Opened) {
     assert_eq!(claim(store, &by).await.len(), 1);
 }
 
+pub(crate) async fn who_is_late_takes_nothing_back_from_who_took_it_over(opened: Opened) {
+    let store = &opened.store;
+    let mut session = store.write().await.unwrap();
+    let bucket = bucket(&mut session, "p").await;
+    let own = source(&mut session, "own", Some(&bucket.id)).await;
+    session.put_emails(&bucket.id, vec![email(store, 0, "0")], false).await.unwrap();
+    session.commit().await.unwrap();
+    let late = Claimant { lease: TimeDelta::microseconds(-1), ..claimant("late") };
+    let by = claimant("a");
+    let old = claim(store, &late).await;
+    let new = claim(store, &by).await;
+    assert_eq!((old.len(), new.len()), (1, 1));
+    let mut session = store.write().await.unwrap();
+    session.postpone(&late, &old[0], TimeDelta::zero()).await.unwrap();
+    assert!(!session.quarantine(&late, &old[0], "late").await.unwrap());
+    session.commit().await.unwrap();
+    assert!(claim(store, &claimant("b")).await.is_empty(), "it was put back");
+    let mut session = store.write().await.unwrap();
+    assert_eq!(session.conversion(&own.id).await.unwrap().quarantined, 0);
+    // Who holds it does both.
+    session.postpone(&by, &new[0], TimeDelta::zero()).await.unwrap();
+    session.commit().await.unwrap();
+    let again = claim(store, &by).await;
+    let mut session = store.write().await.unwrap();
+    assert!(session.quarantine(&by, &again[0], "bad").await.unwrap());
+    session.commit().await.unwrap();
+    assert_eq!(finish(store, &by, &new).await, [false]);
+}
+
 pub(crate) async fn notes_of_other_processes_are_counted_until_they_are_taken_back(opened: Opened) {
     let store = &opened.store;
     let hashes: Vec<String> = (0..900).map(|number| format!("{number:064x}")).collect();

@@ -47,6 +47,7 @@ macro_rules! store_contract {
             who_is_disabled_has_nothing,
             identities_are_each_one_users,
             what_groups_give_is_kept_apart_from_what_people_give,
+            of_two_sign_ins_at_once_one_decides_about_all_groups,
             the_first_upload_of_an_hour_is_told,
             a_setting_is_the_last_that_was_written,
         } comments {
@@ -55,6 +56,7 @@ macro_rules! store_contract {
             what_is_sent_beside_a_comment_goes_with_it,
             emails_wait_in_the_queue_of_each_source,
             an_email_that_ends_processes_is_set_aside,
+            who_is_late_takes_nothing_back_from_who_took_it_over,
             notes_of_other_processes_are_counted_until_they_are_taken_back,
             a_later_format_converts_anew_and_an_earlier_one_keeps_off,
             emails_and_buckets_take_their_comments_with_them,

@@ -1,6 +1,6 @@
 //! How people come in, on whatever database.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use chrono::TimeDelta;
 use store::{Credential, LinkKind, NewProject, NewToken, NewUser, NewWebSession, Session};
@@ -147,6 +147,28 @@ pub(crate) async fn what_groups_give_is_kept_apart_from_what_people_give(opened:
     assert_eq!(session.users().await.unwrap(), [found]);
     assert!(session.set_group_roles(&bob, &BTreeSet::new()).await.unwrap());
     assert!(session.user(&bob).await.unwrap().unwrap().group_global.is_empty());
+}
+
+pub(crate) async fn of_two_sign_ins_at_once_one_decides_about_all_groups(opened: Opened) {
+    let store = &opened.store;
+    let mut session = store.write().await.unwrap();
+    let bob = user(&mut session, "bob").await;
+    session.commit().await.unwrap();
+    let of = |role: &str| BTreeSet::from([(String::new(), role.to_owned())]);
+    let mut first = store.write().await.unwrap();
+    first.set_group_roles(&bob, &of("chief")).await.unwrap();
+    let second = async {
+        let mut second = store.write().await.unwrap();
+        second.set_group_roles(&bob, &of("reader")).await.unwrap();
+        second.commit().await.unwrap();
+    };
+    let mut second = std::pin::pin!(second);
+    let waited = tokio::time::timeout(Duration::from_millis(200), second.as_mut()).await;
+    assert!(waited.is_err(), "it did not wait for the first");
+    first.commit().await.unwrap();
+    second.await;
+    let found = store.read().await.unwrap().user(&bob).await.unwrap().unwrap();
+    assert_eq!(found.group_global, BTreeSet::from(["reader".to_owned()]));
 }
 
 pub(crate) async fn the_first_upload_of_an_hour_is_told(opened: Opened) {
