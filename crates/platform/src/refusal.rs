@@ -99,6 +99,13 @@ impl From<StoreError> for Refusal {
             StoreError::Changed { .. } => {
                 return Self::new(StatusCode::PRECONDITION_FAILED, error.to_string());
             }
+            // Sent again, it were refused again.
+            _ if error.is_about_a_value() => {
+                tracing::warn!("A request was refused: {}", Chain(&error));
+                let message = "the database cannot hold a value of this request: a text has the \
+                               character U+0000, or something is too long; leave it out";
+                return Self::new(StatusCode::UNPROCESSABLE_ENTITY, message);
+            }
             StoreError::Busy(_) => {
                 // Whoever calls tries again, or tells the client to.
                 return Self {

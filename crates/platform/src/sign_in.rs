@@ -5,7 +5,7 @@ use hyper::{
     header::{SET_COOKIE, USER_AGENT},
 };
 use record::Secret;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use store::{NewWebSession, Session, User};
 
 use crate::{
@@ -85,7 +85,12 @@ pub(crate) async fn sign_in(visit: &Visit<'_>, payload: Payload) -> Result<Reply
     let user = match (user, refused) {
         (Some(user), None) => user,
         (user, reason) => {
-            note_failure(visit, &attempt, user.as_ref(), reason.unwrap_or_default()).await?;
+            let mut whose = Map::new();
+            if let Some(user) = user {
+                whose.insert("user_id".to_owned(), user.id.into());
+                whose.insert("username".to_owned(), user.username.into());
+            }
+            note_failure(visit, &attempt, whose, reason.unwrap_or_default()).await?;
             return Err(wrong());
         }
     };
@@ -120,21 +125,18 @@ async fn find(session: &mut Session, name: &str) -> Result<Option<User>, Refusal
     Ok(if users.len() == 1 { users.pop() } else { None })
 }
 
-/// Writes down an attempt that failed. What was typed is not written down: it may be a password.
+/// Writes down an attempt that failed, and whose it was, if that is known. What was typed is not
+/// written down: it may be a password.
 pub(crate) async fn note_failure(
     visit: &Visit<'_>,
     attempt: &Attempt<'_>,
-    user: Option<&User>,
+    mut details: Map<String, Value>,
     reason: &str,
 ) -> Result<(), Refusal> {
     let mut session = visit.shared.store.write().await?;
-    let mut details = json!({ "reason": reason });
-    if let (Some(user), Some(details)) = (user, details.as_object_mut()) {
-        details.insert("user_id".to_owned(), user.id.clone().into());
-        details.insert("username".to_owned(), user.username.clone().into());
-    }
+    details.insert("reason".to_owned(), reason.into());
     let kind = if attempt.locks { "sign_in_locked" } else { "sign_in_failed" };
-    session.audit(&visit.nobody(), kind, &[], details).await?;
+    session.audit(&visit.nobody(), kind, &[], details.into()).await?;
     session.commit().await?;
     Ok(())
 }

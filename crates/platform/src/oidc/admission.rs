@@ -11,6 +11,9 @@ use super::{
 };
 use crate::{access::actor, public::Visit, quotas, refusal::Refusal};
 
+/// The longest address. Spec: RFC 5321 §4.5.3.1, with the `@` between the two parts.
+pub(super) const MAX_EMAIL: usize = 320;
+
 /// Why somebody stays out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kept {
@@ -28,7 +31,7 @@ fn verified_email<'a>(settings: &Oidc, claims: &'a Claims) -> Option<&'a str> {
         Some(Value::String(text)) => text == "true",
         _ => settings.trust_email,
     };
-    let plain = email.len() <= 320 && email.bytes().all(|byte| byte.is_ascii_graphic());
+    let plain = email.len() <= MAX_EMAIL && email.bytes().all(|byte| byte.is_ascii_graphic());
     let (local, domain) = email.split_once('@')?;
     let whole = !local.is_empty() && !domain.is_empty() && !domain.contains('@');
     (vouched && plain && whole).then_some(email)

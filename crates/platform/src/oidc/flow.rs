@@ -10,11 +10,13 @@ use hyper::{
 };
 use openssl::sha::sha256;
 use record::Chain;
+use serde_json::{Map, Value};
 
 use super::{
-    admission::{Kept, admit},
+    admission::{Kept, MAX_EMAIL, admit},
     provider::{Exchange, OidcError, Provider},
-    token::Expected,
+    settings::Oidc,
+    token::{Claims, Expected},
     trip::{LIFETIME, Trip},
 };
 use crate::{
@@ -54,7 +56,8 @@ pub(super) fn redirect(to: &str) -> Reply {
 enum Failure {
     Denied,
     Expired,
-    Kept(Kept),
+    /// Whom the provider knows, with what it calls them.
+    Kept(Kept, Map<String, Value>),
     Failed,
 }
 
@@ -63,11 +66,15 @@ impl Failure {
         match self {
             Self::Denied => "oidc_denied",
             Self::Expired => "oidc_expired",
-            Self::Kept(Kept::NotInvited) => "oidc_not_invited",
-            Self::Kept(Kept::Unverified) => "oidc_unverified",
-            Self::Kept(Kept::Disabled) => "oidc_disabled",
+            Self::Kept(Kept::NotInvited, _) => "oidc_not_invited",
+            Self::Kept(Kept::Unverified, _) => "oidc_unverified",
+            Self::Kept(Kept::Disabled, _) => "oidc_disabled",
             Self::Failed => "oidc_failed",
         }
+    }
+
+    fn whose(self) -> Map<String, Value> {
+        if let Self::Kept(_, whose) = self { whose } else { Map::new() }
     }
 }
 
@@ -151,8 +158,10 @@ pub(crate) async fn finish(visit: &Visit<'_>) -> Result<Reply, Refusal> {
             reply
         }
         Err(failure) => {
-            sign_in::note_failure(visit, &attempt, None, failure.code()).await?;
-            sign_in_page(visit, &failure)
+            let page = sign_in_page(visit, &failure);
+            let code = failure.code();
+            sign_in::note_failure(visit, &attempt, failure.whose(), code).await?;
+            page
         }
     };
     Ok(reply.with(SET_COOKIE, Cookie::Oidc.clear(&visit.shared.site)))
@@ -216,7 +225,7 @@ async fn come_back(
     let mut session = shared.store.write().await?;
     let user = match admit(visit, &mut session, settings, &claims).await? {
         Ok(user) => user,
-        Err(kept) => return Ok(Err(Failure::Kept(kept))),
+        Err(kept) => return Ok(Err(Failure::Kept(kept, who(settings, &claims)))),
     };
     let secret = sign_in::begin(visit, &mut session, &user, METHOD_OIDC, METHOD_OIDC).await?;
     session.commit().await?;
@@ -224,6 +233,18 @@ async fn come_back(
     let return_to = Some(&trip.return_to).filter(|path| is_own_path(path, &shared.site.path));
     let reply = redirect(return_to.unwrap_or(&home));
     Ok(Ok(reply.with(SET_COOKIE, sign_in::cookie(shared, &secret))))
+}
+
+/// What the provider calls somebody, for those who are asked why they stay out.
+fn who(settings: &Oidc, claims: &Claims) -> Map<String, Value> {
+    let mut whose = Map::new();
+    whose.insert("issuer".to_owned(), settings.issuer.clone().into());
+    whose.insert("subject".to_owned(), claims.subject.clone().into());
+    let email = claims.all.get("email").and_then(Value::as_str);
+    if let Some(email) = email.filter(|own| own.len() <= MAX_EMAIL && !own.contains('\0')) {
+        whose.insert("email".to_owned(), email.into());
+    }
+    whose
 }
 
 #[cfg(test)]

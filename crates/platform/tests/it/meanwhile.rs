@@ -212,6 +212,22 @@ async fn two_roots_cannot_shut_one_another_out() {
 }
 
 #[tokio::test]
+async fn what_no_database_can_hold_is_not_to_be_sent_again() {
+    let servers = Servers::start(1).await;
+    let mut clients = servers.clients().await;
+    let client = &mut clients[0];
+    let new = json!({ "user": {
+        "username": "other", "email": "other@example.com",
+        "organisation_permissions": { "a\u{0}b": ["sources-read"] },
+    } });
+    let refused = client.call("PUT", "/api/_private/users", new).await;
+    assert_eq!(refused.status, 422, "{refused:?}");
+    assert!(refused.json()["message"].as_str().unwrap().contains("U+0000"), "{refused:?}");
+    drop(clients);
+    servers.end().await;
+}
+
+#[tokio::test]
 async fn a_conversation_that_no_database_can_hold_stops_no_other_email() {
     let servers = Servers::start(1).await;
     let mut clients = servers.clients().await;

@@ -231,6 +231,23 @@ async fn who_is_not_invited_stays_out() {
     session.commit().await.unwrap();
     assert_eq!(way(&mut provider, bob()).await, error("oidc_disabled"));
     assert_eq!(server.store.read().await.unwrap().users().await.unwrap().len(), 3);
+    // The log says who they were.
+    let mut told = Vec::new();
+    for (kind, details) in events(&server).await {
+        if kind == "sign_in_failed" && !details["subject"].is_null() {
+            let own = |name: &str| details[name].as_str().unwrap_or_default().to_owned();
+            told.push((own("reason"), own("subject"), own("email")));
+        }
+    }
+    for (reason, subject, email) in [
+        ("oidc_not_invited", "x", "stranger@example.com"),
+        ("oidc_unverified", "x", "bob@example.com"),
+        ("oidc_not_invited", "b-2", "bob@example.com"),
+        ("oidc_disabled", "b-1", "Bob@example.com"),
+    ] {
+        let own = (reason.to_owned(), subject.to_owned(), email.to_owned());
+        assert!(told.contains(&own), "{own:?} is not in {told:?}");
+    }
 }
 
 #[tokio::test]
