@@ -296,10 +296,9 @@ pub(crate) async fn search(call: &Call<'_>, payload: Payload) -> Result<Reply, R
     let scope = Scope::of(call, &mut session).await?;
     let query = wanted.query(&scope)?;
     let search = Search { query, projects: scope.ids(), after: page.after };
-    let (hits, after) = find(&mut session, &search, &page).await?;
+    let (hits, after, found) = find(&mut session, &search, &page).await?;
     let mut reply = Map::new();
-    if page.after.is_none() && page.counted > 0 {
-        let found = session.search_count(&search, page.counted).await?;
+    if let Some(found) = found {
         reply.insert("count".to_owned(), count(found));
     }
     if let Some(after) = after {
@@ -324,19 +323,26 @@ async fn find(
     session: &mut Session,
     search: &Search,
     page: &Page,
-) -> Result<(Vec<Hit>, Option<i64>), Refusal> {
+) -> Result<(Vec<Hit>, Option<i64>, Option<Count>), Refusal> {
+    // The first page counts.
+    let counted = if page.after.is_none() { page.counted } else { 0 };
     if page.by_thread {
         let found = session.search_threads(search, page.limit).await?;
+        let count = match counted {
+            0 => None,
+            counted => Some(session.search_count(search, counted).await?),
+        };
         let hits = found.hits.into_iter();
         let hits =
             hits.map(|hit| Hit { thread: Some((hit.found, hit.comments)), comment: hit.comment });
-        return Ok((hits.collect(), found.after));
+        return Ok((hits.collect(), found.after, count));
     }
     // One more tells whether there are more.
-    let mut comments: Vec<Comment> = session.search(search, page.limit + 1).await?;
+    let (mut comments, count): (Vec<Comment>, Count) =
+        session.search_and_count(search, page.limit + 1, counted).await?;
     let has_more = comments.len() > page.limit;
     comments.truncate(page.limit);
     let after = comments.last().filter(|_| has_more).map(|last| last.place);
     let hits = comments.into_iter().map(|comment| Hit { comment, thread: None });
-    Ok((hits.collect(), after))
+    Ok((hits.collect(), after, (counted > 0).then_some(count)))
 }

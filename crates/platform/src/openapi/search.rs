@@ -19,7 +19,7 @@ pub(super) fn operation_of(op: Op) -> Option<Operation> {
                 may("filter", of("SearchFilter")),
                 may("group_by", about(one_of(&["thread"]), "Only the newest match of each thread.")),
                 may("limit", about(between(1, 100), "Most of the page. Default: 20.")),
-                may("count_up_to", about(between(0, 100_000), "0: no count. Default: 1,000.")),
+                may("count_up_to", about(between(0, 100_000), "0: no count. Default: 1,000. Counting ends earlier where it would take long.")),
                 may("continuation", continuation("^before_[0-9]{1,18}$", "before_1")),
             ])
             .gives(vec![

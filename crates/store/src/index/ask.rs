@@ -39,50 +39,72 @@ pub enum Count {
     AtLeast(u64),
 }
 
-/// Newest comments that PostgreSQL looks at first: they tell how rare that is which is looked for.
-const PROBED: usize = 500;
-/// Comments that are looked at one by one rather than that the index of words is asked, and how many
-/// more for each place that is wanted.
-const WALKED: usize = 2_000;
-const WALKED_MORE: usize = 2;
-/// The same for several words: of each, the index reads all places before it knows which have both,
-/// and of a phrase, all texts must be read that have its words.
-const WALKED_SEVERAL: usize = 10_000;
-const WALKED_MORE_SEVERAL: usize = 20;
-/// Places for which that many more are looked at.
-const MOST_WANTED: usize = 1_000;
-
-/// How PostgreSQL is made to look. Its own guess of how rare a word is can be wrong by a thousand
-/// times, and then it reads the words of every comment there is. SQLite keeps the places of each
-/// word in their order, and needs no other way.
+/// How what is found is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    /// Through so many of the newest comments.
-    Newest(usize),
-    /// Through the index of words, which names all places in no order: quick if there are few.
-    Words,
+pub(super) enum Order {
+    NewestFirst,
+    Any,
 }
 
-/// Until the end of the transaction, or until [`ANY_WAY`]: no scan of the table, none in the order of
-/// places, and no other thread or compiler, which would take longer to start than the search.
-/// Spec: "Query Planning", PostgreSQL documentation.
+/// PostgreSQL uses the index of words, until the end of the transaction or until [`ANY_WAY`]: no scan
+/// of the table, none in the order of places, and no other thread or compiler, which would take longer
+/// to start than the search. Spec: "Query Planning", PostgreSQL documentation.
 const ONLY_WORDS: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off; \
                           SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off";
 const ANY_WAY: &str = "SET LOCAL enable_seqscan = DEFAULT; SET LOCAL enable_indexscan = DEFAULT; \
                        SET LOCAL max_parallel_workers_per_gather = DEFAULT; SET LOCAL jit = DEFAULT";
 
-/// A search as a condition of the database.
+/// So many, and one that tells that there are more.
+fn one_more(counted: u64) -> usize {
+    usize::try_from(counted).map_or(usize::MAX, |counted| counted.saturating_add(1))
+}
+
+/// Numbers the places of values, from `first` on.
+fn numbered(sql: &str, first: usize) -> String {
+    let mut parts = sql.split("{}");
+    let mut numbered = parts.next().unwrap_or_default().to_owned();
+    for (number, part) in parts.enumerate() {
+        numbered.push_str(&format!("${}{part}", number + first));
+    }
+    numbered
+}
+
+/// What was found.
+pub(super) struct Found {
+    /// The newest places, in that order.
+    pub(super) places: Vec<i64>,
+    /// How many there are, as far as was looked.
+    pub(super) total: usize,
+    /// Whether there are no more.
+    pub(super) is_all: bool,
+}
+
+impl Found {
+    fn count(&self, most: u64) -> Count {
+        let total = self.total as u64;
+        match self.is_all && total <= most {
+            true => Count::Exact(total),
+            false => Count::AtLeast(total.min(most)),
+        }
+    }
+}
+
+/// A search as a condition of the database. Its values stand behind two places and a number.
+#[derive(Clone)]
 pub(super) struct Condition {
     /// It may be that many places are found, and the newest are soon enough.
     may_be_common: bool,
-    /// One word, or one mark, decides.
-    is_one_word: bool,
-    sql: String,
-    texts: Vec<String>,
+    /// On the words.
+    pub(super) words: String,
+    /// On the texts, if the words alone do not decide.
+    pub(super) texts: Option<String>,
+    values: Vec<String>,
+    /// The column of places.
+    column: &'static str,
     /// Inclusive.
     from: i64,
     /// Exclusive.
-    to: i64,
+    pub(super) to: i64,
 }
 
 impl Condition {
@@ -97,39 +119,50 @@ impl Condition {
         self
     }
 
-    /// `{prefix} … WHERE … {suffix}`, where the places are the column `place`.
-    fn statement(
-        &self,
-        way: Way,
-        prefix: &str,
-        suffix: &str,
-    ) -> Statement<'static, Any, AnyArguments> {
-        let found = &self.sql;
-        let column = if found.starts_with("search_words") { "rowid" } else { "place" };
-        let range = format!("{column} >= $1 AND {column} < $2");
-        let from = match way {
-            Way::Newest(many) => format!(
-                "(SELECT place, words, texts FROM search_words WHERE {range} \
-                 ORDER BY place DESC LIMIT {many}) AS newest WHERE {found}"
-            ),
-            Way::Words => format!("search_words WHERE {found} AND {range}"),
-        };
-        let sql = format!(
-            "{prefix} (SELECT {column} AS place FROM {from} ORDER BY {column} DESC LIMIT $3) \
-             AS hits {suffix}"
-        );
-        // Which way is best depends on the words: a plan is made for each.
-        let statement = sqlx::query(AssertSqlSafe(sql)).persistent(false);
-        statement.bind(self.from).bind(self.to)
+    /// Whether it leaves out some places, whatever they have.
+    pub(super) fn is_part(&self) -> bool {
+        (self.from, self.to) != (i64::MIN, i64::MAX)
     }
 
-    fn bind<'a>(
+    /// The same, of older comments only.
+    pub(super) fn behind(&self, place: i64) -> Self {
+        Self { to: place, ..self.clone() }
+    }
+
+    /// A statement with the values of this condition behind its number.
+    pub(super) fn bind(&self, sql: String, number: usize) -> Statement<'static, Any, AnyArguments> {
+        // Which plan is best depends on the words: it is made for each.
+        let statement = sqlx::query(AssertSqlSafe(sql)).persistent(false);
+        let number = i64::try_from(number).unwrap_or(i64::MAX);
+        let statement = statement.bind(self.from).bind(self.to).bind(number);
+        self.values.iter().fold(statement, |statement, value| statement.bind(value.clone()))
+    }
+
+    /// `{prefix} … {suffix}`, where the places are the column `place`.
+    fn statement(
         &self,
-        statement: Statement<'a, Any, AnyArguments>,
+        prefix: &str,
+        suffix: &str,
+        order: Order,
         most: usize,
-    ) -> Statement<'a, Any, AnyArguments> {
-        let statement = statement.bind(i64::try_from(most).unwrap_or(i64::MAX));
-        self.texts.iter().fold(statement, |statement, text| statement.bind(text.clone()))
+    ) -> Statement<'static, Any, AnyArguments> {
+        let column = self.column;
+        let texts = self.texts.iter().map(|own| format!(" AND {own}")).collect::<String>();
+        // PostgreSQL fetches no row that is only counted, unless its place matters.
+        let (what, range) = match order == Order::Any && !self.is_part() {
+            true => ("1", String::new()),
+            false => (column, format!(" AND {column} >= $1 AND {column} < $2")),
+        };
+        let order = match order {
+            Order::NewestFirst => format!("ORDER BY {column} DESC"),
+            Order::Any => String::new(),
+        };
+        let sql = format!(
+            "{prefix} (SELECT {what} AS place FROM search_words WHERE {}{texts}{range} \
+             {order} LIMIT $3) AS hits {suffix}",
+            self.words
+        );
+        self.bind(sql, most)
     }
 }
 
@@ -140,8 +173,26 @@ impl Session {
     ///
     /// The database failed.
     pub async fn search(&mut self, wanted: &Search, most: usize) -> Result<Vec<Comment>> {
-        let found = self.search_places(wanted, most).await?;
-        self.search_at(wanted, &found).await
+        Ok(self.search_and_count(wanted, most, 0).await?.0)
+    }
+
+    /// The same, and how many are found in all, counted up to `counted`, or less where that would
+    /// take long.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn search_and_count(
+        &mut self,
+        wanted: &Search,
+        most: usize,
+        counted: u64,
+    ) -> Result<(Vec<Comment>, Count)> {
+        let condition = self.condition(wanted).await?;
+        let counted_to = if counted == 0 { 0 } else { one_more(counted) };
+        let mut found = self.find(&condition, most, counted_to).await?;
+        found.places.truncate(most);
+        Ok((self.search_at(wanted, &found.places).await?, found.count(counted)))
     }
 
     /// The comments that a search found there.
@@ -154,7 +205,7 @@ impl Session {
         self.only_allowed(comments, &wanted.projects).await
     }
 
-    /// How many comments are found, counted up to `most`.
+    /// How many comments are found, counted up to `most`, or less where that would take long.
     ///
     /// # Errors
     ///
@@ -165,70 +216,68 @@ impl Session {
     }
 
     pub(super) async fn count(&mut self, condition: &Condition, most: u64) -> Result<Count> {
-        let most_rows = usize::try_from(most).unwrap_or(usize::MAX - 1) + 1;
-        let counted = |rows: &[AnyRow]| -> Result<usize> {
-            let count = rows.first().map(|row| row.try_get::<i64, _>(0)).transpose()?;
-            Ok(count.and_then(|count| usize::try_from(count).ok()).unwrap_or_default())
-        };
-        let rows = self.ask(condition, "SELECT COUNT(*) FROM", "", most_rows, counted).await?;
-        let found = counted(&rows)? as u64;
-        Ok(if found > most { Count::AtLeast(most) } else { Count::Exact(found) })
+        Ok(self.find(condition, 0, one_more(most)).await?.count(most))
     }
 
     pub(super) async fn search_places(&mut self, wanted: &Search, most: usize) -> Result<Vec<i64>> {
         let condition = self.condition(wanted).await?;
-        let (prefix, suffix) = ("SELECT place FROM", "ORDER BY place DESC");
-        let rows = self.ask(&condition, prefix, suffix, most, |rows| Ok(rows.len())).await?;
+        let mut found = self.find(&condition, most, 0).await?;
+        found.places.truncate(most);
+        Ok(found.places)
+    }
+
+    /// The newest places, `most` of them or more, and how many there are, up to `counted`.
+    async fn find(&mut self, condition: &Condition, most: usize, counted: usize) -> Result<Found> {
+        if self.kind() == Kind::Postgres && condition.may_be_common {
+            return self.walk(condition, most, counted).await;
+        }
+        let places = match most {
+            0 => Vec::new(),
+            most => self.named(condition, most).await?,
+        };
+        let is_all = places.len() < most;
+        if is_all || counted <= most {
+            let total = places.len();
+            return Ok(Found { places, total, is_all });
+        }
+        let total = self.count_named(condition, counted).await?;
+        Ok(Found { places, total, is_all: total < counted })
+    }
+
+    /// The newest places that the index of words names, at most so many.
+    pub(super) async fn named(&mut self, condition: &Condition, most: usize) -> Result<Vec<i64>> {
+        let newest = Order::NewestFirst;
+        let rows =
+            self.ask(condition, "SELECT place FROM", "ORDER BY place DESC", newest, most).await?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
-    /// Asks for the newest `most` places that fit, in the way that is the quickest as far as a
-    /// glance tells; `counted` tells how many places an answer stands for.
+    /// How many places the index of words names, up to so many.
+    pub(super) async fn count_named(
+        &mut self,
+        condition: &Condition,
+        most: usize,
+    ) -> Result<usize> {
+        let rows = self.ask(condition, "SELECT COUNT(*) FROM", "", Order::Any, most).await?;
+        let count = rows.first().map(|row| row.try_get::<i64, _>(0)).transpose()?;
+        Ok(count.and_then(|count| usize::try_from(count).ok()).unwrap_or_default())
+    }
+
+    /// Asks the index of words for `most` places.
     pub(super) async fn ask(
         &mut self,
         condition: &Condition,
         prefix: &str,
         suffix: &str,
-        most: usize,
-        counted: impl Fn(&[AnyRow]) -> Result<usize>,
-    ) -> Result<Vec<AnyRow>> {
-        if self.kind() == Kind::Postgres && condition.may_be_common {
-            let way = Way::Newest(PROBED);
-            let rows = self.ask_by(way, condition, prefix, suffix, most).await?;
-            let found = counted(&rows)?;
-            if found >= most {
-                return Ok(rows);
-            }
-            let (walked, more) = match condition.is_one_word {
-                true => (WALKED, WALKED_MORE),
-                false => (WALKED_SEVERAL, WALKED_MORE_SEVERAL),
-            };
-            let worth = walked + more * most.min(MOST_WANTED);
-            if most.saturating_mul(PROBED) <= found * worth {
-                let way = Way::Newest(2 * worth);
-                let rows = self.ask_by(way, condition, prefix, suffix, most).await?;
-                if counted(&rows)? >= most {
-                    return Ok(rows);
-                }
-            }
-        }
-        self.ask_by(Way::Words, condition, prefix, suffix, most).await
-    }
-
-    async fn ask_by(
-        &mut self,
-        way: Way,
-        condition: &Condition,
-        prefix: &str,
-        suffix: &str,
+        order: Order,
         most: usize,
     ) -> Result<Vec<AnyRow>> {
-        let is_led = self.kind() == Kind::Postgres && way == Way::Words;
+        let is_led = self.kind() == Kind::Postgres;
         if is_led {
             sqlx::raw_sql(ONLY_WORDS).execute(self.database()).await?;
         }
-        let statement = condition.statement(way, prefix, suffix);
-        let rows = condition.bind(statement, most).fetch_all(self.database()).await?;
+        let statement = condition.statement(prefix, suffix, order, most);
+        let rows = statement.fetch_all(self.database()).await?;
         if is_led {
             sqlx::raw_sql(ANY_WAY).execute(self.database()).await?;
         }
@@ -281,33 +330,22 @@ impl Session {
         let to = query.to.map_or(i64::MAX, micros).min(wanted.after.unwrap_or(i64::MAX));
         let node = query.node.unwrap_or(Node::Mark(Mark::everything()));
         if self.kind() == Kind::Postgres {
-            let postgres::Condition { sql, values } = postgres::condition(&node);
-            let mut parts = sql.split("{}");
-            let mut sql = parts.next().unwrap_or_default().to_owned();
-            for (number, part) in parts.enumerate() {
-                // The first three are places and a number.
-                sql.push_str(&format!("${}{part}", number + 4));
-            }
-            let quotes = values.iter().map(|own| own.matches('\'').count()).sum::<usize>();
-            let is_one_word = quotes <= 2;
-            return Ok(Condition {
-                may_be_common: true,
-                is_one_word,
-                sql,
-                texts: values,
-                from,
-                to,
-            });
+            let postgres::Condition { words, texts, mut values } = postgres::condition(&node);
+            let texts = texts.map(|texts| numbered(&texts, 5));
+            values.insert(0, words);
+            let words = "words @@ $4::tsquery".to_owned();
+            let column = "place";
+            return Ok(Condition { may_be_common: true, words, texts, values, column, from, to });
         }
-        let mut words = fts5::Words::new();
+        let mut known = fts5::Words::new();
         for prefix in fts5::prefixes(&node) {
             if let Some(found) = self.words_of(prefix).await? {
-                words.insert(prefix.to_owned(), found);
+                known.insert(prefix.to_owned(), found);
             }
         }
-        let texts = vec![fts5::expression(&node, &words)];
-        let sql = "search_words MATCH $4".to_owned();
-        Ok(Condition { may_be_common: true, is_one_word: false, sql, texts, from, to })
+        let values = vec![fts5::expression(&node, &known)];
+        let (words, texts, column) = ("search_words MATCH $4".to_owned(), None, "rowid");
+        Ok(Condition { may_be_common: true, words, texts, values, column, from, to })
     }
 
     async fn are_all_projects(&mut self, projects: &BTreeSet<String>) -> Result<bool> {

@@ -7,6 +7,7 @@ mod postgres;
 mod rebuild;
 mod threads;
 mod volume;
+mod walk;
 
 pub use ask::{Count, Search};
 pub use rebuild::SearchProgress;

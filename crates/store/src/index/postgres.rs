@@ -11,20 +11,28 @@ use search::{Entry, Field, Mark, Node, Phrase};
 /// A condition on the columns `words` and `texts`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Condition {
-    /// Places of values are written `{}`.
-    pub(crate) sql: String,
+    /// A `tsquery` that finds all that is looked for and perhaps more.
+    pub(crate) words: String,
+    /// What leaves the rest out, if there is a rest. Places of values are written `{}`.
+    pub(crate) texts: Option<String>,
     pub(crate) values: Vec<String>,
 }
 
 /// The condition for a tree.
 pub(crate) fn condition(node: &Node) -> Condition {
-    let first = superset(node).unwrap_or_else(|| lexeme(Mark::everything().as_str(), "", false));
-    let mut found = Condition { sql: "words @@ {}::tsquery".to_owned(), values: vec![first] };
+    let words = superset(node).unwrap_or_else(|| lexeme(Mark::everything().as_str(), "", false));
+    let mut rest = Rest { sql: String::new(), values: Vec::new() };
     if !is_exact(node) {
-        found.sql.push_str(" AND ");
-        exact(node, &mut found);
+        exact(node, &mut rest);
     }
-    found
+    let texts = (!rest.sql.is_empty()).then_some(rest.sql);
+    Condition { words, texts, values: rest.values }
+}
+
+/// A condition while it is written.
+struct Rest {
+    sql: String,
+    values: Vec<String>,
 }
 
 /// Whether the words alone decide.
@@ -81,7 +89,7 @@ fn lexeme(token: &str, letter: &str, is_prefix: bool) -> String {
 }
 
 /// The tree itself, as SQL.
-fn exact(node: &Node, into: &mut Condition) {
+fn exact(node: &Node, into: &mut Rest) {
     if is_exact(node) {
         let words = superset(node).unwrap_or_default();
         into.values.push(words);
@@ -101,7 +109,7 @@ fn exact(node: &Node, into: &mut Condition) {
     }
 }
 
-fn several(nodes: &[Node], between: &str, into: &mut Condition) {
+fn several(nodes: &[Node], between: &str, into: &mut Rest) {
     into.sql.push('(');
     for (number, node) in nodes.iter().enumerate() {
         if number > 0 {
@@ -113,7 +121,7 @@ fn several(nodes: &[Node], between: &str, into: &mut Condition) {
 }
 
 /// Tokens that follow one another: in the texts, one blank is between them.
-fn stands(phrase: &Phrase, into: &mut Condition) {
+fn stands(phrase: &Phrase, into: &mut Rest) {
     let line = match phrase.field {
         // They are in no other line.
         Field::Anywhere | Field::Name => "texts".to_owned(),
@@ -167,33 +175,34 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(text: &str, sql: &str, values: &[&str]) {
+    fn check(text: &str, words: &str, texts: Option<&str>, values: &[&str]) {
         let query = search::parse(text, &Nobody).unwrap();
         let found = condition(&query.node.unwrap());
-        assert_eq!(
-            (found.sql.as_str(), found.values),
-            (sql, values.iter().map(|v| v.to_string()).collect())
-        );
+        assert_eq!((&*found.words, found.texts.as_deref()), (words, texts), "{text}");
+        assert_eq!(found.values, values, "{text}");
     }
 
     #[test]
     fn words_decide_alone_and_phrases_do_not() {
-        check("a", "words @@ {}::tsquery", &["('a')"]);
-        check("subject:ab* -b", "words @@ {}::tsquery", &["(('s_ab':*) & !('b'))"]);
+        check("a", "('a')", None, &[]);
+        check("subject:ab* -b", "(('s_ab':*) & !('b'))", None, &[]);
         check(
             "a OR \"b c\"",
-            "words @@ {}::tsquery AND (words @@ {}::tsquery OR strpos(texts, {}) > 0)",
-            &["(('a') | ('b' & 'c'))", "('a')", " b c "],
+            "(('a') | ('b' & 'c'))",
+            Some("(words @@ {}::tsquery OR strpos(texts, {}) > 0)"),
+            &["('a')", " b c "],
         );
         check(
             "body:ab*",
-            "words @@ {}::tsquery AND strpos(split_part(texts, chr(10), 4), {}) > 0",
-            &["('ab':*)", " ab"],
+            "('ab':*)",
+            Some("strpos(split_part(texts, chr(10), 4), {}) > 0"),
+            &[" ab"],
         );
         check(
             "-subject:\"b cd*\"",
-            "words @@ {}::tsquery AND NOT (strpos(split_part(texts, chr(10), 1), {}) > 0)",
-            &["'_all'", " b cd"],
+            "'_all'",
+            Some("NOT (strpos(split_part(texts, chr(10), 1), {}) > 0)"),
+            &[" b cd"],
         );
     }
 

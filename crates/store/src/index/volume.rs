@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, Row};
 
-use super::{DAY, ask::Search, follow::day};
+use super::{
+    DAY,
+    ask::{Order, Search},
+    follow::day,
+};
 use crate::{
     Result, Session,
     id::{micros, time},
@@ -32,13 +36,13 @@ impl Session {
     ///
     /// The database failed.
     pub async fn search_volume(&mut self, wanted: &Search, most: usize) -> Result<SearchVolume> {
-        // So many are looked at that the newest alone are not enough.
-        let condition = self.condition(wanted).await?.wherever_they_are();
+        let condition = self.condition(wanted).await?;
         let prefix = format!(
             "SELECT (place + {}) / {DAY} - {SHIFT}, COUNT(*), MIN(place) FROM",
             SHIFT * DAY
         );
-        let rows = self.ask(&condition, &prefix, "GROUP BY 1 ORDER BY 1", most, |_| Ok(0)).await?;
+        let (suffix, newest) = ("GROUP BY 1 ORDER BY 1", Order::NewestFirst);
+        let rows = self.ask(&condition, &prefix, suffix, newest, most).await?;
         let mut volume = SearchVolume::default();
         let (mut total, mut oldest) = (0, i64::MAX);
         for row in rows {
