@@ -1,6 +1,6 @@
 /// What somebody will probably be let do. The server decides; this only keeps dead ends out of sight.
 
-import type { User } from "./schema";
+import type { Role, User } from "./schema";
 
 const INCLUDING: Record<string, string[]> = {
   "audit-read": [],
@@ -13,4 +13,11 @@ const INCLUDING: Record<string, string[]> = {
 export function mayEverywhere(user: User, permission: string): boolean {
   const own = user.global_permissions;
   return ["root", permission, ...(INCLUDING[permission] ?? [])].some((name) => own.includes(name));
+}
+
+/// What one holds in a project, by itself or by a role.
+export function mayIn(user: User, roles: Role[], project: string, permission: string): boolean {
+  const own = new Set<string>([...(user.organisation_permissions[project] ?? []), ...(user.sso_organisation_permissions[project] ?? [])]);
+  const includes = (role: Role) => own.has(role.name) && role.permissions.includes(permission);
+  return user.global_permissions.includes("root") || own.has(permission) || roles.some(includes);
 }

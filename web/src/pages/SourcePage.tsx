@@ -3,7 +3,8 @@
 import { Button, Group, NativeSelect, Textarea, TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { endpoint, full, post, remove } from "../api/client";
-import { buckets as bucketsQuery, transformTags } from "../api/queries";
+import { mayIn } from "../api/permissions";
+import { buckets as bucketsQuery, roles as rolesQuery, transformTags, user as userQuery } from "../api/queries";
 import type { Bucket, Comment, Conversion, Source } from "../api/schema";
 import { Await, Bar, Command, Dot, Empty, Failure, Head, Panel, Tile } from "../parts/basics";
 import { chosen, FormButton, SureButton, useAction } from "../parts/forms";
@@ -13,25 +14,33 @@ import { Letter } from "../parts/Letter";
 import { address, nameOf } from "../parts/mail";
 import { commentPage, conversion, newest, source as sourceQuery, sourceCount } from "../parts/source";
 import { go, Link, path, useNames } from "../router";
-import { TAG } from "./Sources";
+import { LANGUAGES, type Language, TAG } from "./Sources";
 
 export default function SourcePage() {
   const names = useNames("project", "source");
   const found = useQuery(sourceQuery(names.project, names.source));
   const buckets = useQuery({ ...bucketsQuery(names.project), retry: false }).data ?? [];
+  const may = useMay(names.project);
   const at = `/p/${encodeURIComponent(names.project)}`;
   const crumbs = [{ title: "Projects", to: "/" }, { title: names.project, to: at }, { title: "Sources", to: `${at}/sources` }];
   return (
     <>
       <Head title={found.data?.title || names.source} crumbs={crumbs} about={found.data?.description || `${names.project}/${names.source}`}>
-        {found.data && <Actions source={found.data} buckets={buckets} />}
+        {found.data && <Actions source={found.data} buckets={buckets} may={may} />}
       </Head>
-      <Await of={found}>{(source) => <Contents source={source} bucket={buckets.find((one) => one.id === source.bucket_id)} />}</Await>
+      <Await of={found}>{(source) => <Contents source={source} bucket={buckets.find((one) => one.id === source.bucket_id)} mayRetry={may("sources-admin")} />}</Await>
     </>
   );
 }
 
-function Contents({ source, bucket }: { source: Source; bucket: Bucket | undefined }) {
+/// What whoever looks may do in the project.
+function useMay(project: string): (permission: string) => boolean {
+  const user = useQuery(userQuery).data;
+  const roles = useQuery(rolesQuery).data?.roles ?? [];
+  return (permission) => user !== undefined && mayIn(user, roles, project, permission);
+}
+
+function Contents({ source, bucket, mayRetry }: { source: Source; bucket: Bucket | undefined; mayRetry: boolean }) {
   const count = useQuery(sourceCount(source)).data;
   const state = useQuery(conversion(source)).data;
   const comments = useQuery(newest(source.owner, source.name));
@@ -40,7 +49,7 @@ function Contents({ source, bucket }: { source: Source; bucket: Bucket | undefin
     <div className="column">
       <div className="tiles">
         <Tile name="Messages" value={<span data-testid="messages">{count === undefined ? "–" : number(count)}</span>} />
-        <Tile name="Bucket" value={bucket ? <Link className="text" to={path`/p/${bucket.owner}/buckets/${bucket.name}`}>{bucket.name}</Link> : "None"} />
+        <Tile name="Bucket" value={bucket ? <Link className="text" to={path`/p/${bucket.owner}/buckets/${bucket.name}`}>{bucket.name}</Link> : source.bucket_id ? "Not listed" : "None"} />
         <Tile
           name="Conversion"
           value={source.bucket_id ? <span style={{ fontSize: "1.1rem" }}>{busy ? (state.waiting > 0 ? `${number(state.waiting)} waiting` : "Looking for mail") : "Up to date"}</span> : "–"}
@@ -49,7 +58,7 @@ function Contents({ source, bucket }: { source: Source; bucket: Bucket | undefin
         <Tile name="Transform tag" value={<span style={{ fontSize: "0.95rem", fontWeight: 500 }} className="breakable">{source.email_transform_tag ?? "none"}</span>} />
       </div>
       {busy && state.total > 0 && <Bar part={state.converted} of={state.total} label="Emails that are converted" />}
-      {state && state.quarantine.length > 0 && <Quarantine source={source} quarantine={state.quarantine} all={state.quarantined} />}
+      {state && state.quarantine.length > 0 && <Quarantine source={source} quarantine={state.quarantine} all={state.quarantined} mayRetry={mayRetry} />}
       <Panel title="Newest messages" flush aside={<Link className="text" to={`/search?source=${source.id}&project=${encodeURIComponent(source.owner)}`}>Search all</Link>}>
         <Await of={comments}>
           {(list) => list.length === 0 ? <Nothing source={source} bucket={bucket} /> : (
@@ -84,15 +93,15 @@ function Nothing({ source, bucket }: { source: Source; bucket: Bucket | undefine
     : `re --endpoint ${endpoint} --token TOKEN create comments --source ${source.owner}/${source.name} --file comments.jsonl`;
   return (
     <Empty icon="thread" title="No messages yet" action={<Command label="Upload" text={upload} />}>
-      {bucket ? "As soon as there is mail in the bucket, messages appear here by themselves." : "This source has no bucket: attach one in its settings, or upload messages, such as the rows of a CSV file."}
+      {source.bucket_id ? "As soon as there is mail in the bucket, messages appear here by themselves." : "This source has no bucket: attach one in its settings, or upload messages, such as the rows of a CSV file."}
     </Empty>
   );
 }
 
-function Quarantine({ source, quarantine, all }: { source: Source; quarantine: Conversion["quarantine"]; all: number }) {
+function Quarantine({ source, quarantine, all, mayRetry }: { source: Source; quarantine: Conversion["quarantine"]; all: number; mayRetry: boolean }) {
   const again = useAction(() => post("/api/_private/sources/{source}/conversion/retry", { path: { source: full(source.owner, source.name) }, json: {} }), "They are tried again.");
   return (
-    <Panel title={`${plural(all, "email")} could not be converted`} flush aside={<Button size="xs" variant="default" onClick={() => again.mutate()} loading={again.isPending}>Try again</Button>}>
+    <Panel title={`${plural(all, "email")} could not be converted`} flush aside={mayRetry && <Button size="xs" variant="default" onClick={() => again.mutate()} loading={again.isPending}>Try again</Button>}>
       {again.error !== null && <Failure error={again.error} />}
       <ul className="rows">
         {quarantine.map((one) => (
@@ -110,39 +119,58 @@ function Quarantine({ source, quarantine, all }: { source: Source; quarantine: C
   );
 }
 
-function Actions({ source, buckets }: { source: Source; buckets: Bucket[] }) {
-  const list = buckets.map((one) => ({ value: one.id, label: `${one.owner}/${one.name}` }));
-  const tags = useQuery(transformTags).data ?? [TAG];
+function Actions({ source, buckets, may }: { source: Source; buckets: Bucket[]; may: (permission: string) => boolean }) {
   return (
     <Group gap="sm">
-      <Button component={Link} to={path`/p/${source.owner}/sources/${source.name}/csv`} variant="default">Upload a CSV</Button>
-      <SureButton
-        label="Delete"
-        title={`Delete the source ${source.owner}/${source.name}?`}
-        act={() => remove("/api/v1/sources/{source}", { path: { source: `id:${source.id}` } })}
-        done={() => go(path`/p/${source.owner}/sources`)}
-        said={`The source ${source.name} is gone.`}
-      >
-        Its messages go with it. The raw mail stays in the bucket, and another source can be made of it.
-      </SureButton>
-      <FormButton
-        label="Settings"
-        title="Settings of the source"
-        submit="Save"
-        variant="default"
-        icon={<Icon name="config" size={16} />}
-        said="Saved."
-        act={({ title = "", description = "", bucket, tag }) => {
-          const [email_transform_tag] = chosen(tag, tags).filter((one) => one !== source.email_transform_tag);
-          const changed = { title, description, bucket_id: bucket || null, ...(email_transform_tag && { email_transform_tag }) };
-          return post("/api/v1/sources/{source}", { path: { source: full(source.owner, source.name) }, json: { source: changed } });
-        }}
-      >
-        <TextInput name="title" label="Title" maxLength={128} defaultValue={source.title} data-autofocus />
-        <NativeSelect name="bucket" label="Bucket" defaultValue={source.bucket_id ?? ""} data={[{ value: "", label: "None" }, ...list]} />
-        <NativeSelect name="tag" label="Transform tag" description="A change converts every email of the bucket anew" data={tags} defaultValue={source.email_transform_tag ?? TAG} />
-        <Textarea name="description" label="Description" maxLength={4096} autosize minRows={2} defaultValue={source.description} />
-      </FormButton>
+      {may("sources-add-comments") && <Button component={Link} to={path`/p/${source.owner}/sources/${source.name}/csv`} variant="default">Upload a CSV</Button>}
+      {may("sources-admin") && (
+        <>
+          <SureButton
+            label="Delete"
+            title={`Delete the source ${source.owner}/${source.name}?`}
+            act={() => remove("/api/v1/sources/{source}", { path: { source: `id:${source.id}` } })}
+            done={() => go(path`/p/${source.owner}/sources`)}
+            said={`The source ${source.name} is gone.`}
+          >
+            Its messages go with it. The raw mail stays in the bucket, and another source can be made of it.
+          </SureButton>
+          <Settings source={source} buckets={buckets} />
+        </>
+      )}
     </Group>
+  );
+}
+
+function Settings({ source, buckets }: { source: Source; buckets: Bucket[] }) {
+  const list = buckets.map((one) => ({ value: one.id, label: `${one.owner}/${one.name}` }));
+  // What the source has stays what it has, though it may not be in the list: one that has not come yet, or has only
+  // what one may see. A form whose choice is missing would say "None", and detach the bucket.
+  if (source.bucket_id && !buckets.some((one) => one.id === source.bucket_id)) list.push({ value: source.bucket_id, label: "A bucket that is not listed" });
+  const held = source.email_transform_tag ?? TAG;
+  const tags = [...new Set([...(useQuery(transformTags).data ?? []), held])];
+  return (
+    <FormButton
+      label="Settings"
+      title="Settings of the source"
+      submit="Save"
+      variant="default"
+      icon={<Icon name="config" size={16} />}
+      said="Saved."
+      act={({ title = "", description = "", language, bucket, tag }) => {
+        const [spoken = source.language] = chosen(language, Object.keys(LANGUAGES) as Language[]);
+        // A tag that the source has not yet is written with the first bucket, and not with another title: each
+        // change of it converts everything anew.
+        const isFirst = Boolean(bucket) && bucket !== source.bucket_id && !source.email_transform_tag;
+        const [email_transform_tag] = chosen(tag, tags).filter((one) => isFirst || one !== held);
+        const changed = { title, description, language: spoken, bucket_id: bucket || null, ...(email_transform_tag && { email_transform_tag }) };
+        return post("/api/v1/sources/{source}", { path: { source: full(source.owner, source.name) }, json: { source: changed } });
+      }}
+    >
+      <TextInput name="title" label="Title" maxLength={128} defaultValue={source.title} data-autofocus />
+      <NativeSelect name="bucket" label="Bucket" defaultValue={source.bucket_id ?? ""} data={[{ value: "", label: "None" }, ...list]} />
+      <NativeSelect name="tag" label="Transform tag" description="A change converts every email of the bucket anew" data={tags} defaultValue={held} />
+      <NativeSelect name="language" label="Language" defaultValue={source.language} data={Object.entries(LANGUAGES).map(([value, label]) => ({ value, label }))} />
+      <Textarea name="description" label="Description" maxLength={16_384} autosize minRows={2} defaultValue={source.description} />
+    </FormButton>
   );
 }

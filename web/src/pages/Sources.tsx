@@ -14,7 +14,8 @@ import { conversion, sourceCount } from "../parts/source";
 import { go, path, useNames } from "../router";
 
 export const TAG = "generic.0.CONVKER5" satisfies Fields["email_transform_tag"];
-const LANGUAGES = { en: "English", de: "German", xlm: "Several" } satisfies Record<NonNullable<Fields["language"]>, string>;
+export type Language = NonNullable<Fields["language"]>;
+export const LANGUAGES = { en: "English", de: "German", xlm: "Several" } satisfies Record<Language, string>;
 
 export default function Sources() {
   const { project } = useNames("project");
@@ -70,7 +71,7 @@ function NewSource({ project, buckets }: { project: string; buckets: Bucket[] })
       icon={<Icon name="plus" size={16} />}
       act={({ name = "", title, description = "", language, bucket, tag }) => {
         const [email_transform_tag = TAG] = chosen(tag, tags);
-        const [spoken = "en"] = chosen(language, Object.keys(LANGUAGES) as (keyof typeof LANGUAGES)[]);
+        const [spoken = "en"] = chosen(language, Object.keys(LANGUAGES) as Language[]);
         const source = { title: title || name, description, language: spoken, ...(bucket && { bucket_id: bucket, email_transform_tag }) };
         return put("/api/v1/sources/{source}", { path: { source: full(project, name) }, json: { source } });
       }}
@@ -81,7 +82,7 @@ function NewSource({ project, buckets }: { project: string; buckets: Bucket[] })
       <NativeSelect name="bucket" label="Bucket" description="Whose mail it reads" data={[...buckets.map((one) => ({ value: one.id, label: `${one.owner}/${one.name}` })), { value: "", label: "None, messages are uploaded" }]} />
       <NativeSelect name="tag" label="Transform tag" description="How emails become messages" data={tags} />
       <NativeSelect name="language" label="Language" data={Object.entries(LANGUAGES).map(([value, label]) => ({ value, label }))} />
-      <Textarea name="description" label="Description" maxLength={4096} autosize minRows={2} />
+      <Textarea name="description" label="Description" maxLength={16_384} autosize minRows={2} />
     </FormButton>
   );
 }
