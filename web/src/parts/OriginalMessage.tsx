@@ -23,7 +23,7 @@ export default function OriginalMessage({ bucket, email }: { bucket: string; ema
 function Shown({ original, at }: { original: Original; at: { bucket: string; email: string } }) {
   const [view, setView] = useState("mail");
   const [remote, setRemote] = useState(false);
-  const blocked = original.html?.blocked ?? 0;
+  const { blocked, state } = original.html ?? { blocked: 0, state: "shown" };
   const part = (index: number) => url("/api/_private/buckets/{bucket}/emails/{email}/original/parts/{index}", { path: { ...at, index } });
   return (
     <div className="column" style={{ gap: 16 }}>
@@ -37,6 +37,9 @@ function Shown({ original, at }: { original: Original; at: { bucket: string; ema
           Loading them tells the sender that, when and from where this message was read.
           <div style={{ marginTop: 10 }}><Button size="xs" variant="default" onClick={() => setRemote(true)}>Load pictures</Button></div>
         </Alert>
+      )}
+      {view === "mail" && (state === "too_large" || state === "too_deep") && (
+        <Alert color="gray" icon={<Icon name="alert" />} title="Shown as text">Its HTML is too {state === "too_large" ? "large" : "deeply nested"} to be made safe; the download has it.</Alert>
       )}
       <div className="panel">
         {view === "mail" && (

@@ -22,6 +22,7 @@ export function size(bytes: number): string {
     value /= 1000;
     unit += 1;
   }
+  if (value === 1 && unit === 0) return "1 byte";
   return `${unit === 0 ? value : value.toPrecision(value < 100 ? 2 : 3).replace(/\.0$/, "")} ${units[unit] ?? ""}`;
 }
 
