@@ -12,6 +12,7 @@ const PROGRAM = process.env["TRIBUTARY_BIN"] ?? new URL("../../../target/debug/t
  * @typedef {object} Platform
  * @property {string} url with the base path, without a slash at its end
  * @property {string} token of the first administrator
+ * @property {string} folder where it keeps everything
  * @property {string} link the first administrator's one-time link
  * @property {(method: string, path: string, body?: unknown) => Promise<any>} call asks the API with that token
  * @property {() => Promise<void>} stop
@@ -60,5 +61,5 @@ export async function start(...args) {
     await over;
     rmSync(folder, { recursive: true, force: true });
   };
-  return { url, token, link, call, stop };
+  return { url, token, folder, link, call, stop };
 }

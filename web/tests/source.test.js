@@ -1,0 +1,216 @@
+/// The settings of a source, who may change them, and the emails that it could not make messages of.
+
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
+import { readdir, rename } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { serious } from "./harness/axe.js";
+import { launch, open } from "./harness/browser.js";
+import { rfc5322 } from "./harness/data.js";
+import { entered, redeem, signIn } from "./harness/enter.js";
+import { start } from "./harness/server.js";
+
+/** @type {import("./harness/server.js").Platform} */
+let platform;
+/** @type {import("playwright-core").Browser} */
+let browser;
+/** Ids of buckets, by their names. @type {Record<string, string>} */
+const buckets = {};
+
+/** @param {string} id @param {string} subject @param {string} text */
+function email(id, subject, text) {
+  const at = new Date("2026-11-02T08:00:00Z");
+  const mime = rfc5322({ id, from: ["Ann", "ann@partner.example"], to: ["Desk", "desk@example.com"], subject, text, at });
+  return { id, mailbox: "desk@example.com", timestamp: at.toISOString(), mime_content: mime };
+}
+
+before(async () => {
+  [platform, browser] = await Promise.all([start(), launch()]);
+  for (const project of ["acme", "other"]) await platform.call("PUT", `api/_private/projects/${project}`, { project: {} });
+  for (const name of ["acme/desks", "acme/archive", "acme/gone", "other/mail", "acme/damaged"]) {
+    buckets[name] = (await platform.call("PUT", `api/_private/buckets/${name}`, { bucket: { bucket_type: "emails" } })).bucket.id;
+    if (name.startsWith("acme")) await platform.call("PUT", `api/_private/buckets/${name}/emails`, { emails: [email("<1@partner.example>", `Mail of ${name}`, "Hello")] });
+  }
+});
+after(async () => {
+  await browser.close();
+  await platform.stop();
+});
+
+/** @param {string} name @param {object} source */
+const make = (name, source = {}) => platform.call("PUT", `api/v1/sources/acme/${name}`, { source });
+/** What of a source its settings are about. @param {string} name */
+async function kept(name) {
+  const { title, description, language, bucket_id, email_transform_tag } = (await platform.call("GET", `api/v1/sources/acme/${name}`)).source;
+  return { title, description, language, bucket_id, email_transform_tag };
+}
+
+/** @param {import("playwright-core").Page} page */
+async function settings(page) {
+  await page.getByRole("button", { name: "Settings" }).click();
+  const dialog = page.getByRole("dialog", { name: "Settings of the source" });
+  await dialog.waitFor();
+  const field = (/** @type {string} */ name) => dialog.getByLabel(name, { exact: true });
+  const save = async () => {
+    await dialog.getByRole("button", { name: "Save" }).click();
+    await dialog.waitFor({ state: "detached" });
+  };
+  const values = () => Promise.all(["Title", "Description", "Language", "Bucket", "Transform tag"].map((name) => field(name).inputValue()));
+  return { dialog, field, save, values };
+}
+
+/**
+ * A page of a new user with these permissions in `acme`.
+ * @param {string} username
+ * @param {string[]} permissions
+ */
+async function enteredAs(username, permissions) {
+  const { user } = await platform.call("PUT", "api/_private/users", { user: { username, email: `${username}@example.com`, global_permissions: [], organisation_permissions: { acme: permissions } } });
+  await redeem((await platform.call("POST", `api/_private/users/${user.id}/link`, {})).link.url);
+  const opened = await open(browser);
+  await opened.page.goto(`${platform.url}/p/acme/sources/guarded`);
+  await signIn(opened.page, username);
+  await opened.page.getByRole("heading", { level: 1, name: "Guarded" }).waitFor();
+  return opened;
+}
+
+// Beside each other: most of the time is waiting for what pages ask for.
+describe("a source", { concurrency: true }, () => {
+  test("each setting of a source is changed and stays, and no other changes with it", async () => {
+    const { page, context, wrong } = await entered(browser, platform);
+    await make("letters", { title: "Letters", sensitive_properties: ["string:Team"], should_translate: true });
+    await page.goto(`${platform.url}/p/acme/sources/letters`);
+    await page.getByText("This source has no bucket").waitFor();
+    let form = await settings(page);
+    assert.deepEqual(await form.values(), ["Letters", "", "en", "", "generic.0.CONVKER5"]);
+    await form.field("Title").fill("Briefe <b>");
+    await form.field("Description").fill("Zwei\nZeilen");
+    await form.field("Language").selectOption("German");
+    assert.deepEqual(await serious(page), []);
+    await form.save();
+    await page.getByRole("heading", { level: 1, name: "Briefe <b>", exact: true }).waitFor();
+    const text = { title: "Briefe <b>", description: "Zwei\nZeilen", language: "de" };
+    // A tag that nobody chose is not written.
+    assert.deepEqual(await kept("letters"), { ...text, bucket_id: undefined, email_transform_tag: undefined });
+    // Attached: its mail appears; with the tag that the form shows.
+    form = await settings(page);
+    await form.field("Bucket").selectOption("acme/desks");
+    await form.save();
+    await page.getByTestId("newest").getByText("Mail of acme/desks").waitFor();
+    assert.deepEqual(await kept("letters"), { ...text, bucket_id: buckets["acme/desks"], email_transform_tag: "generic.0.CONVKER5" });
+    await page.reload();
+    form = await settings(page);
+    assert.deepEqual(await form.values(), ["Briefe <b>", "Zwei\nZeilen", "de", buckets["acme/desks"], "generic.0.CONVKER5"]);
+    // Another bucket, and another tag.
+    await form.field("Bucket").selectOption("acme/archive");
+    await form.field("Transform tag").selectOption("generic-uncut.0.CONVKER5");
+    await form.save();
+    await page.getByTestId("newest").getByText("Mail of acme/archive").waitFor();
+    assert.deepEqual(await kept("letters"), { ...text, bucket_id: buckets["acme/archive"], email_transform_tag: "generic-uncut.0.CONVKER5" });
+    const tiles = page.getByRole("main").locator("dl");
+    await tiles.filter({ hasText: "Bucket" }).getByRole("link", { name: "archive" }).waitFor();
+    await tiles.filter({ hasText: "Transform tag" }).getByText("generic-uncut.0.CONVKER5").waitFor();
+    // Detached: what is there stays.
+    form = await settings(page);
+    await form.field("Bucket").selectOption("None");
+    await form.save();
+    await tiles.filter({ hasText: "Bucket" }).getByText("None").waitFor();
+    await page.getByTestId("newest").getByText("Mail of acme/archive").waitFor();
+    assert.deepEqual(await kept("letters"), { ...text, bucket_id: undefined, email_transform_tag: "generic-uncut.0.CONVKER5" });
+    // Nothing that the form does not show was touched.
+    const { source } = await platform.call("GET", "api/v1/sources/acme/letters");
+    assert.deepEqual([source.sensitive_properties, source.should_translate], [["string:Team"], true]);
+    assert.deepEqual(wrong, []);
+    await context.close();
+  });
+
+  test("what the server refuses is said in its words in the form, which keeps what was typed", async () => {
+    const { page, context, wrong } = await entered(browser, platform);
+    await make("refused", { title: "As it was" });
+    await page.goto(`${platform.url}/p/acme/sources/refused`);
+    const form = await settings(page);
+    await form.field("Title").fill("Not to be lost");
+    await form.field("Description").fill("Nor this");
+    await form.field("Bucket").selectOption("acme/gone");
+    // Somebody else is faster, and the list in the form does not hear of it.
+    await page.route("**/api/_private/buckets/acme", (route) => route.abort());
+    await platform.call("DELETE", `api/_private/buckets/id:${buckets["acme/gone"]}`);
+    await form.dialog.getByRole("button", { name: "Save" }).click();
+    await form.dialog.getByRole("alert").getByText(`\`source.bucket_id\`: the bucket \`id:${buckets["acme/gone"]}\` was not found`).waitFor();
+    assert.deepEqual((await form.values()).slice(0, 2), ["Not to be lost", "Nor this"]);
+    assert.deepEqual(await serious(page), []);
+    assert.equal((await kept("refused")).title, "As it was");
+    // Who thinks better of it finds what is there the next time, without the error.
+    await form.dialog.getByRole("button", { name: "Cancel" }).click();
+    await form.dialog.waitFor({ state: "detached" });
+    await settings(page);
+    assert.deepEqual((await form.values()).slice(0, 4), ["As it was", "", "en", ""]);
+    assert.equal(await form.dialog.getByRole("alert").count(), 0);
+    await form.field("Bucket").selectOption("acme/desks");
+    await form.save();
+    assert.equal((await kept("refused")).bucket_id, buckets["acme/desks"]);
+    assert.deepEqual(wrong, []);
+    await context.close();
+  });
+
+  test("whoever may not change a source is not offered to, and a bucket that one does not see stays attached", async () => {
+    await make("guarded", { title: "Guarded", bucket_id: buckets["other/mail"], email_transform_tag: "generic-uncut.0.CONVKER5" });
+    const before = await kept("guarded");
+    const reader = await enteredAs("desk-reader", ["sources-read", "buckets-read"]);
+    await reader.page.getByText("No messages yet").waitFor();
+    assert.deepEqual(await reader.page.getByRole("main").getByRole("button").filter({ hasNotText: "Copy" }).allInnerTexts(), []);
+    assert.equal(await reader.page.getByRole("link", { name: "Upload a CSV" }).count(), 0);
+    // By a role as well as by name; the bucket is in a project of others, and the list of tags does not come.
+    const lead = await enteredAs("desk-lead", ["role-cm-project-admin"]);
+    await lead.page.route("**/api/_private/sources/email-transform", (route) => route.abort());
+    await lead.page.reload();
+    await lead.page.getByRole("main").locator("dl", { hasText: "Bucket" }).getByText("Not listed").waitFor();
+    await lead.page.getByRole("link", { name: "Upload a CSV" }).waitFor();
+    const form = await settings(lead.page);
+    assert.deepEqual(await form.values(), [before.title, before.description, before.language, before.bucket_id, before.email_transform_tag]);
+    await form.field("Title").fill("Renamed");
+    await form.save();
+    await lead.page.getByRole("heading", { level: 1, name: "Renamed" }).waitFor();
+    assert.deepEqual(await kept("guarded"), { ...before, title: "Renamed" });
+    assert.deepEqual([...reader.wrong, ...lead.wrong], []);
+    await Promise.all([reader.context.close(), lead.context.close()]);
+  });
+
+  test("an email that could not be converted is listed with the reason, and tried again", async () => {
+    const { page, context, wrong } = await entered(browser, platform);
+    // Noise is large for the disk, too: a content of that size is a file of its own, which can be lost and found.
+    const noise = Array.from({ length: 6000 }, (_, number) => createHash("sha256").update(String(number)).digest("hex")).join("\r\n");
+    const lost = email("<lost&amp;found@partner.example>", "Lost and found", noise);
+    await platform.call("PUT", "api/_private/buckets/acme/damaged/emails", { emails: [lost] });
+    const hash = createHash("sha256").update(Buffer.from(lost.mime_content)).digest("hex");
+    const contents = join(platform.folder, "contents");
+    const file = (await readdir(contents, { recursive: true })).find((name) => name.includes(hash.slice(2)));
+    assert.ok(file, "the content is no file");
+    await rename(join(contents, file), join(platform.folder, "aside"));
+    await make("damaged", { bucket_id: buckets["acme/damaged"], email_transform_tag: "generic.0.CONVKER5" });
+    await page.goto(`${platform.url}/p/acme/sources/damaged`);
+    const aside = page.getByRole("region", { name: "1 email could not be converted" });
+    const row = aside.getByRole("listitem");
+    await row.getByText("<lost&amp;found@partner.example>", { exact: true }).waitFor();
+    await row.getByText(hash).waitFor();
+    assert.equal(await row.count(), 1);
+    // The other is not kept waiting.
+    const newest = page.getByTestId("newest").getByRole("link");
+    await newest.getByText("Mail of acme/damaged").waitFor();
+    assert.equal(await newest.count(), 1);
+    const conversion = page.getByRole("main").locator("dl", { hasText: "Conversion" });
+    await conversion.getByText("1 of 2 emails").waitFor();
+    assert.deepEqual(await serious(page), []);
+    await rename(join(platform.folder, "aside"), join(contents, file));
+    await aside.getByRole("button", { name: "Try again" }).click();
+    await page.getByText("They are tried again.").waitFor();
+    await newest.getByText("Lost and found").waitFor();
+    await conversion.getByText("2 of 2 emails").waitFor();
+    await aside.waitFor({ state: "detached" });
+    assert.equal(await page.getByText("could not be converted").count(), 0);
+    assert.deepEqual(wrong, []);
+    await context.close();
+  });
+});
