@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_integrations.sql"),
     include_str!("migrations/0006_converting.sql"),
     include_str!("migrations/0007_words.sql"),
+    include_str!("migrations/0008_periods.sql"),
 ];
 
 /// The version that this program works with.

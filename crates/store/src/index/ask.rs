@@ -75,7 +75,7 @@ pub(super) struct Found {
     pub(super) places: Vec<i64>,
     /// How many there are, as far as was looked.
     pub(super) total: usize,
-    /// Whether there are no more.
+    /// Whether there are no more, unless there are as many as were wanted.
     pub(super) is_all: bool,
 }
 
@@ -84,7 +84,8 @@ impl Found {
         let total = self.total as u64;
         match self.is_all && total <= most {
             true => Count::Exact(total),
-            false => Count::AtLeast(total.min(most)),
+            // There are more than so many: the last that was found is one of those.
+            false => Count::AtLeast(total.saturating_sub(1).min(most)),
         }
     }
 }
@@ -102,7 +103,7 @@ pub(super) struct Condition {
     /// The column of places.
     column: &'static str,
     /// Inclusive.
-    from: i64,
+    pub(super) from: i64,
     /// Exclusive.
     pub(super) to: i64,
 }
@@ -127,6 +128,17 @@ impl Condition {
     /// The same, of older comments only.
     pub(super) fn behind(&self, place: i64) -> Self {
         Self { to: place, ..self.clone() }
+    }
+
+    /// The same, of comments from a place (inclusive) to another (exclusive), in a way that the index
+    /// of words of PostgreSQL knows by itself.
+    pub(super) fn within(&self, from: i64, to: i64) -> Self {
+        let mut part = Self { from, to, ..self.clone() };
+        if let (Some(periods), Some(words)) = (postgres::periods(from, to), part.values.first_mut())
+        {
+            *words = format!("({words}) & {periods}");
+        }
+        part
     }
 
     /// A statement with the values of this condition behind its number.

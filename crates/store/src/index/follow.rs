@@ -147,7 +147,7 @@ impl Session {
         let values = values.join(", ");
         let sql = format!("INSERT INTO search_words (place, words, texts) VALUES {values}");
         let query = entries.into_iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, own| {
-            let (words, texts) = postgres::columns(&own.1);
+            let (words, texts) = postgres::columns(own.0, &own.1);
             query.bind(own.0).bind(words).bind(texts)
         });
         query.execute(self.database()).await?;

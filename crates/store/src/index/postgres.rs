@@ -4,9 +4,33 @@
 //! Words have neither weights nor places: the index does not know them, so that each comment with
 //! the word would have to be read to tell.
 //!
+//! The index names the places of a word in no order. So that it can name those of a period alone, each
+//! comment has words for the periods that its place is in, short ones and long ones.
+//!
 //! Spec: "Text Search Types" and "GIN Indexes", PostgreSQL documentation.
 
 use search::{Entry, Field, Mark, Node, Phrase};
+
+/// Bits of a place that a period leaves out: the shortest is of 36 minutes, each of the others has eight
+/// of those before it, the longest is of 18 years.
+const PERIODS: [u32; 7] = [31, 34, 37, 40, 43, 46, 49];
+/// Periods that a range is made of.
+const MOST_PERIODS: i64 = 32;
+
+/// The word for a period. No token of a text has the sign between.
+fn period(number: i64, bits: u32) -> String {
+    format!("'p{bits}_{number}'")
+}
+
+/// A `tsquery` for the periods that have the places from the first (inclusive) to the last (exclusive),
+/// and a few around them; none if those are too long ago, or too many.
+pub(crate) fn periods(from: i64, to: i64) -> Option<String> {
+    let last = to.checked_sub(1).filter(|last| *last >= from)?;
+    let bits = PERIODS.into_iter().find(|bits| (last >> bits) - (from >> bits) < MOST_PERIODS)?;
+    let all: Vec<String> =
+        (from >> bits..=last >> bits).map(|number| period(number, bits)).collect();
+    Some(format!("({})", all.join(" | ")))
+}
 
 /// A condition on the columns `words` and `texts`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,7 +168,7 @@ fn tokens(line: &str) -> impl Iterator<Item = &str> {
 }
 
 /// What an entry is in the columns `words` and `texts`.
-pub(crate) fn columns(entry: &Entry) -> (String, String) {
+pub(crate) fn columns(place: i64, entry: &Entry) -> (String, String) {
     let Entry { subject, from, to, body, marks } = entry;
     let lines = [subject, from, to, body, marks];
     let every = lines.iter().flat_map(|line| tokens(line));
@@ -152,6 +176,7 @@ pub(crate) fn columns(entry: &Entry) -> (String, String) {
     for (field, line) in [(Field::Subject, subject), (Field::From, from), (Field::To, to)] {
         words.extend(tokens(line).map(|own| lexeme(own, letter(field), false)));
     }
+    words.extend(PERIODS.map(|bits| period(place >> bits, bits)));
     words.sort_unstable();
     words.dedup();
     let texts = lines.map(|line| format!(" {line} ")).join("\n");
@@ -214,8 +239,27 @@ mod tests {
             marks: "_all".to_owned(),
             ..Entry::default()
         };
-        let (words, texts) = columns(&entry);
-        assert_eq!(words, "'_all' 'a' 'b' 'c' 's_a' 's_b'");
+        let (words, texts) = columns(1_700_000_000_000_000, &entry);
+        let periods = "'p31_791624' 'p34_98953' 'p37_12369' 'p40_1546' 'p43_193' 'p46_24' 'p49_3'";
+        assert_eq!(words, format!("'_all' 'a' 'b' 'c' {periods} 's_a' 's_b'"));
         assert_eq!(texts, " b a \n  \n  \n a a c \n _all ");
+    }
+
+    #[test]
+    fn a_range_is_covered_by_few_periods() {
+        for (from, to, first, last, count) in [
+            (0, 1, "p31_0", "p31_0", 1),
+            (-1, 1, "p31_-1", "p31_0", 2),
+            (0, 32 << 31, "p31_0", "p31_31", 32),
+            (0, (32 << 31) + 1, "p34_0", "p34_4", 5),
+            (1_600_000_000_000_000, 1_700_000_000_000_000, "p43_181", "p43_193", 13),
+        ] {
+            let found = periods(from, to).unwrap();
+            let words: Vec<&str> = found.trim_matches(['(', ')']).split(" | ").collect();
+            let ends = (words[0].trim_matches('\''), words[words.len() - 1].trim_matches('\''));
+            assert_eq!((ends, words.len()), ((first, last), count), "{from} to {to}");
+        }
+        assert_eq!(periods(5, 5), None);
+        assert_eq!(periods(i64::MIN, 5), None);
     }
 }
