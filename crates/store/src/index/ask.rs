@@ -390,3 +390,23 @@ impl Session {
         Ok((words.len() <= MAX_WORDS).then_some(words))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_that_is_not_exact_is_of_fewer_than_there_are() {
+        for (total, is_all, most, expected) in [
+            (3, true, 10, Count::Exact(3)),
+            (3, false, 10, Count::AtLeast(2)),
+            (10, true, 10, Count::Exact(10)),
+            (11, false, 10, Count::AtLeast(10)),
+            (40, true, 10, Count::AtLeast(10)),
+            (1, false, 0, Count::AtLeast(0)),
+        ] {
+            let found = Found { places: Vec::new(), total, is_all };
+            assert_eq!(found.count(most), expected, "{total} of {most}");
+        }
+    }
+}

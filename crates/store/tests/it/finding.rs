@@ -454,6 +454,18 @@ pub(crate) async fn words_are_found_however_many_have_them(opened: Opened) {
             assert_eq!(count, all, "{word}");
         }
     }
+    // Words beside one another: texts are read, and not for ever to count.
+    let wanted = world.search("\"every half\"");
+    let evens = (0..).zip(&placed).filter(|(n, _)| n % 2 == 0).map(|(_, place)| *place);
+    let mut expected: Vec<i64> = evens.collect();
+    expected.reverse();
+    assert!(found(&mut session, &wanted, 21).await == expected);
+    let (first, count) = session.search_and_count(&wanted, 21, 10_000).await.unwrap();
+    assert_eq!(places(&first), expected[..21]);
+    match count {
+        Count::Exact(count) => assert_eq!(count, 3_000),
+        Count::AtLeast(count) => assert!((20..3_000).contains(&count), "{count}"),
+    }
 }
 
 async fn threads_are_as_a_reader_groups_them(
