@@ -162,6 +162,13 @@ describe("a source", { concurrency: true }, () => {
     await reader.page.getByText("No messages yet").waitFor();
     assert.deepEqual(await reader.page.getByRole("main").getByRole("button").filter({ hasNotText: "Copy" }).allInnerTexts(), []);
     assert.equal(await reader.page.getByRole("link", { name: "Upload a CSV" }).count(), 0);
+    // Nor anything else of the project that one may only look at.
+    for (const [page, shown] of [["/p/acme", "desks"], ["/p/acme/buckets/desks", "Emails"], ["/p/acme/sources", "Guarded"]]) {
+      await reader.page.goto(`${platform.url}${page}`);
+      const main = reader.page.getByRole("main");
+      await main.getByText(shown ?? "").first().waitFor();
+      assert.equal(await main.getByRole("button", { name: /^(New|Delete)/ }).count(), 0, page);
+    }
     // By a role as well as by name; the bucket is in a project of others, and the list of tags does not come.
     const lead = await enteredAs("desk-lead", ["role-cm-project-admin"]);
     await lead.page.route("**/api/_private/sources/email-transform", (route) => route.abort());

@@ -9,6 +9,7 @@ import { Await, Bar, Command, Dot, Empty, Head, Panel, Tile } from "../parts/bas
 import { SureButton } from "../parts/forms";
 import { day, Moment, number, plural, size, When } from "../parts/format";
 import { Icon } from "../parts/Icon";
+import { useMay } from "../parts/may";
 import { byMailbox, progress, type Mailbox } from "../parts/sync";
 import { go, Link, path, useNames } from "../router";
 
@@ -17,12 +18,13 @@ const VolumeChart = lazy(() => import("../charts/BucketVolume"));
 export default function BucketPage() {
   const names = useNames("project", "bucket");
   const found = useQuery(bucketQuery(names.project, names.bucket));
+  const may = useMay(names.project);
   const at = `/p/${encodeURIComponent(names.project)}`;
   const crumbs = [{ title: "Projects", to: "/" }, { title: names.project, to: at }];
   return (
     <>
       <Head title={found.data?.title || names.bucket} crumbs={crumbs} about={`${names.project}/${names.bucket}`}>
-        {found.data && <Delete bucket={found.data} />}
+        {found.data && may("buckets-write") && <Delete bucket={found.data} />}
       </Head>
       <Await of={found}>{(bucket) => <Contents bucket={bucket} />}</Await>
     </>

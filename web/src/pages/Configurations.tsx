@@ -8,12 +8,13 @@ import { FormButton } from "../parts/forms";
 import { When } from "../parts/format";
 import { Icon } from "../parts/Icon";
 import { Listing, Row } from "../parts/Listing";
+import { useMay } from "../parts/may";
 import { go, path, useNames } from "../router";
 
 export default function Configurations() {
   const { project } = useNames("project");
   const found = useQuery(configsQuery(project));
-  const make = (
+  const make = useMay(project)("appliance-config-write") && (
     <FormButton
       label="New configuration"
       title="New configuration"

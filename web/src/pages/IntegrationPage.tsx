@@ -10,6 +10,7 @@ import { Await, Dot, Empty, Failure, Head, Panel, Tile } from "../parts/basics";
 import { SureButton, useAction } from "../parts/forms";
 import { day, plural, When } from "../parts/format";
 import { Icon } from "../parts/Icon";
+import { useMay } from "../parts/may";
 import { go, Link, path, useNames } from "../router";
 import { why } from "./Integrations";
 
@@ -25,6 +26,7 @@ const Editor = lazy(() => import("../editor/Editor"));
 export default function IntegrationPage() {
   const names = useNames("project", "integration");
   const at: At = { path: { integration: full(names.project, names.integration) } };
+  const mayWrite = useMay(names.project)("integrations-write");
   const found = useQuery({
     queryKey: ["integrations", names.project, names.integration],
     queryFn: async ({ signal }) => (await get("/api/_private/integrations/{integration}", { ...at, signal })).integration,
@@ -35,9 +37,11 @@ export default function IntegrationPage() {
     <>
       <Head title={found.data?.title || names.integration} crumbs={crumbs} about={`${names.project}/${names.integration}`}>
         <Button component="a" variant="default" href={url("/api/_private/integrations/{integration}/appliance-config", at)} download={`${names.integration}.json`} leftSection={<Icon name="download" size={15} />}>For an appliance</Button>
-        <SureButton label="Delete" title={`Delete ${names.integration}?`} act={() => remove("/api/_private/integrations/{integration}", at)} done={() => go(path`/p/${names.project}/integrations`)} said="The integration is gone.">
-          Its configuration and its secrets go with it. The mail that came through it stays.
-        </SureButton>
+        {mayWrite && (
+          <SureButton label="Delete" title={`Delete ${names.integration}?`} act={() => remove("/api/_private/integrations/{integration}", at)} done={() => go(path`/p/${names.project}/integrations`)} said="The integration is gone.">
+            Its configuration and its secrets go with it. The mail that came through it stays.
+          </SureButton>
+        )}
       </Head>
       <Await of={found}>{(integration) => <Contents key={integration.updated_at} integration={integration} at={at} />}</Await>
     </>

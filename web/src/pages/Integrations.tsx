@@ -10,6 +10,7 @@ import { FormButton } from "../parts/forms";
 import { plural, When } from "../parts/format";
 import { Icon } from "../parts/Icon";
 import { Listing, Row } from "../parts/Listing";
+import { useMay } from "../parts/may";
 import { go, path, useNames } from "../router";
 
 const REASONS = { user: "switched off", quota: "a quota is used up", sync_error: "it failed" };
@@ -20,7 +21,7 @@ export const why = ({ disabled_reason: reason }: Integration) => (reason === nul
 export default function Integrations() {
   const { project } = useNames("project");
   const found = useQuery(integrationsQuery(project));
-  const make = (
+  const make = useMay(project)("integrations-write") && (
     <FormButton
       label="New integration"
       title="New integration"

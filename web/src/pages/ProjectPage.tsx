@@ -10,6 +10,7 @@ import { Await, Bar, Command, Dot, Empty, Head, Panel, Tile } from "../parts/bas
 import { FormButton, SureButton } from "../parts/forms";
 import { number, plural, When } from "../parts/format";
 import { Icon } from "../parts/Icon";
+import { useMay, useMayEverywhere } from "../parts/may";
 import { progress } from "../parts/sync";
 import { go, Link, useNames } from "../router";
 
@@ -19,6 +20,8 @@ export default function ProjectPage() {
   const { project: name } = useNames("project");
   const project = useQuery(projects).data?.find((one) => one.name === name);
   const buckets = useQuery(bucketsQuery(name));
+  const mayManage = useMayEverywhere("projects-admin");
+  const mayMake = useMay(name)("buckets-write");
   const count = useQuery(counts(name)).data;
   const sources = useQuery({ ...sourcesQuery(name), retry: false }).data;
   const list = buckets.data ?? [];
@@ -32,11 +35,11 @@ export default function ProjectPage() {
   return (
     <>
       <Head title={project?.title || name} crumbs={[{ title: "Projects", to: "/" }]} about={project?.description || name}>
-        <DeleteProject name={name} />
-        <NewBucket project={name} />
+        {mayManage && <DeleteProject name={name} />}
+        {mayMake && <NewBucket project={name} />}
       </Head>
       <Await of={buckets}>
-        {() => list.length === 0 ? <First project={name} /> : (
+        {() => list.length === 0 ? <First project={name} mayMake={mayMake} /> : (
           <div className="column">
             <div className="tiles">
               <Tile name="Emails" value={<span data-testid="emails">{number(total)}</span>} />
@@ -124,7 +127,14 @@ function DeleteProject({ name }: { name: string }) {
   );
 }
 
-function First({ project }: { project: string }) {
+function First({ project, mayMake }: { project: string; mayMake: boolean }) {
+  if (!mayMake) {
+    return (
+      <Panel>
+        <Empty icon="bucket" title="No buckets yet">A bucket is where raw mail is kept. Whoever administers {project} can make one.</Empty>
+      </Panel>
+    );
+  }
   return (
     <Panel>
       <Empty icon="bucket" title="Make the first bucket" action={(

@@ -3,8 +3,7 @@
 import { Button, Group, NativeSelect, Textarea, TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { endpoint, full, post, remove } from "../api/client";
-import { mayIn } from "../api/permissions";
-import { buckets as bucketsQuery, roles as rolesQuery, transformTags, user as userQuery } from "../api/queries";
+import { buckets as bucketsQuery, transformTags } from "../api/queries";
 import type { Bucket, Comment, Conversion, Source } from "../api/schema";
 import { Await, Bar, Command, Dot, Empty, Failure, Head, Panel, Tile } from "../parts/basics";
 import { chosen, FormButton, SureButton, useAction } from "../parts/forms";
@@ -12,6 +11,7 @@ import { number, plural, When } from "../parts/format";
 import { Icon } from "../parts/Icon";
 import { Letter } from "../parts/Letter";
 import { address, nameOf } from "../parts/mail";
+import { useMay } from "../parts/may";
 import { commentPage, conversion, newest, source as sourceQuery, sourceCount } from "../parts/source";
 import { go, Link, path, useNames } from "../router";
 import { LANGUAGES, type Language, TAG } from "./Sources";
@@ -31,13 +31,6 @@ export default function SourcePage() {
       <Await of={found}>{(source) => <Contents source={source} bucket={buckets.find((one) => one.id === source.bucket_id)} mayRetry={may("sources-admin")} />}</Await>
     </>
   );
-}
-
-/// What whoever looks may do in the project.
-function useMay(project: string): (permission: string) => boolean {
-  const user = useQuery(userQuery).data;
-  const roles = useQuery(rolesQuery).data?.roles ?? [];
-  return (permission) => user !== undefined && mayIn(user, roles, project, permission);
 }
 
 function Contents({ source, bucket, mayRetry }: { source: Source; bucket: Bucket | undefined; mayRetry: boolean }) {
@@ -115,6 +108,7 @@ function Quarantine({ source, quarantine, all, mayRetry }: { source: Source; qua
           </li>
         ))}
       </ul>
+      {all > quarantine.length && <p style={{ margin: 0, padding: "10px 16px", fontSize: "0.84rem", color: "var(--mantine-color-dimmed)" }}>{number(quarantine.length)} of them are listed.</p>}
     </Panel>
   );
 }

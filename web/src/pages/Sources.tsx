@@ -10,6 +10,7 @@ import { chosen, FormButton } from "../parts/forms";
 import { number, When } from "../parts/format";
 import { Icon } from "../parts/Icon";
 import { Listing, Row } from "../parts/Listing";
+import { useMay } from "../parts/may";
 import { conversion, sourceCount } from "../parts/source";
 import { go, path, useNames } from "../router";
 
@@ -21,13 +22,14 @@ export default function Sources() {
   const { project } = useNames("project");
   const sources = useQuery(sourcesQuery(project));
   const buckets = useQuery({ ...bucketsQuery(project), retry: false }).data ?? [];
+  const may = useMay(project);
   return (
     <Listing
       of={sources}
       project={project}
       title="Sources"
       about="A source turns raw mail into clean, threaded, searchable messages."
-      make={<NewSource project={project} buckets={buckets} />}
+      make={may("sources-admin") && <NewSource project={project} buckets={buckets} />}
       icon="source"
       first={{
         title: "Make the first source",

@@ -10,6 +10,7 @@ export function Listing<One>({ of, project, title, about, make, icon, first, row
   project: string;
   title: string;
   about: string;
+  /// Nothing for those who may not make one.
   make: ReactNode;
   icon: IconName;
   /// Said as long as there is none, with the command that makes one.
@@ -24,7 +25,9 @@ export function Listing<One>({ of, project, title, about, make, icon, first, row
         {(list) => (
           <Panel flush={list.length > 0}>
             {list.length > 0 ? <ul className="rows">{list.map(row)}</ul> : (
-              <Empty icon={icon} title={first.title} action={<>{make}<Command label={first.label} text={first.command} /></>}>{first.text}</Empty>
+              make
+                ? <Empty icon={icon} title={first.title} action={<>{make}<Command label={first.label} text={first.command} /></>}>{first.text}</Empty>
+                : <Empty icon={icon} title={`No ${title.toLowerCase()} yet`}>{first.text} Whoever administers {project} can make one.</Empty>
             )}
           </Panel>
         )}
