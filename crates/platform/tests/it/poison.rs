@@ -216,7 +216,8 @@ async fn an_email_that_ends_the_process_is_found_and_passed_over() {
 /// Emails that were claimed while others were converted have done nothing: a stop gives them back.
 #[tokio::test]
 async fn what_was_only_claimed_is_not_suspected_after_a_stop() {
-    const EMAILS: u32 = 300;
+    // More than are converted at once.
+    const EMAILS: u32 = 500;
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), Arc::new(SystemClock)).await.unwrap();
     let token = first_start(&store).await.unwrap().unwrap().token.reveal().to_owned();
