@@ -21,6 +21,7 @@ fn command(prefix: &std::path::Path) -> LocalFiles {
 
 /// What a command does to a mailbox that nobody serves. A process that another test is just about to
 /// start has the lock for an instant, as everything else that was open.
+#[expect(clippy::disallowed_methods, reason = "another process is waited for")]
 fn when_free<T>(act: impl Fn() -> Result<T, SinkError>) -> T {
     for _ in 0..500 {
         match act() {
