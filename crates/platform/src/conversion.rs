@@ -30,7 +30,7 @@ use write::write;
 
 /// Emails that are converted in one go, and bytes of them. With fewer, comments fall
 /// behind uploads; with more, uploads wait for comments.
-const BATCH: usize = 384;
+const BATCH: usize = 320;
 const BATCH_BYTES: u64 = 32 * 1024 * 1024;
 /// Strikes after which an email is set aside. The first may be that of others in its batch, and
 /// one more may be the kill of somebody who meant the process.
