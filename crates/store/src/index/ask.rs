@@ -160,7 +160,7 @@ impl Condition {
     ) -> Statement<'static, Any, AnyArguments> {
         let column = self.column;
         let texts = self.texts.iter().map(|own| format!(" AND {own}")).collect::<String>();
-        // PostgreSQL fetches no row that is only counted, unless its place matters.
+        // Without a place, PostgreSQL may count rows that it knows all to see without fetching them.
         let (what, range) = match order == Order::Any && !self.is_part() {
             true => ("1", String::new()),
             false => (column, format!(" AND {column} >= $1 AND {column} < $2")),
