@@ -44,6 +44,17 @@ async function visit(page, at, title) {
   await page.waitForFunction(() => document.querySelector("[aria-busy=true]") === null && document.querySelector(".mantine-Loader-root") === null);
 }
 
+/**
+ * What stands out at the right. The window of a phone grows with what is in it; the page itself does not.
+ * @param {import("playwright-core").Page} page
+ */
+const wide = (page) => page.evaluate(() => {
+  const { clientWidth: width, scrollWidth } = document.documentElement;
+  if (scrollWidth <= width) return [];
+  const found = [...document.querySelectorAll("main *")].filter((element) => element.getBoundingClientRect().right > width + 1);
+  return [`${scrollWidth} in place of ${width}`, ...found.map((element) => `${element.tagName.toLowerCase()}.${element.className}`)];
+});
+
 // Beside each other: most of the time goes to drawing and to axe, in processes of their own.
 describe("every page", { concurrency: true }, () => {
   const half = Math.ceil(PAGES.length / 2);
@@ -77,12 +88,7 @@ test("no page is wider than a phone", async () => {
     if (at === "/sign-in") await context.clearCookies();
     await visit(page, at, title);
     await context.addCookies(cookies);
-    const wide = await page.evaluate(() => {
-      const own = (/** @type {Element} */ element) => `${element.tagName.toLowerCase()}.${element.className}`;
-      if (document.documentElement.scrollWidth <= innerWidth) return [];
-      return [...document.querySelectorAll("main *")].filter((element) => element.getBoundingClientRect().right > innerWidth + 1).map(own);
-    });
-    assert.deepEqual(wide, [], at);
+    assert.deepEqual(await wide(page), [], at);
   }
   await page.goto(`${platform.url}/p/acme`);
   await page.getByRole("button", { name: "Open the menu" }).click();
@@ -109,6 +115,43 @@ test("dialogs, the command palette and opened rows are accessible too", async ()
   await page.getByRole("button", { name: /claims@example.com/ }).click();
   await page.getByText("Inbox / Claims", { exact: true }).waitFor();
   assert.deepEqual(await serious(page), []);
+  assert.deepEqual(wrong, []);
+  await context.close();
+});
+
+test("names, titles and descriptions of the greatest length fit on a small phone", async () => {
+  const [name, title] = ["n".repeat(256), "t".repeat(128)];
+  const { user } = await platform.call("GET", "auth/user");
+  const text = "d".repeat(4096);
+  await platform.call("PUT", `api/_private/projects/${name}`, { project: { title: "p".repeat(1024), description: text }, user_ids: [user.id] });
+  const { bucket } = await platform.call("PUT", `api/_private/buckets/${name}/${name}`, { bucket: { bucket_type: "emails", title } });
+  await platform.call("PUT", `api/v1/sources/${name}/${name}`, { source: { title, description: text.repeat(4), bucket_id: bucket.id, email_transform_tag: "generic.0.CONVKER5" } });
+  const mailbox = { email: `${"m".repeat(308)}@example.com`, enabled: true, bucket_specification: { project_name: name, name } };
+  await platform.call("PUT", `api/_private/integrations/${name}/${name}`, { integration: { title: title.repeat(2), enabled: false, configuration: { mailboxes: [mailbox] } } });
+  const { page, context, wrong } = await entered(browser, platform, { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true, reducedMotion: "reduce" });
+  const at = `/p/${name}`;
+  for (const [path, heading] of /** @type {const} */ ([
+    ["/", "Projects"], [at, "p".repeat(1024)], [`${at}/buckets/${name}`, title], [`${at}/sources`, "Sources"], [`${at}/sources/${name}`, title], [`${at}/integrations`, "Integrations"],
+    [`${at}/integrations/${name}`, title.repeat(2)], [`${at}/configurations/${name}`, name], [`${at}/people`, "People"], [`/search?project=${name}`, "Search"], [`/users/${user.id}`, "admin"],
+  ])) {
+    await visit(page, path, heading);
+    assert.deepEqual(await wide(page), [], path.replaceAll(name, "name"));
+  }
+  // Much text is folded, and can be unfolded; a dialog holds the whole of it.
+  await visit(page, `${at}/sources/${name}`, title);
+  await page.getByRole("button", { name: "Show all" }).click();
+  await page.getByRole("button", { name: "Show less" }).waitFor();
+  assert.deepEqual(await wide(page), []);
+  for (const button of ["Settings", "Delete"]) {
+    await page.getByRole("button", { name: button }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByRole("button", { name: "Cancel" }).waitFor();
+    const inside = await dialog.evaluate((element) => element.scrollWidth <= element.clientWidth);
+    assert.deepEqual([inside, await wide(page)], [true, []], button);
+    assert.deepEqual(await serious(page), []);
+    await page.keyboard.press("Escape");
+    await dialog.waitFor({ state: "detached" });
+  }
   assert.deepEqual(wrong, []);
   await context.close();
 });

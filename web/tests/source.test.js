@@ -155,6 +155,84 @@ describe("a source", { concurrency: true }, () => {
     await context.close();
   });
 
+  test("a title or description that is too long is said to be before it is sent, and nothing of it is cut", async () => {
+    const { page, context, wrong } = await entered(browser, platform);
+    await make("long", { title: "As it was" });
+    await page.goto(`${platform.url}/p/acme/sources/long`);
+    const form = await settings(page);
+    /** @type {string[]} */
+    const sent = [];
+    page.on("request", (request) => {
+      if (request.method() === "POST" && request.url().endsWith("/api/v1/sources/acme/long")) sent.push(request.url());
+    });
+    const save = form.dialog.getByRole("button", { name: "Save" });
+    const told = (/** @type {string} */ text) => form.dialog.getByText(text, { exact: true });
+    /** Characters as the server counts them: each of these has two units of UTF-16. */
+    const title = "🚚".repeat(128);
+    for (const [name, value, problem] of /** @type {const} */ ([
+      ["Title", `${title}🚚`, "1 character too many: at most 128 are allowed"],
+      ["Description", `${"x".repeat(16_384)}\nyz`, "3 characters too many: at most 16,384 are allowed"],
+    ])) {
+      // What comes at once, as from the clipboard, is what a limit of the browser itself would cut.
+      await form.field(name).fill("");
+      await form.field(name).focus();
+      await page.keyboard.insertText(value);
+      await told(problem).waitFor();
+      assert.equal(await form.field(name).inputValue(), value);
+      assert.equal(await form.field(name).getAttribute("aria-invalid"), "true");
+      await save.click();
+      assert.equal(await form.field(name).inputValue(), value);
+      assert.deepEqual(await serious(page), []);
+      // One less is allowed.
+      await form.field(name).fill(name === "Title" ? title : "x".repeat(16_384));
+      await told(problem).waitFor({ state: "detached" });
+    }
+    assert.deepEqual(sent, []);
+    await form.save();
+    assert.equal(sent.length, 1);
+    const { title: ours, description } = await kept("long");
+    assert.deepEqual([ours, description], [title, "x".repeat(16_384)]);
+    // Of a long description the beginning is shown, until somebody wants more.
+    const text = page.getByRole("main").getByText(/^x+$/);
+    const height = async () => (await text.boundingBox())?.height ?? 0;
+    const before = await height();
+    assert.ok(before < 150, `${before} of 150`);
+    await page.getByRole("button", { name: "Show all" }).click();
+    await page.getByRole("button", { name: "Show less" }).waitFor();
+    assert.ok(await height() > 10 * before);
+    // The server's own words, for what gets to it all the same.
+    await page.route("**/api/v1/sources/acme/long", (route) => {
+      if (route.request().method() !== "POST") return route.fallback();
+      const { source } = route.request().postDataJSON();
+      return route.fallback({ postData: JSON.stringify({ source: { ...source, title: "x".repeat(129) } }) });
+    });
+    await settings(page);
+    await form.field("Title").fill("Not to be lost");
+    await save.click();
+    await form.dialog.getByRole("alert").getByText("`source.title`: expected 0 to 128 characters").waitFor();
+    assert.equal(await form.field("Title").inputValue(), "Not to be lost");
+    assert.deepEqual(wrong, []);
+    await context.close();
+  });
+
+  test("a source whose name is too long for a title is made without one", async () => {
+    const { page, context, wrong } = await entered(browser, platform);
+    const name = "n".repeat(256);
+    await page.goto(`${platform.url}/p/acme/sources`);
+    await page.getByRole("button", { name: "New source" }).first().click();
+    const dialog = page.getByRole("dialog", { name: "New source" });
+    await dialog.getByLabel("Name").focus();
+    await page.keyboard.insertText(`${name}n`);
+    await dialog.getByText("1 character too many: at most 256 are allowed").waitFor();
+    await dialog.getByLabel("Name").fill(name);
+    await dialog.getByLabel("Bucket").selectOption("None, messages are uploaded");
+    await dialog.getByRole("button", { name: "Create" }).click();
+    await page.getByRole("heading", { level: 1, name, exact: true }).waitFor();
+    assert.equal((await kept(name)).title, name);
+    assert.deepEqual(wrong, []);
+    await context.close();
+  });
+
   test("whoever may not change a source is not offered to, and a bucket that one does not see stays attached", async () => {
     await make("guarded", { title: "Guarded", bucket_id: buckets["other/mail"], email_transform_tag: "generic-uncut.0.CONVKER5" });
     const before = await kept("guarded");

@@ -1,12 +1,12 @@
 /// One's own account: password, tokens, and where one is signed in.
 
-import { Badge, Button, MultiSelect, NativeSelect, PasswordInput, TextInput, Alert } from "@mantine/core";
+import { Badge, Button, MultiSelect, NativeSelect, PasswordInput, Alert } from "@mantine/core";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { endpoint, get, post, remove } from "../api/client";
 import { account as accountQuery, projects as projectsQuery, roles as rolesQuery, signInOptions, user as userQuery } from "../api/queries";
 import { Await, Command, Dot, Empty, Failure, Head, Panel } from "../parts/basics";
-import { chosen, FormButton, SureButton, useAction } from "../parts/forms";
+import { chosen, FormButton, Limited, SureButton, useAction } from "../parts/forms";
 import { day, When } from "../parts/format";
 import { Icon } from "../parts/Icon";
 import { go } from "../router";
@@ -81,7 +81,7 @@ function Tokens() {
       }}
       done={setText}
     >
-      <TextInput name="name" label="What is it for?" placeholder="appliance in Berlin" required maxLength={128} data-autofocus />
+      <Limited name="name" label="What is it for?" placeholder="appliance in Berlin" required most={256} data-autofocus />
       <NativeSelect name="project" label="Where" data={[{ value: "", label: "In all of your projects" }, ...projects.map((one) => ({ value: one.name, label: `Only in ${one.name}` }))]} />
       <MultiSelect name="permissions" label="What for" description="Nothing chosen: for everything that you may do" searchable hidePickedOptions data={permitted} />
       <NativeSelect name="days" label="How long" data={[{ value: "90", label: "90 days" }, { value: "365", label: "A year" }, { value: "7", label: "A week" }, { value: "", label: "Until it is revoked" }]} />

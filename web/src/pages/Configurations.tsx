@@ -1,10 +1,9 @@
 /// Configurations of appliances that are kept here.
 
-import { TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { endpoint } from "../api/client";
 import { configs as configsQuery } from "../api/queries";
-import { FormButton } from "../parts/forms";
+import { FormButton, Limited } from "../parts/forms";
 import { When } from "../parts/format";
 import { Icon } from "../parts/Icon";
 import { Listing, Row } from "../parts/Listing";
@@ -23,7 +22,7 @@ export default function Configurations() {
       act={({ name = "" }) => Promise.resolve(name)}
       done={(name) => go(path`/p/${project}/configurations/${name}`)}
     >
-      <TextInput name="name" label="Name" description="What appliances are told as --remote-config-key" required pattern="[A-Za-z0-9\-_]+" maxLength={256} data-autofocus />
+      <Limited name="name" label="Name" description="What appliances are told as --remote-config-key" required pattern="[A-Za-z0-9\-_]+" most={256} data-autofocus />
     </FormButton>
   );
   return (

@@ -1,12 +1,12 @@
 /// Integrations of a project: mailboxes that the platform itself reads.
 
-import { Badge, TextInput } from "@mantine/core";
+import { Badge } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { endpoint, full, put } from "../api/client";
 import { integrations as integrationsQuery } from "../api/queries";
 import type { Integration } from "../api/schema";
 import { Dot } from "../parts/basics";
-import { FormButton } from "../parts/forms";
+import { FormButton, Limited } from "../parts/forms";
 import { plural, When } from "../parts/format";
 import { Icon } from "../parts/Icon";
 import { Listing, Row } from "../parts/Listing";
@@ -29,12 +29,12 @@ export default function Integrations() {
       icon={<Icon name="plus" size={16} />}
       act={({ name = "", title }) => put("/api/_private/integrations/{integration}", {
         path: { integration: full(project, name) },
-        json: { integration: { title: title || name, enabled: false, configuration: { mailboxes: [] } } },
+        json: { integration: { ...(title && { title }), enabled: false, configuration: { mailboxes: [] } } },
       })}
       done={({ integration }) => go(path`/p/${project}/integrations/${integration.name}`)}
     >
-      <TextInput name="name" label="Name" required pattern="[A-Za-z0-9\-_]+" maxLength={256} description="Part of addresses and commands: letters, digits, - and _" data-autofocus />
-      <TextInput name="title" label="Title" maxLength={256} />
+      <Limited name="name" label="Name" required pattern="[A-Za-z0-9\-_]+" most={256} description="Part of addresses and commands: letters, digits, - and _" data-autofocus />
+      <Limited name="title" label="Title" most={256} />
     </FormButton>
   );
   return (

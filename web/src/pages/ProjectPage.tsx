@@ -1,13 +1,12 @@
 /// A project at a glance: how much mail, from where, how far.
 
-import { TextInput } from "@mantine/core";
 import { useQueries, useQuery } from "@tanstack/react-query";
 import { lazy, Suspense } from "react";
 import { endpoint, full, put, remove } from "../api/client";
 import { buckets as bucketsQuery, counts, emailCount, projects, sources as sourcesQuery, syncStates } from "../api/queries";
 import type { Bucket } from "../api/schema";
-import { Await, Bar, Command, Dot, Empty, Head, Panel, Tile } from "../parts/basics";
-import { FormButton, SureButton } from "../parts/forms";
+import { Await, Bar, Command, Description, Dot, Empty, Head, Panel, Tile } from "../parts/basics";
+import { FormButton, Limited, SureButton } from "../parts/forms";
 import { number, plural, When } from "../parts/format";
 import { Icon } from "../parts/Icon";
 import { useMay, useMayEverywhere } from "../parts/may";
@@ -34,7 +33,7 @@ export default function ProjectPage() {
   const at = `/p/${encodeURIComponent(name)}`;
   return (
     <>
-      <Head title={project?.title || name} crumbs={[{ title: "Projects", to: "/" }]} about={project?.description || name}>
+      <Head title={project?.title || name} crumbs={[{ title: "Projects", to: "/" }]} about={project?.description ? <Description text={project.description} /> : name}>
         {mayManage && <DeleteProject name={name} />}
         {mayMake && <NewBucket project={name} />}
       </Head>
@@ -103,12 +102,12 @@ function NewBucket({ project }: { project: string }) {
       submit="Create"
       icon={<Icon name="plus" size={16} />}
       act={({ name = "", title }) => put("/api/_private/buckets/{bucket}", {
-        path: { bucket: full(project, name) }, json: { bucket: { bucket_type: "emails", title: title || name } },
+        path: { bucket: full(project, name) }, json: { bucket: { bucket_type: "emails", ...(title && { title }) } },
       })}
       done={({ bucket }) => go(`/p/${encodeURIComponent(bucket.owner)}/buckets/${encodeURIComponent(bucket.name)}`)}
     >
-      <TextInput name="name" label="Name" description="Part of addresses and commands: letters, digits, - and _" required pattern="[A-Za-z0-9\-_]+" maxLength={256} data-autofocus />
-      <TextInput name="title" label="Title" maxLength={128} />
+      <Limited name="name" label="Name" description="Part of addresses and commands: letters, digits, - and _" required pattern="[A-Za-z0-9\-_]+" most={256} data-autofocus />
+      <Limited name="title" label="Title" most={128} />
     </FormButton>
   );
 }

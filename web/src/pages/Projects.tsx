@@ -1,13 +1,12 @@
 /// All projects that one may see.
 
-import { Textarea, TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { endpoint, put } from "../api/client";
 import { counts, projects as projectsQuery, user as userQuery } from "../api/queries";
 import { mayEverywhere } from "../api/permissions";
 import type { Project, User } from "../api/schema";
 import { Await, Command, Empty, Head, Panel } from "../parts/basics";
-import { FormButton } from "../parts/forms";
+import { FormButton, Limited } from "../parts/forms";
 import { plural, When } from "../parts/format";
 import { Icon } from "../parts/Icon";
 import { Letter } from "../parts/Letter";
@@ -44,7 +43,7 @@ function Card({ project }: { project: Project }) {
           <div style={{ fontSize: "0.85rem", color: "var(--mantine-color-dimmed)" }} className="clip">{project.name}</div>
         </div>
       </div>
-      {project.description !== "" && <p style={{ margin: "12px 0 0", fontSize: "0.9rem" }} className="breakable">{project.description}</p>}
+      {project.description !== "" && <p style={{ margin: "12px 0 0", fontSize: "0.9rem" }} className="description" data-short>{project.description}</p>}
       <div style={{ marginTop: 16, fontSize: "0.85rem", color: "var(--mantine-color-dimmed)" }}>
         {found
           ? [plural(found.buckets, "bucket"), plural(found.sources, "source"), plural(found.users_with_permissions, "person", "people")].join(" · ")
@@ -62,13 +61,13 @@ function NewProject({ user }: { user: User }) {
       submit="Create"
       icon={<Icon name="plus" size={16} />}
       act={({ name = "", title, description = "" }) => put("/api/_private/projects/{project}", {
-        path: { project: name }, json: { project: { title: title || name, description }, user_ids: [user.id] },
+        path: { project: name }, json: { project: { ...(title && { title }), description }, user_ids: [user.id] },
       })}
       done={({ project }) => go(`/p/${encodeURIComponent(project.name)}`)}
     >
-      <TextInput name="name" label="Name" description="Part of addresses and commands: letters, digits, - _ and ." required pattern="[A-Za-z0-9\-_.]+" maxLength={256} data-autofocus />
-      <TextInput name="title" label="Title" maxLength={128} />
-      <Textarea name="description" label="Description" maxLength={4096} autosize minRows={2} />
+      <Limited name="name" label="Name" description="Part of addresses and commands: letters, digits, - _ and ." required pattern="[A-Za-z0-9\-_.]+" most={256} data-autofocus />
+      <Limited name="title" label="Title" most={1024} />
+      <Limited name="description" label="Description" most={4096} lines />
     </FormButton>
   );
 }

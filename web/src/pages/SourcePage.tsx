@@ -1,12 +1,12 @@
 /// A source: how far it is, its settings, and its newest messages, which appear as they come.
 
-import { Button, Group, NativeSelect, Textarea, TextInput } from "@mantine/core";
+import { Button, Group, NativeSelect } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { endpoint, full, post, remove } from "../api/client";
 import { buckets as bucketsQuery, transformTags } from "../api/queries";
 import type { Bucket, Comment, Conversion, Source } from "../api/schema";
-import { Await, Bar, Command, Dot, Empty, Failure, Head, Panel, Tile } from "../parts/basics";
-import { chosen, FormButton, SureButton, useAction } from "../parts/forms";
+import { Await, Bar, Command, Description, Dot, Empty, Failure, Head, Panel, Tile } from "../parts/basics";
+import { chosen, FormButton, Limited, SureButton, useAction } from "../parts/forms";
 import { number, plural, When } from "../parts/format";
 import { Icon } from "../parts/Icon";
 import { Letter } from "../parts/Letter";
@@ -25,7 +25,7 @@ export default function SourcePage() {
   const crumbs = [{ title: "Projects", to: "/" }, { title: names.project, to: at }, { title: "Sources", to: `${at}/sources` }];
   return (
     <>
-      <Head title={found.data?.title || names.source} crumbs={crumbs} about={found.data?.description || `${names.project}/${names.source}`}>
+      <Head title={found.data?.title || names.source} crumbs={crumbs} about={found.data?.description ? <Description text={found.data.description} /> : `${names.project}/${names.source}`}>
         {found.data && <Actions source={found.data} buckets={buckets} may={may} />}
       </Head>
       <Await of={found}>{(source) => <Contents source={source} bucket={buckets.find((one) => one.id === source.bucket_id)} mayRetry={may("sources-admin")} />}</Await>
@@ -160,11 +160,11 @@ function Settings({ source, buckets }: { source: Source; buckets: Bucket[] }) {
         return post("/api/v1/sources/{source}", { path: { source: full(source.owner, source.name) }, json: { source: changed } });
       }}
     >
-      <TextInput name="title" label="Title" maxLength={128} defaultValue={source.title} data-autofocus />
+      <Limited name="title" label="Title" most={128} defaultValue={source.title} data-autofocus />
       <NativeSelect name="bucket" label="Bucket" defaultValue={source.bucket_id ?? ""} data={[{ value: "", label: "None" }, ...list]} />
       <NativeSelect name="tag" label="Transform tag" description="A change converts every email of the bucket anew" data={tags} defaultValue={held} />
       <NativeSelect name="language" label="Language" defaultValue={source.language} data={Object.entries(LANGUAGES).map(([value, label]) => ({ value, label }))} />
-      <Textarea name="description" label="Description" maxLength={16_384} autosize minRows={2} defaultValue={source.description} />
+      <Limited name="description" label="Description" most={16_384} defaultValue={source.description} lines />
     </FormButton>
   );
 }

@@ -1,12 +1,12 @@
 /// Sources of a project: what turns raw mail into messages.
 
-import { NativeSelect, Textarea, TextInput } from "@mantine/core";
+import { NativeSelect } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { endpoint, full, put } from "../api/client";
 import { buckets as bucketsQuery, sources as sourcesQuery, transformTags } from "../api/queries";
 import type { Bucket, NewSource as Fields, Source } from "../api/schema";
 import { Dot } from "../parts/basics";
-import { chosen, FormButton } from "../parts/forms";
+import { chosen, FormButton, Limited } from "../parts/forms";
 import { number, When } from "../parts/format";
 import { Icon } from "../parts/Icon";
 import { Listing, Row } from "../parts/Listing";
@@ -74,17 +74,17 @@ function NewSource({ project, buckets }: { project: string; buckets: Bucket[] })
       act={({ name = "", title, description = "", language, bucket, tag }) => {
         const [email_transform_tag = TAG] = chosen(tag, tags);
         const [spoken = "en"] = chosen(language, Object.keys(LANGUAGES) as Language[]);
-        const source = { title: title || name, description, language: spoken, ...(bucket && { bucket_id: bucket, email_transform_tag }) };
+        const source = { ...(title && { title }), description, language: spoken, ...(bucket && { bucket_id: bucket, email_transform_tag }) };
         return put("/api/v1/sources/{source}", { path: { source: full(project, name) }, json: { source } });
       }}
       done={({ source }) => go(path`/p/${source.owner}/sources/${source.name}`)}
     >
-      <TextInput name="name" label="Name" description="Part of addresses and commands: letters, digits, - and _" required pattern="[A-Za-z0-9\-_]+" maxLength={256} data-autofocus />
-      <TextInput name="title" label="Title" maxLength={128} />
+      <Limited name="name" label="Name" description="Part of addresses and commands: letters, digits, - and _" required pattern="[A-Za-z0-9\-_]+" most={256} data-autofocus />
+      <Limited name="title" label="Title" most={128} />
       <NativeSelect name="bucket" label="Bucket" description="Whose mail it reads" data={[...buckets.map((one) => ({ value: one.id, label: `${one.owner}/${one.name}` })), { value: "", label: "None, messages are uploaded" }]} />
       <NativeSelect name="tag" label="Transform tag" description="How emails become messages" data={tags} />
       <NativeSelect name="language" label="Language" data={Object.entries(LANGUAGES).map(([value, label]) => ({ value, label }))} />
-      <Textarea name="description" label="Description" maxLength={16_384} autosize minRows={2} />
+      <Limited name="description" label="Description" most={16_384} lines />
     </FormButton>
   );
 }

@@ -8,7 +8,7 @@ import { mayEverywhere } from "../api/permissions";
 import { user as userQuery, users as usersQuery } from "../api/queries";
 import type { IssuedLink, User } from "../api/schema";
 import { Await, Command, Head, Panel } from "../parts/basics";
-import { FormButton } from "../parts/forms";
+import { FormButton, Limited } from "../parts/forms";
 import { plural, When } from "../parts/format";
 import { Icon } from "../parts/Icon";
 import { Letter } from "../parts/Letter";
@@ -37,7 +37,7 @@ export default function Users() {
             }}
             done={setLink}
           >
-            <TextInput name="username" label="Name" required pattern="[A-Za-z0-9\-_.@]+" maxLength={256} data-autofocus description="Letters, digits, - _ . and @" />
+            <Limited name="username" label="Name" required pattern="[A-Za-z0-9\-_.@]+" most={256} data-autofocus description="Letters, digits, - _ . and @" />
             <TextInput name="email" label="Email address" type="email" required maxLength={320} />
           </FormButton>
         )}

@@ -52,7 +52,7 @@ export function Row({ to, before, title, badge, about, after }: {
         <span style={{ flex: 1, minWidth: 0 }}>
           <span style={{ display: "flex", gap: 8, alignItems: "center" }}>
             <span className="clip" style={{ fontWeight: 600 }}>{title}</span>
-            {badge}
+            {badge && <span style={{ flex: "none" }}>{badge}</span>}
           </span>
           <span className="clip" style={{ display: "block", fontSize: "0.84rem", color: "var(--mantine-color-dimmed)" }}>{about}</span>
         </span>

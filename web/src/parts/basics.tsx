@@ -1,7 +1,7 @@
 /// Small parts that every page is made of.
 
 import { Alert, Button, CopyButton, Group, Skeleton, Stack } from "@mantine/core";
-import { useEffect, useRef, type ReactNode } from "react";
+import { useEffect, useRef, useState, type ReactNode } from "react";
 import { ApiError } from "../api/client";
 import { Link } from "../router";
 import { Icon, type IconName } from "./Icon";
@@ -44,10 +44,22 @@ export function Head({ title, crumbs = [], children, about }: {
           </nav>
         )}
         <h1 tabIndex={-1} ref={heading}>{title}</h1>
-        {about !== undefined && <div style={{ marginTop: 4, color: "var(--mantine-color-dimmed)" }}>{about}</div>}
+        {about !== undefined && <div className="breakable" style={{ marginTop: 4, color: "var(--mantine-color-dimmed)" }}>{about}</div>}
       </div>
       {children !== undefined && <Group gap="sm">{children}</Group>}
     </header>
+  );
+}
+
+/// What somebody wrote about it. Of much, the beginning: what the page is for stands below.
+export function Description({ text }: { text: string }) {
+  const [open, setOpen] = useState(false);
+  const isLong = text.length > 480 || text.split("\n").length > 5;
+  return (
+    <>
+      <div className="description" data-short={(isLong && !open) || undefined}>{text}</div>
+      {isLong && <Button mt={6} size="compact-xs" variant="default" aria-expanded={open} onClick={() => setOpen(!open)}>{open ? "Show less" : "Show all"}</Button>}
+    </>
   );
 }
 

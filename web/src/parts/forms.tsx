@@ -1,11 +1,12 @@
 /// Dialogs that ask for something, and buttons that ask whether it is meant.
 
-import { Button, Group, Modal, Stack, Text } from "@mantine/core";
+import { Button, Group, Modal, Stack, Text, Textarea, TextInput } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { notifications } from "@mantine/notifications";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { useState, type SubmitEvent, type ReactNode } from "react";
+import { useState, type ChangeEvent, type SubmitEvent, type ReactNode } from "react";
 import { Failure } from "./basics";
+import { plural, number } from "./format";
 
 /// Does something; then everything that may have changed is asked for anew.
 export function useAction<In, Out>(act: (input: In) => Promise<Out>, said?: string | ((out: Out) => string)) {
@@ -26,6 +27,34 @@ export type Values = Record<string, string>;
 export function chosen<Name extends string>(value: string | undefined, among: readonly Name[]): Name[] {
   const names = new Set((value ?? "").split(","));
   return among.filter((one) => names.has(one));
+}
+
+/// A text of at most so many characters, as the server counts them. One that is too long is said to be, and not
+/// sent; `maxLength` would cut off what is pasted without a word.
+export function Limited({ most, lines = false, ...field }: {
+  most: number;
+  /// Of several lines.
+  lines?: boolean;
+  name: string;
+  label: string;
+  description?: string;
+  placeholder?: string;
+  defaultValue?: string;
+  required?: boolean;
+  pattern?: string;
+  "data-autofocus"?: boolean;
+}) {
+  const [problem, setProblem] = useState("");
+  const onChange = ({ currentTarget: own }: ChangeEvent<HTMLInputElement | HTMLTextAreaElement>) => {
+    // Not in units of UTF-16, of which some characters have two.
+    const over = Array.from(own.value).length - most;
+    const found = over > 0 ? `${plural(over, "character")} too many: at most ${number(most)} are allowed` : "";
+    own.setCustomValidity(found);
+    setProblem(found);
+  };
+  return lines
+    ? <Textarea {...field} autosize minRows={2} maxRows={12} error={problem} onChange={onChange} />
+    : <TextInput {...field} error={problem} onChange={onChange} />;
 }
 
 /// A button that opens a form; the dialog stays open with the error until it worked.
