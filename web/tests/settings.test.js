@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { serious } from "./harness/axe.js";
 import { launch } from "./harness/browser.js";
-import { entered } from "./harness/enter.js";
+import { entered, enteredAs } from "./harness/enter.js";
 import { start } from "./harness/server.js";
 
 /** @type {import("./harness/server.js").Platform} */
@@ -178,6 +178,124 @@ test("an integration takes a secret and never shows it again", async () => {
   await page.getByRole("button", { name: "Delete" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
   await page.getByText("Describe a connection").waitFor();
+  assert.deepEqual(wrong, []);
+  await context.close();
+});
+
+const INTEGRATION = "api/_private/integrations/acme";
+/** @param {string} name @param {object} integration */
+const integrate = (name, integration = {}) =>
+  platform.call("PUT", `${INTEGRATION}/${name}`, { integration: { enabled: false, configuration: JSON.parse(connected({ password: SECRET })), ...integration } });
+
+test("whoever may only read an integration sees it, and is offered nothing that is refused", async () => {
+  await integrate("read", { title: "To be read" });
+  await integrate("bare", { configuration: { mailboxes: [] } });
+  const { page, context, wrong } = await enteredAs(browser, platform, { username: "viewer", projects: { acme: ["role-cm-viewer"] } }, "/p/acme/integrations/read");
+  const main = page.getByRole("main");
+  const text = main.getByRole("textbox", { name: "Configuration of the integration" });
+  await main.getByRole("heading", { level: 1, name: "To be read" }).waitFor();
+  await main.locator("dl", { hasText: "State" }).getByText("off: switched off").waitFor();
+  await text.getByText("claims@example.com").waitFor();
+  await main.getByText("Secrets are kept, and not shown.").waitFor();
+  assert.equal(await text.getAttribute("aria-readonly"), "true");
+  await text.click();
+  await page.keyboard.insertText("nothing that counts");
+  assert.doesNotMatch(await text.innerText(), /nothing that counts/);
+  assert.deepEqual(await main.getByRole("button").allInnerTexts(), []);
+  assert.equal(await main.getByRole("switch").count(), 0);
+  assert.deepEqual(await serious(page), []);
+  await main.getByRole("link", { name: "For an appliance" }).waitFor();
+  // One that no appliance can do yet is no file; the reason is told where the file would be.
+  await page.goto(`${platform.url}/p/acme/integrations/bare`);
+  const cannot = main.getByRole("button", { name: "For an appliance" });
+  await cannot.and(page.locator("[aria-describedby=cannot]")).waitFor();
+  assert.equal(await cannot.isDisabled(), true);
+  await main.getByText("Nothing for an appliance yet: `configuration.connection`: the integration has none").waitFor();
+  await page.goto(`${platform.url}/p/acme/integrations`);
+  await main.getByRole("link", { name: /To be read/ }).waitFor();
+  assert.equal(await main.getByRole("button").count(), 0);
+  assert.deepEqual(wrong, []);
+  await context.close();
+});
+
+test("whoever may change an integration by a role can, though the role is known later than the text", async () => {
+  await integrate("late");
+  const { page, context, wrong } = await enteredAs(browser, platform, { username: "developer", projects: { acme: ["role-cm-developer"] } }, "/account");
+  /** @type {() => void} */
+  let go = () => undefined;
+  const held = new Promise((resolve) => go = () => resolve(undefined));
+  await page.route("**/api/_private/roles", async (route) => {
+    await held;
+    await route.continue();
+  });
+  await page.goto(`${platform.url}/p/acme/integrations/late`);
+  const text = page.getByRole("textbox", { name: "Configuration of the integration" });
+  await text.getByText("claims@example.com").waitFor();
+  assert.equal(await text.getAttribute("aria-readonly"), "true");
+  go();
+  await page.getByRole("button", { name: "Delete" }).waitFor();
+  await (await editor(page, "Configuration of the integration"))(connected().replace("claims@", "desk@"));
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByRole("listitem").getByText("desk@example.com").waitFor();
+  assert.deepEqual(wrong, []);
+  await context.close();
+});
+
+test("what is being written to an integration outlives its switch, and does not undo what somebody else saved", async () => {
+  await integrate("shared");
+  const { page, context, wrong } = await entered(browser, platform);
+  // The page looks every ten seconds for what has changed.
+  await page.clock.install();
+  await page.goto(`${platform.url}/p/acme/integrations/shared`);
+  const text = page.getByRole("textbox", { name: "Configuration of the integration" });
+  const save = page.getByRole("button", { name: "Save" });
+  const box = (/** @type {string} */ name) => page.getByRole("listitem").getByText(`${name}@example.com`);
+  const write = await editor(page, "Configuration of the integration");
+  assert.equal(await save.isDisabled(), true);
+  await write(connected().replace("claims@", "mine@"));
+  await page.getByRole("switch", { name: "off: switched off" }).click();
+  await page.getByText("on", { exact: true }).waitFor();
+  await text.getByText("mine@example.com").waitFor();
+  await save.click();
+  await box("mine").waitFor();
+  assert.equal(await save.isDisabled(), true);
+  // Nor does going back bring what was saved before, a secret perhaps.
+  await text.click();
+  await page.keyboard.press("Control+z");
+  assert.match(await text.innerText(), /mine@example\.com/);
+  await write(connected().replace("claims@", "lost@"));
+  const { integration } = await platform.call("POST", `${INTEGRATION}/shared`, { integration: { configuration: JSON.parse(connected().replace("claims@", "theirs@")) } });
+  await page.clock.fastForward(11_000);
+  await box("theirs").waitFor();
+  await text.getByText("lost@example.com").waitFor();
+  await save.click();
+  await page.getByRole("alert", { name: "Somebody was faster" }).getByText("read it again").waitFor();
+  await text.getByText("lost@example.com").waitFor();
+  assert.equal((await platform.call("GET", `${INTEGRATION}/shared`)).integration.updated_at, integration.updated_at);
+  await page.getByRole("button", { name: "Undo" }).click();
+  await text.getByText("theirs@example.com").waitFor();
+  assert.equal(await page.getByRole("alert").count(), 0);
+  assert.equal(await save.isDisabled(), true);
+  assert.deepEqual(wrong, []);
+  await context.close();
+});
+
+test("whoever may only read configurations compares versions, and restores none", async () => {
+  const at = "api/v1/appliance-configs/acme/looked-at";
+  for (const changes of [{}, { poll_frequency: 30 }]) await platform.call("PUT", at, written(changes));
+  const { page, context, wrong } = await enteredAs(browser, platform, { username: "auditor", projects: { acme: ["appliance-config-read"] } }, "/p/acme/configurations/looked-at");
+  const text = page.getByRole("textbox", { name: "Configuration looked-at" });
+  const history = page.getByRole("region", { name: "History" });
+  await history.getByRole("button", { name: "Compare with version 1" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.locator(".cm-changedLine").first().waitFor();
+  await dialog.getByRole("button", { name: "Close" }).last().click();
+  await dialog.waitFor({ state: "detached" });
+  assert.equal(await text.getAttribute("aria-readonly"), "true");
+  const offered = await page.getByRole("main").getByRole("button").allInnerTexts();
+  assert.deepEqual(offered.filter((name) => name !== "Copy"), ["Compare"]);
+  await page.goto(`${platform.url}/p/acme/configurations/never`);
+  await page.getByText("There is no such configuration").waitFor();
   assert.deepEqual(wrong, []);
   await context.close();
 });

@@ -26,6 +26,7 @@ export default function Editor({ text, onChange, label, check, readOnly = false,
   const view = useRef<EditorView>(null);
   const told = useRef({ onChange, onKey, check });
   const hiding = useRef(new Compartment());
+  const reading = useRef(new Compartment());
   useEffect(() => {
     told.current = { onChange, onKey, check };
   });
@@ -43,7 +44,7 @@ export default function Editor({ text, onChange, label, check, readOnly = false,
           // No Tab: the keyboard must find the way out.
           keymap.of([...defaultKeymap, ...historyKeymap, ...foldKeymap, ...lintKeymap]),
           EditorView.contentAttributes.of({ "aria-label": label }),
-          EditorState.readOnly.of(readOnly),
+          reading.current.of(EditorState.readOnly.of(readOnly)),
           ...(check ? [lintGutter(), linter((of) => told.current.check?.(of.state.doc.toString()) ?? [], { delay: 250 })] : []),
           EditorView.updateListener.of((update) => {
             if (update.docChanged) told.current.onChange?.(update.state.doc.toString());
@@ -69,6 +70,10 @@ export default function Editor({ text, onChange, label, check, readOnly = false,
   useEffect(() => {
     view.current?.dispatch({ effects: hiding.current.reconfigure(hideSecrets ? secrets : []) });
   }, [hideSecrets]);
+  useEffect(() => {
+    // Known later than the text, for whoever may write by a role.
+    view.current?.dispatch({ effects: reading.current.reconfigure(EditorState.readOnly.of(readOnly)) });
+  }, [readOnly]);
   return <div className="editor" ref={place} />;
 }
 

@@ -6,10 +6,11 @@ import { lazy, Suspense, useMemo, useState } from "react";
 import { ApiError, endpoint, getText, put } from "../api/client";
 import { configVersions } from "../api/queries";
 import type { ConfigVersion } from "../api/schema";
-import { Await, Command, Failure, Head, Panel } from "../parts/basics";
+import { Await, Command, Empty, Failure, Head, Panel } from "../parts/basics";
 import { useAction } from "../parts/forms";
 import { size, When } from "../parts/format";
 import { Icon } from "../parts/Icon";
+import { useMay } from "../parts/may";
 import { about, check } from "../editor/check";
 import { path, useNames } from "../router";
 
@@ -39,18 +40,21 @@ export default function ConfigurationPage() {
     },
     refetchOnWindowFocus: false,
   });
+  const mayWrite = useMay(names.project)("appliance-config-write");
   const crumbs = [{ title: names.project, to: path`/p/${names.project}` }, { title: "Configurations", to: path`/p/${names.project}/configurations` }];
   return (
     <>
       <Head title={names.config} crumbs={crumbs} about={`${names.project}/${names.config}`} />
       <Await of={current} height={300}>
-        {(text) => <Contents key={text} project={names.project} name={names.config} kept={text} />}
+        {(text) => text === null && !mayWrite
+          ? <Panel><Empty icon="config" title="There is no such configuration">Whoever administers {names.project} can write it.</Empty></Panel>
+          : <Contents key={text} project={names.project} name={names.config} kept={text} mayWrite={mayWrite} />}
       </Await>
     </>
   );
 }
 
-function Contents({ project, name, kept }: { project: string; name: string; kept: string | null }) {
+function Contents({ project, name, kept, mayWrite }: { project: string; name: string; kept: string | null; mayWrite: boolean }) {
   const [text, setText] = useState(kept ?? TEMPLATE(project));
   const [compared, setCompared] = useState<{ before: string; after: string; title: string } | null>(null);
   const [hide, setHide] = useState(true);
@@ -69,14 +73,14 @@ function Contents({ project, name, kept }: { project: string; name: string; kept
     <div className="side-by-side">
       <div className="column" style={{ gap: 14 }}>
         <Suspense fallback={null}>
-          <Editor text={text} onChange={setText} label={`Configuration ${name}`} check={check} hideSecrets={hide} onKey={setKey} />
+          <Editor text={text} onChange={setText} readOnly={!mayWrite} label={`Configuration ${name}`} check={check} hideSecrets={hide} onKey={setKey} />
         </Suspense>
         <div role="status" style={{ fontSize: "0.88rem", minHeight: "1.4em", color: problems.length > 0 ? "var(--app-bad)" : "var(--app-good)" }} className="breakable">
           {problems.length === 0 ? "It has the form of the reference." : problems.slice(0, 3).map((one) => one.message).join(" · ")}
         </div>
         <div style={{ display: "flex", flexWrap: "wrap", gap: 12, alignItems: "center" }}>
-          <Button disabled={text === kept || problems.length > 0} onClick={() => setCompared({ before: kept ?? "", after: text, title: "Keep these changes?" })}>Review and save</Button>
-          <Button variant="default" disabled={text === (kept ?? "")} onClick={() => setText(kept ?? TEMPLATE(project))}>Undo</Button>
+          {mayWrite && <Button disabled={text === kept || problems.length > 0} onClick={() => setCompared({ before: kept ?? "", after: text, title: "Keep these changes?" })}>Review and save</Button>}
+          {mayWrite && <Button variant="default" disabled={text === (kept ?? "")} onClick={() => setText(kept ?? TEMPLATE(project))}>Undo</Button>}
           <Switch label="Hide secrets" checked={hide} onChange={(event) => setHide(event.currentTarget.checked)} style={{ marginLeft: "auto" }} />
         </div>
       </div>
@@ -90,7 +94,7 @@ function Contents({ project, name, kept }: { project: string; name: string; kept
           <Panel title="History" flush>
             <Await of={versions} height={60}>
               {(list) => <History list={list} compare={async (version) => setCompared({ before: await load(version), after: kept, title: `Since version ${version.version}` })}
-                restore={async (version) => setCompared({ before: kept, after: await load(version), title: `Restore version ${version.version}?` })} />}
+                restore={mayWrite && (async (version) => setCompared({ before: kept, after: await load(version), title: `Restore version ${version.version}?` }))} />}
             </Await>
           </Panel>
         )}
@@ -115,7 +119,7 @@ function Contents({ project, name, kept }: { project: string; name: string; kept
 function History({ list, compare, restore }: {
   list: ConfigVersion[];
   compare: (version: ConfigVersion) => Promise<void>;
-  restore: (version: ConfigVersion) => Promise<void>;
+  restore: false | ((version: ConfigVersion) => Promise<void>);
 }) {
   const act = useAction((run: () => Promise<void>) => run());
   return (
@@ -132,7 +136,7 @@ function History({ list, compare, restore }: {
             {!version.current && (
               <Group gap={6}>
                 <Button size="compact-xs" variant="default" aria-label={`Compare with version ${version.version}`} onClick={() => act.mutate(() => compare(version))}>Compare</Button>
-                <Button size="compact-xs" variant="default" aria-label={`Restore version ${version.version}`} onClick={() => act.mutate(() => restore(version))}>Restore</Button>
+                {restore && <Button size="compact-xs" variant="default" aria-label={`Restore version ${version.version}`} onClick={() => act.mutate(() => restore(version))}>Restore</Button>}
               </Group>
             )}
           </li>

@@ -54,3 +54,20 @@ export async function entered(browser, platform, options = {}) {
   sessions.set(platform, made);
   return open(browser, { ...options, storageState: await made });
 }
+
+/**
+ * A page of somebody new, who may do this much, at an address.
+ * @param {import("playwright-core").Browser} browser
+ * @param {import("./server.js").Platform} platform
+ * @param {{username: string, everywhere?: string[], projects?: Record<string, string[]>}} who
+ * @param {string} at
+ */
+export async function enteredAs(browser, platform, { username, everywhere = [], projects = {} }, at) {
+  const { user } = await platform.call("PUT", "api/_private/users", { user: { username, email: `${username}@example.com`, global_permissions: everywhere, organisation_permissions: projects } });
+  await redeem((await platform.call("POST", `api/_private/users/${user.id}/link`, {})).link.url);
+  const opened = await open(browser);
+  await opened.page.goto(platform.url + at);
+  await signIn(opened.page, username);
+  await opened.page.getByRole("navigation", { name: "Signed in as" }).getByText(username).waitFor();
+  return opened;
+}
