@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { serious } from "./harness/axe.js";
 import { launch, open } from "./harness/browser.js";
-import { entered, redeem, signIn } from "./harness/enter.js";
+import { entered, enteredAs, redeem, signIn } from "./harness/enter.js";
 import { start } from "./harness/server.js";
 
 /** @type {import("./harness/server.js").Platform} */
@@ -135,4 +135,46 @@ test("a quota is changed where it is shown, and the audit log has it on its day"
   await page.getByText("Update quota").waitFor();
   assert.deepEqual(wrong, []);
   await context.close();
+});
+
+test("nobody is led to what they may not see, or offered to change what they may not", async () => {
+  const goals = (/** @type {import("playwright-core").Page} */ page, /** @type {string} */ name) => page.getByRole("navigation", { name, exact: true }).getByRole("link");
+  const root = await user("admin");
+  const viewer = await enteredAs(browser, platform, { username: "viewer", projects: { acme: ["role-cm-viewer"], other: ["sources-read"] } }, "/p/acme/people");
+  const main = viewer.page.getByRole("main");
+  // Roles by their titles, and nothing to choose.
+  await main.getByRole("list", { name: "Permissions of viewer" }).getByText("Viewer", { exact: true }).waitFor();
+  assert.equal(await main.getByRole("button").or(main.getByRole("combobox")).count(), 0);
+  assert.deepEqual(await goals(viewer.page, "acme").allInnerTexts(), ["Overview", "Sources", "Integrations", "People"]);
+  await viewer.page.goto(`${platform.url}/p/other/sources`);
+  await main.getByText("No sources yet").waitFor();
+  assert.deepEqual(await goals(viewer.page, "other").allInnerTexts(), ["Overview", "Sources"]);
+  // Somebody who may see everybody and the quotas, and change neither.
+  const watcher = await enteredAs(browser, platform, { username: "watcher", everywhere: ["tenant-users-read", "tenant-quota-read"] }, `/users/${root.id}`);
+  const shown = watcher.page.getByRole("main");
+  await shown.getByRole("list", { name: "Permissions everywhere" }).getByText("root").waitFor();
+  assert.equal(await shown.getByRole("button").or(shown.getByRole("combobox")).count(), 0);
+  assert.deepEqual(await goals(watcher.page, "Administration").allInnerTexts(), ["Users", "Quotas"]);
+  await watcher.page.goto(`${platform.url}/quotas`);
+  await shown.getByRole("progressbar", { name: "Projects: used" }).waitFor();
+  assert.equal(await shown.getByRole("button").count(), 0);
+  // An administrator by a role changes users, and not whoever may do everything.
+  const lead = await enteredAs(browser, platform, { username: "lead", everywhere: ["role-cm-tenant-admin"] }, `/users/${root.id}`);
+  await lead.page.getByRole("combobox", { name: "Permissions everywhere" }).waitFor();
+  assert.equal(await lead.page.getByRole("button", { name: /link|Disable|Delete|Sign out/ }).count(), 0);
+  assert.deepEqual(await goals(lead.page, "Administration").allInnerTexts(), ["Users", "Audit log", "Quotas", "Mail outbox"]);
+  await lead.page.goto(`${platform.url}/users/${(await user("viewer")).id}`);
+  await lead.page.getByRole("button", { name: "Disable" }).waitFor();
+  // The same by a group of the provider that they came over, as the platform would say it.
+  await viewer.page.route("**/auth/user", async (route) => {
+    const response = await route.fetch();
+    const body = await response.json();
+    await route.fulfill({ response, json: { ...body, user: { ...body.user, sso_global_permissions: ["role-cm-tenant-admin"] } } });
+  });
+  await viewer.page.reload();
+  await goals(viewer.page, "Administration").getByText("Audit log").waitFor();
+  for (const { wrong, context } of [viewer, watcher, lead]) {
+    assert.deepEqual(wrong, []);
+    await context.close();
+  }
 });

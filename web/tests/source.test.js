@@ -7,9 +7,9 @@ import { readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { serious } from "./harness/axe.js";
-import { launch, open } from "./harness/browser.js";
+import { launch } from "./harness/browser.js";
 import { rfc5322 } from "./harness/data.js";
-import { entered, redeem, signIn } from "./harness/enter.js";
+import { entered, enteredAs } from "./harness/enter.js";
 import { start } from "./harness/server.js";
 
 /** @type {import("./harness/server.js").Platform} */
@@ -47,6 +47,18 @@ async function kept(name) {
   return { title, description, language, bucket_id, email_transform_tag };
 }
 
+/** Noise is large for the disk, too: a content of that size is a file of its own, which can be lost and found. @param {number} lines */
+const noise = (lines) => Array.from({ length: lines }, (_, number) => createHash("sha384").update(String(number)).digest("base64")).join("\r\n");
+
+/** Where the content of an email is kept. @param {{mime_content: string}} email */
+async function contentOf({ mime_content: mime }) {
+  const hash = createHash("sha256").update(Buffer.from(mime)).digest("hex");
+  const contents = join(platform.folder, "contents");
+  const name = (await readdir(contents, { recursive: true })).find((name) => name.includes(hash.slice(2)));
+  assert.ok(name, "the content is no file");
+  return { hash, file: join(contents, name) };
+}
+
 /** @param {import("playwright-core").Page} page */
 async function settings(page) {
   await page.getByRole("button", { name: "Settings" }).click();
@@ -59,21 +71,6 @@ async function settings(page) {
   };
   const values = () => Promise.all(["Title", "Description", "Language", "Bucket", "Transform tag"].map((name) => field(name).inputValue()));
   return { dialog, field, save, values };
-}
-
-/**
- * A page of a new user with these permissions in `acme`.
- * @param {string} username
- * @param {string[]} permissions
- */
-async function enteredAs(username, permissions) {
-  const { user } = await platform.call("PUT", "api/_private/users", { user: { username, email: `${username}@example.com`, global_permissions: [], organisation_permissions: { acme: permissions } } });
-  await redeem((await platform.call("POST", `api/_private/users/${user.id}/link`, {})).link.url);
-  const opened = await open(browser);
-  await opened.page.goto(`${platform.url}/p/acme/sources/guarded`);
-  await signIn(opened.page, username);
-  await opened.page.getByRole("heading", { level: 1, name: "Guarded" }).waitFor();
-  return opened;
 }
 
 // Beside each other: most of the time is waiting for what pages ask for.
@@ -236,7 +233,9 @@ describe("a source", { concurrency: true }, () => {
   test("whoever may not change a source is not offered to, and a bucket that one does not see stays attached", async () => {
     await make("guarded", { title: "Guarded", bucket_id: buckets["other/mail"], email_transform_tag: "generic-uncut.0.CONVKER5" });
     const before = await kept("guarded");
-    const reader = await enteredAs("desk-reader", ["sources-read", "buckets-read"]);
+    await make("open", { bucket_id: buckets["acme/desks"], email_transform_tag: "generic.0.CONVKER5" });
+    const enter = (/** @type {string} */ username, /** @type {string[]} */ permissions) => enteredAs(browser, platform, { username, projects: { acme: permissions } }, "/p/acme/sources/guarded");
+    const reader = await enter("desk-reader", ["sources-read", "buckets-read"]);
     await reader.page.getByText("No messages yet").waitFor();
     assert.deepEqual(await reader.page.getByRole("main").getByRole("button").filter({ hasNotText: "Copy" }).allInnerTexts(), []);
     assert.equal(await reader.page.getByRole("link", { name: "Upload a CSV" }).count(), 0);
@@ -247,8 +246,26 @@ describe("a source", { concurrency: true }, () => {
       await main.getByText(shown ?? "").first().waitFor();
       assert.equal(await main.getByRole("button", { name: /^(New|Delete)/ }).count(), 0, page);
     }
+    await reader.page.goto(`${platform.url}/p/acme/sources/guarded/csv`);
+    await reader.page.getByText("Not for you to upload").waitFor();
+    assert.equal(await reader.page.getByLabel("CSV file").count(), 0);
+    // What is asked for all the same is refused, and no button says that it might not be the next time.
+    await reader.page.goto(`${platform.url}/p/acme/configurations`);
+    const refused = reader.page.getByRole("alert").filter({ hasText: "appliance-config-read" });
+    await refused.waitFor();
+    assert.equal(await refused.getByRole("button").count(), 0);
+    // A message is shown cleaned only to whoever may not read emails.
+    const read = async (/** @type {import("playwright-core").Page} */ page) => {
+      await page.goto(`${platform.url}/p/acme/sources/open`);
+      const answered = page.waitForResponse((response) => response.url().endsWith(`/buckets/id:${buckets["acme/desks"]}`));
+      await page.getByTestId("newest").getByText("Mail of acme/desks").click();
+      await page.getByRole("article").getByText("Hello").waitFor();
+      await answered;
+      return page.getByRole("radiogroup", { name: "How the message is shown" });
+    };
+    assert.equal(await (await read(reader.page)).count(), 0);
     // By a role as well as by name; the bucket is in a project of others, and the list of tags does not come.
-    const lead = await enteredAs("desk-lead", ["role-cm-project-admin"]);
+    const lead = await enter("desk-lead", ["role-cm-project-admin"]);
     await lead.page.route("**/api/_private/sources/email-transform", (route) => route.abort());
     await lead.page.reload();
     await lead.page.getByRole("main").locator("dl", { hasText: "Bucket" }).getByText("Not listed").waitFor();
@@ -259,21 +276,17 @@ describe("a source", { concurrency: true }, () => {
     await form.save();
     await lead.page.getByRole("heading", { level: 1, name: "Renamed" }).waitFor();
     assert.deepEqual(await kept("guarded"), { ...before, title: "Renamed" });
+    await (await read(lead.page)).waitFor();
     assert.deepEqual([...reader.wrong, ...lead.wrong], []);
     await Promise.all([reader.context.close(), lead.context.close()]);
   });
 
   test("an email that could not be converted is listed with the reason, and tried again", async () => {
     const { page, context, wrong } = await entered(browser, platform);
-    // Noise is large for the disk, too: a content of that size is a file of its own, which can be lost and found.
-    const noise = Array.from({ length: 6000 }, (_, number) => createHash("sha256").update(String(number)).digest("hex")).join("\r\n");
-    const lost = email("<lost&amp;found@partner.example>", "Lost and found", noise);
+    const lost = email("<lost&amp;found@partner.example>", "Lost and found", noise(3000));
     await platform.call("PUT", "api/_private/buckets/acme/damaged/emails", { emails: [lost] });
-    const hash = createHash("sha256").update(Buffer.from(lost.mime_content)).digest("hex");
-    const contents = join(platform.folder, "contents");
-    const file = (await readdir(contents, { recursive: true })).find((name) => name.includes(hash.slice(2)));
-    assert.ok(file, "the content is no file");
-    await rename(join(contents, file), join(platform.folder, "aside"));
+    const { hash, file } = await contentOf(lost);
+    await rename(file, join(platform.folder, "aside"));
     await make("damaged", { bucket_id: buckets["acme/damaged"], email_transform_tag: "generic.0.CONVKER5" });
     await page.goto(`${platform.url}/p/acme/sources/damaged`);
     const aside = page.getByRole("region", { name: "1 email could not be converted" });
@@ -288,7 +301,7 @@ describe("a source", { concurrency: true }, () => {
     const conversion = page.getByRole("main").locator("dl", { hasText: "Conversion" });
     await conversion.getByText("1 of 2 emails").waitFor();
     assert.deepEqual(await serious(page), []);
-    await rename(join(platform.folder, "aside"), join(contents, file));
+    await rename(join(platform.folder, "aside"), file);
     await aside.getByRole("button", { name: "Try again" }).click();
     await page.getByText("They are tried again.").waitFor();
     await newest.getByText("Lost and found").waitFor();

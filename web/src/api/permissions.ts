@@ -3,16 +3,18 @@
 import type { Role, User } from "./schema";
 
 const INCLUDING: Record<string, string[]> = {
-  "audit-read": [],
+  "audit-read": ["role-cm-tenant-admin"],
   "projects-admin": ["tenant-admin", "role-cm-tenant-admin"],
   "tenant-admin": ["role-cm-tenant-admin"],
   "tenant-users-read": ["tenant-admin", "role-cm-tenant-admin"],
   "tenant-quota-read": ["tenant-admin", "role-cm-tenant-admin"],
+  "tenant-quota-write": ["tenant-admin", "role-cm-tenant-admin"],
 };
 
 export function mayEverywhere(user: User, permission: string): boolean {
-  const own = user.global_permissions;
-  return ["root", permission, ...(INCLUDING[permission] ?? [])].some((name) => own.includes(name));
+  // What a group of the provider gives counts as well, but for “root”.
+  const own = new Set<string>([...user.global_permissions, ...user.sso_global_permissions]);
+  return user.global_permissions.includes("root") || [permission, ...(INCLUDING[permission] ?? [])].some((name) => own.has(name));
 }
 
 /// What one holds in a project, by itself or by a role.

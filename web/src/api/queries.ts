@@ -51,6 +51,12 @@ export const bucket = (project: string, name: string) => queryOptions({
     (await get("/api/_private/buckets/{bucket}", { path: { bucket: full(project, name) }, signal })).bucket,
 });
 
+export const bucketById = (id: string) => queryOptions({
+  queryKey: ["buckets", id],
+  queryFn: async ({ signal }) => (await get("/api/_private/buckets/{bucket}", { path: { bucket: `id:${id}` }, signal })).bucket,
+  retry: false,
+});
+
 export const emailCount = (id: string) => queryOptions({
   queryKey: ["buckets", id, "count"],
   queryFn: async ({ signal }) =>

@@ -26,12 +26,12 @@ export default function BucketPage() {
       <Head title={found.data?.title || names.bucket} crumbs={crumbs} about={`${names.project}/${names.bucket}`}>
         {found.data && may("buckets-write") && <Delete bucket={found.data} />}
       </Head>
-      <Await of={found}>{(bucket) => <Contents bucket={bucket} />}</Await>
+      <Await of={found}>{(bucket) => <Contents bucket={bucket} may={may} />}</Await>
     </>
   );
 }
 
-function Contents({ bucket }: { bucket: Bucket }) {
+function Contents({ bucket, may }: { bucket: Bucket; may: (permission: string) => boolean }) {
   const count = useQuery(emailCount(bucket.id));
   const states = useQuery(syncStates(bucket.id));
   const sources = useQuery({ ...sourcesQuery(bucket.owner), retry: false }).data?.filter((one) => one.bucket_id === bucket.id);
@@ -39,7 +39,7 @@ function Contents({ bucket }: { bucket: Bucket }) {
   const boxes = byMailbox(states.data ?? []);
   const { done, all, last } = progress(states.data ?? []);
   const at = `/p/${encodeURIComponent(bucket.owner)}`;
-  if (count.data && states.data && emails === 0 && boxes.length === 0) return <First bucket={bucket} />;
+  if (count.data && states.data && emails === 0 && boxes.length === 0) return <First bucket={bucket} mayFill={may("buckets-append")} />;
   return (
     <div className="column">
       <div className="tiles">
@@ -49,15 +49,15 @@ function Contents({ bucket }: { bucket: Bucket }) {
         <Tile
           name="Sources"
           value={number(sources?.length ?? 0)}
-          note={sources?.length === 0 ? <Link className="text" to={`${at}/sources`}>attach one</Link> : sources?.[0] && <Link className="text" to={`${at}/sources/${encodeURIComponent(sources[0].name)}`}>{sources[0].name}</Link>}
+          note={sources?.length === 0 ? may("sources-admin") && <Link className="text" to={`${at}/sources`}>attach one</Link> : sources?.[0] && <Link className="text" to={`${at}/sources/${encodeURIComponent(sources[0].name)}`}>{sources[0].name}</Link>}
         />
       </div>
       {emails > 0 && <Suspense fallback={null}><VolumeChart buckets={[bucket]} /></Suspense>}
       <Panel title="Sync" flush aside={<Live />}>
         <Await of={states}>
           {() => boxes.length === 0 ? (
-            <Empty icon="mail" title="No appliance fills this bucket yet" action={<Appliance bucket={bucket} />}>
-              Mail that the official client uploads is here all the same. To keep up with mailboxes, run the appliance:
+            <Empty icon="mail" title="No appliance fills this bucket yet" action={may("buckets-append") && <Appliance bucket={bucket} />}>
+              Mail that the official client uploads is here all the same. {may("buckets-append") && "To keep up with mailboxes, run the appliance:"}
             </Empty>
           ) : <ul className="rows">{boxes.map((box) => <li key={box.name}><MailboxRow box={box} /></li>)}</ul>}
         </Await>
@@ -149,7 +149,14 @@ const Appliance = ({ bucket }: { bucket: Bucket }) => (
   />
 );
 
-function First({ bucket }: { bucket: Bucket }) {
+function First({ bucket, mayFill }: { bucket: Bucket; mayFill: boolean }) {
+  if (!mayFill) {
+    return (
+      <Panel>
+        <Empty icon="mail" title="No mail yet">Whoever administers {bucket.owner} can upload some, or have an appliance fill this bucket.</Empty>
+      </Panel>
+    );
+  }
   return (
     <Panel>
       <Empty icon="mail" title="Let mail flow in" action={(

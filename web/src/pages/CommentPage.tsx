@@ -4,10 +4,12 @@ import { SegmentedControl } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useState } from "react";
 import { url } from "../api/client";
+import { bucketById } from "../api/queries";
 import type { Comment, CommentAttachment } from "../api/schema";
 import { Await, Head, Panel } from "../parts/basics";
 import { plural, size } from "../parts/format";
 import { Icon } from "../parts/Icon";
+import { useMay } from "../parts/may";
 import { Message } from "../parts/Message";
 import { comment as commentQuery, source as sourceQuery, threadPage } from "../parts/source";
 import { Link, useNames } from "../router";
@@ -52,7 +54,10 @@ function Contents({ comment, project, source }: { comment: Comment; project: str
   const [view, setView] = useState("clean");
   const bucket = useQuery(sourceQuery(project, source)).data?.bucket_id;
   const id = emailId(comment.id);
-  const hasOriginal = Boolean(bucket) && id !== null;
+  // The bucket may be in another project, and one may not see it.
+  const owner = useQuery({ ...bucketById(bucket ?? ""), enabled: Boolean(bucket) });
+  const mayRead = useMay(owner.data?.owner ?? project)("buckets-items-read");
+  const hasOriginal = Boolean(bucket) && !owner.isPending && mayRead && id !== null;
   return (
     <div className="side-by-side">
       <div className="column" style={{ gap: 16 }}>

@@ -1,12 +1,15 @@
 /// A CSV file into a source: choose it, look at it, say which column is what, and see what became of it.
 
 import { Button, FileInput, Group, NativeSelect, Table, Text } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
 import { useId, useState } from "react";
 import { full, put } from "../api/client";
 import type { Answer } from "../api/document";
-import { Failure, Head, Panel, Tile } from "../parts/basics";
+import { roles as rolesQuery } from "../api/queries";
+import { Empty, Failure, Head, Panel, Tile } from "../parts/basics";
 import { useAction } from "../parts/forms";
 import { number, plural } from "../parts/format";
+import { useMay } from "../parts/may";
 import { Link, path, useNames } from "../router";
 
 type Found = Answer<"put", "/api/_private/sources/sniff-csv">;
@@ -66,6 +69,9 @@ function guess({ columns, kinds }: Found): Use[] {
 export default function CsvPage() {
   const names = useNames("project", "source");
   const at = `/p/${encodeURIComponent(names.project)}`;
+  // As long as nobody knows, the page looks as it does to most who come here.
+  const isKnown = useQuery({ ...rolesQuery, retry: false }).isFetched;
+  const mayUpload = useMay(names.project)("sources-add-comments") || !isKnown;
   const [file, setFile] = useState<File | null>(null);
   const sniff = useAction((chosen: File) => put("/api/_private/sources/sniff-csv", { file: chosen }));
   const choose = (chosen: File | null) => {
@@ -81,10 +87,12 @@ export default function CsvPage() {
     <>
       <Head title="Upload a CSV" crumbs={crumbs} about="Every row becomes a message of this source. The first line of the file names its columns." />
       <div className="column">
-        <Panel title="File">
-          <FileInput label="CSV file" placeholder="Choose a file" description="At most 32 MiB and 65,536 rows" accept=".csv,.tsv,.txt,text/csv" value={file} onChange={choose} clearable clearButtonProps={{ "aria-label": "Remove the file" }} />
-          {sniff.error !== null && <Failure error={sniff.error} />}
-        </Panel>
+        {mayUpload ? (
+          <Panel title="File">
+            <FileInput label="CSV file" placeholder="Choose a file" description="At most 32 MiB and 65,536 rows" accept=".csv,.tsv,.txt,text/csv" value={file} onChange={choose} clearable clearButtonProps={{ "aria-label": "Remove the file" }} />
+            {sniff.error !== null && <Failure error={sniff.error} />}
+          </Panel>
+        ) : <Panel><Empty icon="source" title="Not for you to upload">Whoever administers {names.project} can give you the permission “sources-add-comments”.</Empty></Panel>}
         {file && sniff.data && <Mapped key={`${file.name} ${file.lastModified}`} file={file} found={sniff.data} names={names} />}
       </div>
     </>

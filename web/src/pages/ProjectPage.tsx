@@ -20,7 +20,8 @@ export default function ProjectPage() {
   const project = useQuery(projects).data?.find((one) => one.name === name);
   const buckets = useQuery(bucketsQuery(name));
   const mayManage = useMayEverywhere("projects-admin");
-  const mayMake = useMay(name)("buckets-write");
+  const may = useMay(name);
+  const mayMake = may("buckets-write");
   const count = useQuery(counts(name)).data;
   const sources = useQuery({ ...sourcesQuery(name), retry: false }).data;
   const list = buckets.data ?? [];
@@ -57,7 +58,7 @@ export default function ProjectPage() {
             {total > 0 && (
               <Suspense fallback={null}><VolumeChart buckets={list} /></Suspense>
             )}
-            {sources?.length === 0 && total > 0 && (
+            {sources?.length === 0 && total > 0 && may("sources-admin") && (
               <Panel>
                 <Empty icon="source" title="Make the mail readable" action={<Link className="text" to={`${at}/sources`}>Attach a source</Link>}>
                   A source turns each raw email of a bucket into a clean, threaded, searchable message.

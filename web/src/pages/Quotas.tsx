@@ -8,6 +8,7 @@ import type { Quota } from "../api/schema";
 import { Await, Bar, Head, Panel } from "../parts/basics";
 import { FormButton } from "../parts/forms";
 import { number } from "../parts/format";
+import { useMayEverywhere } from "../parts/may";
 
 const titled = (kind: string) => {
   const words = kind.replaceAll("_", " ");
@@ -32,6 +33,7 @@ export default function Quotas() {
 
 function Row({ quota }: { quota: Quota }) {
   const title = titled(quota.quota_kind);
+  const mayChange = useMayEverywhere("tenant-quota-write");
   return (
     <>
       <span style={{ flex: "1 1 14rem", minWidth: 0 }}>
@@ -41,18 +43,20 @@ function Row({ quota }: { quota: Quota }) {
         </span>
         <Bar part={quota.current_max_usage} of={quota.hard_limit} label={`${title}: used`} />
       </span>
-      <FormButton
-        label="Change"
-        variant="default"
-        title={title}
-        submit="Save"
-        said="Saved."
-        act={({ limit = "" }) => post("/api/_private/quotas/{tenant}/{kind}", {
-          path: { tenant: "tributary", kind: quota.quota_kind }, json: { hard_limit: Number(limit.replaceAll(",", "")) },
-        })}
-      >
-        <NumberInput name="limit" label="Most there may be" defaultValue={quota.hard_limit} min={0} allowDecimal={false} thousandSeparator="," required data-autofocus />
-      </FormButton>
+      {mayChange && (
+        <FormButton
+          label="Change"
+          variant="default"
+          title={title}
+          submit="Save"
+          said="Saved."
+          act={({ limit = "" }) => post("/api/_private/quotas/{tenant}/{kind}", {
+            path: { tenant: "tributary", kind: quota.quota_kind }, json: { hard_limit: Number(limit.replaceAll(",", "")) },
+          })}
+        >
+          <NumberInput name="limit" label="Most there may be" defaultValue={quota.hard_limit} min={0} allowDecimal={false} thousandSeparator="," required data-autofocus />
+        </FormButton>
+      )}
     </>
   );
 }

@@ -16,6 +16,8 @@ import { commentPage, conversion, newest, source as sourceQuery, sourceCount } f
 import { go, Link, path, useNames } from "../router";
 import { LANGUAGES, type Language, TAG } from "./Sources";
 
+type May = ReturnType<typeof useMay>;
+
 export default function SourcePage() {
   const names = useNames("project", "source");
   const found = useQuery(sourceQuery(names.project, names.source));
@@ -28,12 +30,12 @@ export default function SourcePage() {
       <Head title={found.data?.title || names.source} crumbs={crumbs} about={found.data?.description ? <Description text={found.data.description} /> : `${names.project}/${names.source}`}>
         {found.data && <Actions source={found.data} buckets={buckets} may={may} />}
       </Head>
-      <Await of={found}>{(source) => <Contents source={source} bucket={buckets.find((one) => one.id === source.bucket_id)} mayRetry={may("sources-admin")} />}</Await>
+      <Await of={found}>{(source) => <Contents source={source} bucket={buckets.find((one) => one.id === source.bucket_id)} may={may} />}</Await>
     </>
   );
 }
 
-function Contents({ source, bucket, mayRetry }: { source: Source; bucket: Bucket | undefined; mayRetry: boolean }) {
+function Contents({ source, bucket, may }: { source: Source; bucket: Bucket | undefined; may: May }) {
   const count = useQuery(sourceCount(source)).data;
   const state = useQuery(conversion(source)).data;
   const comments = useQuery(newest(source.owner, source.name));
@@ -51,10 +53,10 @@ function Contents({ source, bucket, mayRetry }: { source: Source; bucket: Bucket
         <Tile name="Transform tag" value={<span style={{ fontSize: "0.95rem", fontWeight: 500 }} className="breakable">{source.email_transform_tag ?? "none"}</span>} />
       </div>
       {busy && state.total > 0 && <Bar part={state.converted} of={state.total} label="Emails that are converted" />}
-      {state && state.quarantine.length > 0 && <Quarantine source={source} quarantine={state.quarantine} all={state.quarantined} mayRetry={mayRetry} />}
+      {state && state.quarantine.length > 0 && <Quarantine source={source} quarantine={state.quarantine} all={state.quarantined} mayRetry={may("sources-admin")} />}
       <Panel title="Newest messages" flush aside={<Link className="text" to={`/search?source=${source.id}&project=${encodeURIComponent(source.owner)}`}>Search all</Link>}>
         <Await of={comments}>
-          {(list) => list.length === 0 ? <Nothing source={source} bucket={bucket} /> : (
+          {(list) => list.length === 0 ? <Nothing source={source} bucket={bucket} may={may} /> : (
             <ul className="rows" data-testid="newest">{list.map((one) => <li key={one.id}><CommentRow source={source} comment={one} /></li>)}</ul>
           )}
         </Await>
@@ -80,13 +82,14 @@ export function CommentRow({ source, comment }: { source: { owner: string; name:
   );
 }
 
-function Nothing({ source, bucket }: { source: Source; bucket: Bucket | undefined }) {
+function Nothing({ source, bucket, may }: { source: Source; bucket: Bucket | undefined; may: May }) {
+  const mayUpload = bucket ? may("buckets-append") : may("sources-add-comments");
   const upload = bucket
     ? `re --endpoint ${endpoint} --token TOKEN parse emls --dir mail/ --bucket ${bucket.owner}/${bucket.name} --yes`
     : `re --endpoint ${endpoint} --token TOKEN create comments --source ${source.owner}/${source.name} --file comments.jsonl`;
   return (
-    <Empty icon="thread" title="No messages yet" action={<Command label="Upload" text={upload} />}>
-      {source.bucket_id ? "As soon as there is mail in the bucket, messages appear here by themselves." : "This source has no bucket: attach one in its settings, or upload messages, such as the rows of a CSV file."}
+    <Empty icon="thread" title="No messages yet" action={mayUpload && <Command label="Upload" text={upload} />}>
+      {source.bucket_id ? "As soon as there is mail in the bucket, messages appear here by themselves." : mayUpload ? "This source has no bucket: attach one in its settings, or upload messages, such as the rows of a CSV file." : "This source has no bucket, and nobody has uploaded messages."}
     </Empty>
   );
 }
@@ -113,7 +116,7 @@ function Quarantine({ source, quarantine, all, mayRetry }: { source: Source; qua
   );
 }
 
-function Actions({ source, buckets, may }: { source: Source; buckets: Bucket[]; may: (permission: string) => boolean }) {
+function Actions({ source, buckets, may }: { source: Source; buckets: Bucket[]; may: May }) {
   return (
     <Group gap="sm">
       {may("sources-add-comments") && <Button component={Link} to={path`/p/${source.owner}/sources/${source.name}/csv`} variant="default">Upload a CSV</Button>}

@@ -160,7 +160,11 @@ export function Await<T>({ of, children, height = 120 }: {
   height?: number;
 }) {
   if (of.data !== undefined) return children(of.data);
-  if (of.error) return <Failure error={of.error} again={() => void of.refetch()} />;
+  if (of.error) {
+    // What is refused, or is not there, will be no different.
+    const isFinal = of.error instanceof ApiError && [403, 404].includes(of.error.status);
+    return <Failure error={of.error} {...(isFinal ? {} : { again: () => void of.refetch() })} />;
+  }
   return (
     <Stack gap="sm" aria-busy="true" role="status" aria-label="Loading">
       <Skeleton height={18} width="40%" />

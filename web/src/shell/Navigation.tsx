@@ -5,6 +5,7 @@ import { mayEverywhere } from "../api/permissions";
 import { projects as projectsQuery } from "../api/queries";
 import type { User } from "../api/schema";
 import { Icon, type IconName } from "../parts/Icon";
+import { useMay, useMayEverywhere } from "../parts/may";
 import { Link, useAddress } from "../router";
 import { Brand } from "./Brand";
 
@@ -21,15 +22,20 @@ export const everywhere: Goal[] = [
   { title: "Search", to: "/search", icon: "search" },
 ];
 
-export function ofProject(name: string): Goal[] {
+/// What of a project one may look at.
+export function useGoals(name: string | null): Goal[] {
+  const may = useMay(name ?? "");
+  const seesUsers = useMayEverywhere("tenant-users-read");
+  if (name === null) return [];
   const at = `/p/${encodeURIComponent(name)}`;
-  return [
-    { title: "Overview", to: at, icon: "bucket" },
-    { title: "Sources", to: `${at}/sources`, icon: "source", within: true },
-    { title: "Integrations", to: `${at}/integrations`, icon: "integration", within: true },
-    { title: "Configurations", to: `${at}/configurations`, icon: "config", within: true },
-    { title: "People", to: `${at}/people`, icon: "people" },
+  const goals: (Goal & { shown: boolean })[] = [
+    { title: "Overview", to: at, icon: "bucket", shown: true },
+    { title: "Sources", to: `${at}/sources`, icon: "source", within: true, shown: may("sources-read") },
+    { title: "Integrations", to: `${at}/integrations`, icon: "integration", within: true, shown: may("integrations-read") },
+    { title: "Configurations", to: `${at}/configurations`, icon: "config", within: true, shown: may("appliance-config-read") },
+    { title: "People", to: `${at}/people`, icon: "people", shown: seesUsers || may("users-read") },
   ];
+  return goals.filter((goal) => goal.shown);
 }
 
 export function ofAdministrators(user: User): Goal[] {
@@ -75,11 +81,12 @@ export function Navigation({ user, brand = true }: { user: User; brand?: boolean
   const projects = useQuery(projectsQuery);
   const project = projects.data?.find((one) => one.name === name);
   const title = project?.title || name;
+  const goals = useGoals(name);
   return (
     <>
       {brand && <Link to="/" className="plain brand"><Brand /> Tributary</Link>}
       <Links goals={everywhere} />
-      {name !== null && <Links goals={ofProject(name)} title={title ?? name} />}
+      {name !== null && <Links goals={goals} title={title ?? name} />}
       <Links goals={ofAdministrators(user)} title="Administration" />
       <div style={{ marginTop: "auto", paddingTop: 20 }}>
         <Links goals={[{ title: user.username, to: "/account", icon: "account" }]} title="Signed in as" />

@@ -7,13 +7,14 @@ import { allSources, buckets, projects as projectsQuery } from "../api/queries";
 import type { User } from "../api/schema";
 import { Icon, type IconName } from "../parts/Icon";
 import { go } from "../router";
-import { everywhere, ofAdministrators, ofProject, useProject } from "./Navigation";
+import { everywhere, ofAdministrators, useGoals, useProject } from "./Navigation";
 
 const [store, actions] = createSpotlight();
 
 export default function Palette({ user, close }: { user: User; close: () => void }) {
   const [query, setQuery] = useState("");
   const project = useProject();
+  const within = useGoals(project);
   const projects = useQuery(projectsQuery);
   const sources = useQuery({ ...allSources, retry: false });
   const found = useQuery({ ...buckets(project ?? ""), enabled: project !== null });
@@ -23,7 +24,7 @@ export default function Palette({ user, close }: { user: User; close: () => void
     const action = (id: string, label: string, to: string, icon: IconName, description?: string): SpotlightActionData => ({
       id, label, onClick: () => go(to), leftSection: <Icon name={icon} />, ...(description === undefined ? {} : { description }),
     });
-    const goals = [...everywhere, ...(project === null ? [] : ofProject(project)), ...ofAdministrators(user)];
+    const goals = [...everywhere, ...within, ...ofAdministrators(user)];
     const all: SpotlightActionGroupData[] = [
       { group: "Pages", actions: goals.map((goal) => action(`page ${goal.to}`, goal.title, goal.to, goal.icon)) },
       {
@@ -42,7 +43,7 @@ export default function Palette({ user, close }: { user: User; close: () => void
       },
     ];
     return all;
-  }, [project, user, found.data, sources.data, projects.data]);
+  }, [within, user, found.data, sources.data, projects.data]);
 
   const wanted = query.trim();
   const to = `/search?q=${encodeURIComponent(wanted)}${project === null ? "" : `&project=${encodeURIComponent(project)}`}`;
