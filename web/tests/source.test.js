@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
-import { readdir, rename } from "node:fs/promises";
+import { readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { serious } from "./harness/axe.js";
@@ -29,7 +29,7 @@ function email(id, subject, text) {
 before(async () => {
   [platform, browser] = await Promise.all([start(), launch()]);
   for (const project of ["acme", "other"]) await platform.call("PUT", `api/_private/projects/${project}`, { project: {} });
-  for (const name of ["acme/desks", "acme/archive", "acme/gone", "other/mail", "acme/damaged"]) {
+  for (const name of ["acme/desks", "acme/archive", "acme/gone", "other/mail", "acme/damaged", "acme/lost"]) {
     buckets[name] = (await platform.call("PUT", `api/_private/buckets/${name}`, { bucket: { bucket_type: "emails" } })).bucket.id;
     if (name.startsWith("acme")) await platform.call("PUT", `api/_private/buckets/${name}/emails`, { emails: [email("<1@partner.example>", `Mail of ${name}`, "Hello")] });
   }
@@ -308,6 +308,37 @@ describe("a source", { concurrency: true }, () => {
     await conversion.getByText("2 of 2 emails").waitFor();
     await aside.waitFor({ state: "detached" });
     assert.equal(await page.getByText("could not be converted").count(), 0);
+    assert.deepEqual(wrong, []);
+    await context.close();
+  });
+
+  test("of more than 100 emails that are set aside all are counted, and it is said which are listed", async () => {
+    const { page, context, wrong } = await entered(browser, platform);
+    // They share one content, which is lost. The platform lists the last 100 of them, and has no next page.
+    const { mime_content } = email("<many@partner.example>", "Many", noise(3000));
+    const ids = Array.from({ length: 102 }, (_, number) => `<many.${number}@partner.example>`);
+    const many = ids.map((id) => ({ ...email(id, "", ""), mime_content }));
+    for (let at = 0; at < many.length; at += 34) await platform.call("PUT", "api/_private/buckets/acme/lost/emails", { emails: many.slice(at, at + 34) });
+    await rm((await contentOf({ mime_content })).file);
+    await make("lost", { bucket_id: buckets["acme/lost"], email_transform_tag: "generic.0.CONVKER5" });
+    await page.goto(`${platform.url}/p/acme/sources/lost`);
+    const aside = (/** @type {number} */ count) => page.getByRole("region", { name: `${count} emails could not be converted`, exact: true });
+    await aside(102).waitFor();
+    await page.getByText("1 of 103 emails").waitFor();
+    const listed = async (/** @type {number} */ count) => (await aside(count).getByRole("listitem").allInnerTexts()).map((row) => row.split("\n")[0]);
+    const rows = await listed(102);
+    assert.equal(rows.length, 100);
+    assert.equal(new Set(rows).size, 100);
+    assert.deepEqual(rows.filter((id) => !ids.includes(id ?? "")), []);
+    await aside(102).getByText("Listed are the last 100. Those before them are tried again as well.").waitFor();
+    assert.deepEqual(await serious(page), []);
+    // When there is room, those that were not listed are, and nothing more is said.
+    const gone = rows.slice(0, 2).map((id) => `id=${encodeURIComponent(id ?? "")}`);
+    await platform.call("DELETE", `api/_private/buckets/acme/lost/emails?${gone.join("&")}`);
+    await aside(100).waitFor();
+    const left = ids.filter((id) => !rows.slice(0, 2).includes(id));
+    assert.deepEqual((await listed(100)).sort(), left.sort());
+    assert.equal(await page.getByText("Listed are the last").count(), 0);
     assert.deepEqual(wrong, []);
     await context.close();
   });

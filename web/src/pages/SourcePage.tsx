@@ -111,7 +111,7 @@ function Quarantine({ source, quarantine, all, mayRetry }: { source: Source; qua
           </li>
         ))}
       </ul>
-      {all > quarantine.length && <p style={{ margin: 0, padding: "10px 16px", fontSize: "0.84rem", color: "var(--mantine-color-dimmed)" }}>{number(quarantine.length)} of them are listed.</p>}
+      {all > quarantine.length && <p style={{ margin: 0, padding: "10px 16px", fontSize: "0.84rem", color: "var(--mantine-color-dimmed)" }}>Listed are the last {number(quarantine.length)}. {mayRetry && "Those before them are tried again as well."}</p>}
     </Panel>
   );
 }
