@@ -137,6 +137,9 @@ test("names, titles and descriptions of the greatest length fit on a small phone
     await visit(page, path, heading);
     assert.deepEqual(await wide(page), [], path.replaceAll(name, "name"));
   }
+  // Nothing is cut off at the right but whole lines at the end.
+  await visit(page, "/", "Projects");
+  assert.equal(await page.getByRole("main").getByText(text).evaluate((element) => element.scrollWidth <= element.clientWidth), true);
   // Much text is folded, and can be unfolded; a dialog holds the whole of it.
   await visit(page, `${at}/sources/${name}`, title);
   await page.getByRole("button", { name: "Show all" }).click();
