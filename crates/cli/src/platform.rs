@@ -156,12 +156,8 @@ impl Serve {
         let public = self.people.public_url().map_or_else(|| url.clone(), ToString::to_string);
         leave_address(&store, &public).await.map_err(|err| stored(&err))?;
         // After the port is taken: what is printed once must not be lost to a wrong flag.
-        let first = match platform::first_start(&store).await {
-            // Another process on the same database makes its first start at this moment.
-            Err(StoreError::Busy(_)) => platform::first_start(&store).await,
-            first => first,
-        };
-        if let Some(first) = first.map_err(|err| stored(&err))? {
+        let first = platform::first_start(&store).await.map_err(|err| stored(&err))?;
+        if let Some(first) = first {
             show(&format!(
                 "This is the first start. The user `admin` may do everything. Both of these are \
                  shown only now.\n\nTo set a password and sign in, open within a week:\n\n    \

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use record::Secret;
 use serde_json::json;
-use store::{Actor, Holder, LinkKind, NewToken, NewUser, Result, Store};
+use store::{Actor, Holder, LinkKind, NewToken, NewUser, Result, Store, StoreError};
 
 use crate::{links::link_lifetime, permissions::ROOT};
 
@@ -24,6 +24,14 @@ pub struct FirstStart {
 ///
 /// The database failed.
 pub async fn first_start(store: &Store) -> Result<Option<FirstStart>> {
+    match make(store).await {
+        // Another process on the same database makes its first start at this moment.
+        Err(StoreError::Busy(_) | StoreError::Exists { .. }) => make(store).await,
+        made => made,
+    }
+}
+
+async fn make(store: &Store) -> Result<Option<FirstStart>> {
     if !store.read().await?.users().await?.is_empty() {
         return Ok(None);
     }

@@ -1,13 +1,16 @@
 //! What happens to a request when something changes while it is under way.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use platform::first_start;
+use record::clock::SystemClock;
 use serde_json::{Value, json};
-use store::Held;
+use store::{Held, Store};
 use testkit::platform_contract::client::Client;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    task::JoinSet,
     time::timeout,
 };
 
@@ -253,4 +256,28 @@ async fn a_conversation_that_no_database_can_hold_stops_no_other_email() {
     assert_eq!((&done["converted"], &done["quarantined"]), (&json!(3), &json!(0)), "{done}");
     drop(clients);
     servers.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_first_starts_at_once_one_makes_the_first_user() {
+    let database = || testkit::postgres::postgres().new_database();
+    let url = tokio::task::spawn_blocking(database).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut stores = Vec::new();
+    for _ in 0..16 {
+        let clock = Arc::new(SystemClock);
+        stores.push(Store::connect(&url, folder.path(), clock).await.unwrap());
+    }
+    let mut starts = JoinSet::new();
+    for (reads, store) in stores.into_iter().enumerate() {
+        starts.spawn(async move {
+            // Each comes a little later than the one before it.
+            for _ in 0..reads {
+                store.read().await.unwrap().users().await.unwrap();
+            }
+            first_start(&store).await.map(|first| first.is_some())
+        });
+    }
+    let first: Vec<bool> = starts.join_all().await.into_iter().map(|own| own.unwrap()).collect();
+    assert_eq!(first.iter().filter(|is_first| **is_first).count(), 1, "{first:?}");
 }
