@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_converting.sql"),
     include_str!("migrations/0007_words.sql"),
     include_str!("migrations/0008_periods.sql"),
+    include_str!("migrations/0009_pairs.sql"),
 ];
 
 /// The version that this program works with.

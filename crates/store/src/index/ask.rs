@@ -160,18 +160,13 @@ impl Condition {
     ) -> Statement<'static, Any, AnyArguments> {
         let column = self.column;
         let texts = self.texts.iter().map(|own| format!(" AND {own}")).collect::<String>();
-        // Without a place, PostgreSQL may count rows that it knows all to see without fetching them.
-        let (what, range) = match order == Order::Any && !self.is_part() {
-            true => ("1", String::new()),
-            false => (column, format!(" AND {column} >= $1 AND {column} < $2")),
-        };
         let order = match order {
             Order::NewestFirst => format!("ORDER BY {column} DESC"),
             Order::Any => String::new(),
         };
         let sql = format!(
-            "{prefix} (SELECT {what} AS place FROM search_words WHERE {}{texts}{range} \
-             {order} LIMIT $3) AS hits {suffix}",
+            "{prefix} (SELECT {column} AS place FROM search_words WHERE {}{texts} \
+             AND {column} >= $1 AND {column} < $2 {order} LIMIT $3) AS hits {suffix}",
             self.words
         );
         self.bind(sql, most)

@@ -5,10 +5,12 @@
 //! the word would have to be read to tell.
 //!
 //! The index names the places of a word in no order. So that it can name those of a period alone, each
-//! comment has words for the periods that its place is in, short ones and long ones.
+//! comment has words for the periods that its place is in, short ones and long ones. So that few texts
+//! are read for a phrase, each has words for the tokens that follow one another in it, two at a time.
 //!
 //! Spec: "Text Search Types" and "GIN Indexes", PostgreSQL documentation.
 
+use flate2::Crc;
 use search::{Entry, Field, Mark, Node, Phrase};
 
 /// Bits of a place that a period leaves out: the shortest is of 36 minutes, each of the others has eight
@@ -20,6 +22,17 @@ const MOST_PERIODS: i64 = 32;
 /// The word for a period. No token of a text has the sign between.
 fn period(number: i64, bits: u32) -> String {
     format!("'p{bits}_{number}'")
+}
+
+/// Words for each two tokens that follow one another. There are 4,096 of them: those of the longest text
+/// are not many more, and of all that the index holds, the ends to which it adds stay in memory. No
+/// token has the sign before them.
+fn pairs<'a>(tokens: impl Iterator<Item = &'a str> + Clone) -> impl Iterator<Item = String> {
+    tokens.clone().zip(tokens.skip(1)).map(|(one, next)| {
+        let mut sum = Crc::new();
+        [one, " ", next].iter().for_each(|part| sum.update(part.as_bytes()));
+        format!("'+{:03x}'", sum.sum() & 0xfff)
+    })
 }
 
 /// A `tsquery` for the periods that have the places from the first (inclusive) to the last (exclusive),
@@ -86,11 +99,13 @@ fn superset(node: &Node) -> Option<String> {
         Node::Mark(mark) => Some(lexeme(mark.as_str(), "", false)),
         Node::Phrase(phrase) => {
             let own = letter(phrase.field);
-            let last = phrase.tokens.len() - 1;
-            let each = phrase.tokens.iter().enumerate();
-            let each =
-                each.map(|(number, token)| lexeme(token, own, phrase.is_prefix && number == last));
-            Some(format!("({})", each.collect::<Vec<_>>().join(" & ")))
+            let last = phrase.tokens.len() - usize::from(phrase.is_prefix);
+            let (whole, begun) = phrase.tokens.split_at(last);
+            let each = whole.iter().map(|token| lexeme(token, own, false));
+            let each = each.chain(begun.iter().map(|token| lexeme(token, own, true)));
+            let pairs = pairs(whole.iter().map(String::as_str));
+            let each: Vec<String> = each.chain(pairs).collect();
+            Some(format!("({})", each.join(" & ")))
         }
     }
 }
@@ -163,7 +178,7 @@ fn line(number: usize) -> String {
     format!("split_part(texts, chr(10), {number})")
 }
 
-fn tokens(line: &str) -> impl Iterator<Item = &str> {
+fn tokens(line: &str) -> impl Iterator<Item = &str> + Clone {
     line.split(' ').filter(|token| !token.is_empty())
 }
 
@@ -176,6 +191,7 @@ pub(crate) fn columns(place: i64, entry: &Entry) -> (String, String) {
     for (field, line) in [(Field::Subject, subject), (Field::From, from), (Field::To, to)] {
         words.extend(tokens(line).map(|own| lexeme(own, letter(field), false)));
     }
+    words.extend(lines.iter().flat_map(|line| pairs(tokens(line))));
     words.extend(PERIODS.map(|bits| period(place >> bits, bits)));
     words.sort_unstable();
     words.dedup();
@@ -213,7 +229,7 @@ mod tests {
         check("subject:ab* -b", "(('s_ab':*) & !('b'))", None, &[]);
         check(
             "a OR \"b c\"",
-            "(('a') | ('b' & 'c'))",
+            "(('a') | ('b' & 'c' & '+21c'))",
             Some("(words @@ {}::tsquery OR strpos(texts, {}) > 0)"),
             &["('a')", " b c "],
         );
@@ -222,6 +238,13 @@ mod tests {
             "('ab':*)",
             Some("strpos(split_part(texts, chr(10), 4), {}) > 0"),
             &[" ab"],
+        );
+        // What is begun alone is no neighbor.
+        check(
+            "subject:\"b c de*\"",
+            "('s_b' & 's_c' & 's_de':* & '+21c')",
+            Some("strpos(split_part(texts, chr(10), 1), {}) > 0"),
+            &[" b c de"],
         );
         check(
             "-subject:\"b cd*\"",
@@ -241,7 +264,8 @@ mod tests {
         };
         let (words, texts) = columns(1_700_000_000_000_000, &entry);
         let periods = "'p31_791624' 'p34_98953' 'p37_12369' 'p40_1546' 'p43_193' 'p46_24' 'p49_3'";
-        assert_eq!(words, format!("'_all' 'a' 'b' 'c' {periods} 's_a' 's_b'"));
+        let pairs = "'+330' '+c45' '+d69'";
+        assert_eq!(words, format!("{pairs} '_all' 'a' 'b' 'c' {periods} 's_a' 's_b'"));
         assert_eq!(texts, " b a \n  \n  \n a a c \n _all ");
     }
 

@@ -93,8 +93,8 @@ impl Walk {
     }
 
     /// The way to `more` further places, and what it takes. Places that are only counted need no order,
-    /// so that the index of words can stop when there are enough. To fetch them is taken for free if
-    /// neither their texts nor their places matter.
+    /// so that no more of them are fetched than are wanted. That is taken for free if neither their texts
+    /// nor their places matter: in the order of the table, it takes a small part of [`FETCH`].
     fn way(&self, more: usize, order: Order) -> (Way, f64) {
         let ((fits, found), (look, ask)) = (self.shares(), self.each());
         let left = (as_float(self.all) - self.passed).max(1.0);
