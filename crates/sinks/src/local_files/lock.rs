@@ -134,6 +134,21 @@ impl RouteLocks {
     }
 }
 
+/// A process that is just about to become another program has all files of this one, for an instant,
+/// and with them their locks: closing the files would not be enough.
+impl Drop for RouteLocks {
+    fn drop(&mut self) {
+        let files = self.files.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for file in files.values() {
+            // To the end of the file.
+            let all = libc::flock { l_len: 0, ..byte(0, libc::F_UNLCK) };
+            if let Err(error) = fcntl(file, FcntlArg::F_OFD_SETLK(&all)) {
+                tracing::debug!(%error, "Could not release the locks of mailboxes before their file");
+            }
+        }
+    }
+}
+
 fn is_held_elsewhere(file: &File, route: &Route) -> nix::Result<bool> {
     let mut found = range(route, libc::F_WRLCK);
     fcntl(file, FcntlArg::F_OFD_GETLK(&mut found))?;
@@ -152,11 +167,15 @@ fn number(route: &Route) -> u64 {
 }
 
 fn range(route: &Route, kind: i32) -> libc::flock {
+    byte(i64::try_from(number(route)).unwrap_or_default(), kind)
+}
+
+fn byte(place: i64, kind: i32) -> libc::flock {
     libc::flock {
         // The constants fit: they are 0, 1 and 2.
         l_type: i16::try_from(kind).unwrap_or_default(),
         l_whence: 0,
-        l_start: i64::try_from(number(route)).unwrap_or_default(),
+        l_start: place,
         l_len: 1,
         l_pid: 0,
     }
@@ -225,6 +244,22 @@ impl Place {
     }
 }
 
+/// As that of [`RouteLocks`].
+impl Drop for Place {
+    fn drop(&mut self) {
+        let held = self.held.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = held {
+            release(file);
+        }
+    }
+}
+
+fn release(file: &File) {
+    if let Err(error) = flock(file, FlockOperation::Unlock) {
+        tracing::debug!(%error, "Could not release a lock before its file");
+    }
+}
+
 /// Whether a process runs as any shard.
 pub(super) fn any_place_is_taken(state: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(state)? {
@@ -242,10 +277,13 @@ pub(super) fn any_place_is_taken(state: &Path) -> io::Result<bool> {
 /// Whether a process runs as the shard of this place. Asked with a lock that can be shared, so that
 /// two who ask do not see each other.
 pub(super) fn place_is_taken(path: &Path) -> io::Result<bool> {
-    match flock(&File::open(path)?, FlockOperation::NonBlockingLockShared) {
-        Err(Errno::WOULDBLOCK) => Ok(true),
-        other => other.map(|()| false).map_err(Into::into),
+    let file = File::open(path)?;
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Err(Errno::WOULDBLOCK) => return Ok(true),
+        other => other?,
     }
+    release(&file);
+    Ok(false)
 }
 
 const LOCK: &str = ".lock";
@@ -308,6 +346,26 @@ mod tests {
         assert!(second.take(&a).unwrap());
         drop(second);
         assert!(first.take(&a).unwrap() && first.take(&b).unwrap());
+    }
+
+    // As a process has it that was forked and has not become another program yet.
+    #[test]
+    fn what_is_given_up_is_free_though_a_copy_of_the_file_is_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, second) = (locks(&dir), locks(&dir));
+        let route = route("a@example.com");
+        assert!(first.take(&route).unwrap());
+        let copies: Vec<File> =
+            first.files.lock().unwrap().values().map(|file| file.try_clone().unwrap()).collect();
+        drop(first);
+        assert!(second.take(&route).unwrap());
+
+        let path = dir.path().join(place_name(0, 1));
+        let (first, second) = (Place::open(path.clone()).unwrap(), Place::open(path).unwrap());
+        let copy = first.held.lock().unwrap().as_ref().unwrap().try_clone().unwrap();
+        drop(first);
+        assert!(second.take().unwrap());
+        drop((copies, copy));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Operators look at the state, take it away, put it back, begin again.
 
-use std::{fs, thread, time::Duration};
+use std::fs;
 
 use record::{Checkpoint, Position, Sink, SinkError};
 use sinks::{local_files::LocalFiles, state_admin::StateAdmin};
@@ -19,19 +19,6 @@ fn command(prefix: &std::path::Path) -> LocalFiles {
     LocalFiles::open_for_command(prefix).unwrap()
 }
 
-/// What a command does to a mailbox that nobody serves. A process that another test is just about to
-/// start has the lock for an instant, as everything else that was open.
-#[expect(clippy::disallowed_methods, reason = "another process is waited for")]
-fn when_free<T>(act: impl Fn() -> Result<T, SinkError>) -> T {
-    for _ in 0..500 {
-        match act() {
-            Err(SinkError::Busy { .. }) => thread::sleep(Duration::from_millis(10)),
-            done => return done.unwrap(),
-        }
-    }
-    panic!("somebody serves the mailbox");
-}
-
 #[test]
 fn after_a_reset_everything_is_read_again_and_stored_once() {
     let dir = tempfile::tempdir().unwrap();
@@ -41,7 +28,7 @@ fn after_a_reset_everything_is_read_again_and_stored_once() {
     assert!(matches!(refused, Err(SinkError::Busy { .. })), "{refused:?}");
     wait(folder.release_others(&[])).unwrap();
 
-    when_free(|| wait(command(dir.path()).reset(&mail::route())));
+    wait(command(dir.path()).reset(&mail::route())).unwrap();
     let after = wait(folder.load_checkpoint(&mail::route())).unwrap();
     assert!(after.folders.is_empty() && after.generation > before.generation);
     // Whoever remembers the state of before must not put it back.
@@ -61,7 +48,7 @@ fn an_export_is_put_back_with_a_higher_generation() {
     let folder = delivered(dir.path());
     let later = wait(folder.load_checkpoint(&mail::route())).unwrap();
     drop(folder);
-    when_free(|| wait(command(dir.path()).import(&mail::route(), &exported)));
+    wait(command(dir.path()).import(&mail::route(), &exported)).unwrap();
     let now = wait(command(dir.path()).load_checkpoint(&mail::route())).unwrap();
     assert_eq!(position(&now), Some(Position::Cursor { token: "20".into() }));
     assert!(now.generation > later.generation);
@@ -97,7 +84,7 @@ fn a_reset_mends_a_damaged_checkpoint_and_keeps_what_was_damaged() {
     let state = dir.path().join("state/owner/bucket/abc@example.com");
     for (name, copy) in [("checkpoint.json", 1), ("quarantine.json", 1), ("checkpoint.json", 2)] {
         fs::write(state.join(name), "{\"generation\":17,").unwrap();
-        when_free(|| wait(command(dir.path()).reset(&mail::route())));
+        wait(command(dir.path()).reset(&mail::route())).unwrap();
         assert!(state.join(format!("{name}.damaged-{copy}")).exists());
     }
     let after = wait(command(dir.path()).load_checkpoint(&mail::route())).unwrap();
